@@ -1,1 +1,23 @@
-//! TODO
+//! Gray and colour images.
+
+/// An image of one brightness per pixel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrayImage {
+    /// Number of rows.
+    pub height: usize,
+    /// Number of columns.
+    pub width: usize,
+    /// Brightness, row by row.
+    pub pixels: Vec<u8>,
+}
+
+/// An image of red, green and blue per pixel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RgbImage {
+    /// Number of rows.
+    pub height: usize,
+    /// Number of columns.
+    pub width: usize,
+    /// Red, green, blue, row by row.
+    pub pixels: Vec<u8>,
+}
