@@ -168,14 +168,15 @@ pub(crate) fn number(value: f64) -> String {
             format!("{mantissa} × {power}")
         };
     }
-    for (unit, suffix) in [(1e12, "T"), (1e9, "G"), (1e6, "M")] {
-        if size >= unit {
-            return trimmed(value / unit, 1) + suffix;
-        }
-    }
     // Three significant digits, but never fewer than the integer part has.
-    let digits = (2.0 - (size.log10() + 1e-9).floor()).max(0.0) as usize;
-    trimmed(value, digits)
+    let (unit, suffix) = match size {
+        1e12.. => (1e12, "T"),
+        1e9.. => (1e9, "G"),
+        1e6.. => (1e6, "M"),
+        _ => (1.0, ""),
+    };
+    let digits = (2.0 - ((size / unit).log10() + 1e-9).floor()).max(0.0) as usize;
+    trimmed(value / unit, digits) + suffix
 }
 
 /// `value` with at most `decimals` digits after the point, without zeros at the end.
@@ -225,6 +226,8 @@ mod tests {
             (1234.0, "1,234"),
             (999_999.0, "999,999"),
             (25_557_032.0, "25.6M"),
+            (138_357_544.0, "138M"),
+            (1_769_472.0, "1.77M"),
             (4.1e9, "4.1G"),
             (1e-5, "10⁻⁵"),
             (2.5e-7, "2.5 × 10⁻⁷"),

@@ -182,7 +182,7 @@ impl BarChart {
         let y_of =
             |v: f64| bottom - ((v - axis.low) / (axis.high - axis.low)) as f32 * (bottom - top);
         for &tick in &axis.ticks {
-            canvas.fill(left, y_of(tick), right - left, 1.0, FAINT);
+            canvas.rule(left, y_of(tick), right - left, 1.0, FAINT);
             canvas.text(
                 &axis.label(tick),
                 left - 8.0,
@@ -217,7 +217,7 @@ impl BarChart {
                 );
             }
         }
-        canvas.fill(left, base, right - left, 1.0, MUTED);
+        canvas.rule(left, base, right - left, 1.0, MUTED);
         canvas.finish()
     }
 
@@ -237,7 +237,7 @@ impl BarChart {
         let x_of =
             |v: f64| left + ((v - axis.low) / (axis.high - axis.low)) as f32 * (right - left);
         for &tick in &axis.ticks {
-            canvas.fill(x_of(tick), top, 1.0, plot_height, FAINT);
+            canvas.rule(x_of(tick), top, 1.0, plot_height, FAINT);
             canvas.text(
                 &axis.label(tick),
                 x_of(tick),
@@ -264,7 +264,7 @@ impl BarChart {
                 canvas.text(&number(values[i]), x.max(base) + 6.0, y + 0.5 * bar, LABEL);
             }
         }
-        canvas.fill(base, top, 1.0, plot_height, MUTED);
+        canvas.rule(base, top, 1.0, plot_height, MUTED);
         let mut height = bottom + 32.0;
         if !self.value_label.is_empty() {
             canvas.text(

@@ -131,9 +131,9 @@ impl Canvas {
         self.fill(x + width, y, stroke, height, color);
     }
 
-    pub fn line(&mut self, from: (f32, f32), to: (f32, f32), stroke: f32, color: RGBColor) {
-        let path = [point(from.0, from.1), point(to.0, to.1)];
-        done(self.surface().draw_path(path, &stroked(color, stroke)));
+    /// A rectangle moved to whole pixels, so that thin lines keep their weight.
+    pub fn rule(&mut self, x: f32, y: f32, width: f32, height: f32, color: RGBColor) {
+        self.fill(x.round(), y.round(), width.round(), height.round(), color);
     }
 
     pub fn circle(&mut self, x: f32, y: f32, radius: f32, color: RGBColor) {
@@ -309,6 +309,32 @@ impl<'a> DrawingBackend for Surface<'a> {
         self.bitmap.draw_rect(upper_left, bottom_right, style, fill)
     }
 
+    /// A line of even width with round joints: a pixel is inked by its distance from the path.
+    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        path: I,
+        style: &S,
+    ) -> Drawn<'a> {
+        let path: Vec<_> = path.into_iter().collect();
+        let radius = style.stroke_width() as f32 / 2.0;
+        let reach = radius.ceil() as i32 + 1;
+        for ends in path.windows(2) {
+            let ((x0, y0), (x1, y1)) = (ends[0], ends[1]);
+            for y in y0.min(y1) - reach..=y0.max(y1) + reach {
+                for x in x0.min(x1) - reach..=x0.max(x1) + reach {
+                    let coverage =
+                        (radius + 0.5 - distance((x, y), ends[0], ends[1])).clamp(0.0, 1.0);
+                    if coverage > 0.0 {
+                        let mut color = style.color();
+                        color.alpha *= f64::from(coverage);
+                        self.bitmap.draw_pixel((x, y), color)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn draw_text<S: BackendTextStyle>(
         &mut self,
         text: &str,
@@ -338,6 +364,19 @@ impl<'a> DrawingBackend for Surface<'a> {
         let width = text::width(text, size, weight(style));
         Ok((width.ceil() as u32, text::cap_height(size).ceil() as u32))
     }
+}
+
+/// Distance of point `p` from the segment between `a` and `b`.
+fn distance(p: BackendCoord, a: BackendCoord, b: BackendCoord) -> f32 {
+    let (px, py) = ((p.0 - a.0) as f32, (p.1 - a.1) as f32);
+    let (dx, dy) = ((b.0 - a.0) as f32, (b.1 - a.1) as f32);
+    let length = dx * dx + dy * dy;
+    let t = if length > 0.0 {
+        ((px * dx + py * dy) / length).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    (px - t * dx).hypot(py - t * dy)
 }
 
 fn weight(style: &impl BackendTextStyle) -> Weight {

@@ -140,6 +140,14 @@ impl Chart {
                 .collect();
             top = draw_legend(&mut canvas, &entries, top);
         }
+        let middle = (top + HEIGHT - 58.0) / 2.0;
+        canvas.text_upwards(&self.y_label, 18.0, middle, LABEL.color(MUTED).centered());
+        canvas.text(
+            &self.x_label,
+            WIDTH / 2.0,
+            HEIGHT - 18.0,
+            LABEL.color(MUTED).centered(),
+        );
         self.draw_plot(&mut canvas, top, &x_axis, &y_axis)
             .map_err(drawing_error)?;
         Ok(canvas.finish())
@@ -179,7 +187,7 @@ impl Chart {
         let area = canvas.area();
         let label_width =
             widest(y_axis, LABEL) + 14.0 + if self.y_label.is_empty() { 0.0 } else { 28.0 };
-        let label_height = if self.x_label.is_empty() { 34.0 } else { 60.0 };
+        let label_height = if self.x_label.is_empty() { 34.0 } else { 58.0 };
         let mut chart = ChartBuilder::on(&area)
             .margin_top(full(top + 6.0))
             .margin_right(full(26.0))
@@ -195,12 +203,9 @@ impl Chart {
             .light_line_style(TRANSPARENT)
             .axis_style(stroked(MUTED, 1.0))
             .set_all_tick_mark_size(full(5.0))
-            .label_style(font.clone().color(&INK))
-            .axis_desc_style(font.color(&MUTED))
+            .label_style(font.color(&INK))
             .x_label_formatter(&|x| x_axis.label(*x))
             .y_label_formatter(&|y| y_axis.label(*y))
-            .x_desc(&self.x_label)
-            .y_desc(&self.y_label)
             .draw()?;
         for (i, series) in self.series.iter().enumerate() {
             let color = color(i);
