@@ -2,7 +2,8 @@
 
 use super::axis::{Axis, number};
 use super::canvas::{Canvas, LABEL, TITLE, draw_title, title_height};
-use super::color::{FAINT, INK, MUTED, ink_on};
+use super::color::{FAINT, INK, MUTED};
+use super::matrix::write_values;
 use super::raster::Raster;
 use crate::plot::{ColorMap, Figure, PlotError};
 use ndarray::Array2;
@@ -127,7 +128,9 @@ impl HeatMap {
     /// finite value.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         self.check_counts()?;
-        let (low, high) = self.ends()?;
+        let automatic =
+            ends(&self.values, self.map).ok_or(PlotError::Empty { what: "a heat map" })?;
+        let (low, high) = self.range.unwrap_or(automatic);
         let cell = self.cell();
         let (width, height) = (cell * self.columns as f32, cell * self.rows as f32);
 
@@ -155,10 +158,11 @@ impl HeatMap {
         let mut canvas = Canvas::new(full_width, top + height + below + EDGE);
 
         draw_title(&mut canvas, &self.title, left);
-        canvas.image(&self.raster(low, high), left, top, width, height);
+        let raster = Raster::from_values(self.columns, &self.values, low, high, self.map);
+        canvas.image(&raster, left, top, width, height);
         canvas.frame(left, top, width, height, 1.0, FAINT);
         if self.show_values {
-            self.write_values(&mut canvas, (left, top), cell, (low, high));
+            write_values(&mut canvas, &self.values, &raster, (left, top), cell);
         } else {
             bar.draw(&mut canvas, left + width + 16.0, top, height);
         }
@@ -221,17 +225,6 @@ impl HeatMap {
         Ok(())
     }
 
-    /// The values at the ends of the colours.
-    fn ends(&self) -> Result<(f32, f32), PlotError> {
-        let (low, high) =
-            finite_range(&self.values).ok_or(PlotError::Empty { what: "a heat map" })?;
-        Ok(self.range.unwrap_or_else(|| match self.map {
-            ColorMap::Diverging => (-low.abs().max(high.abs()), low.abs().max(high.abs())),
-            ColorMap::Cyclic => (-PI, PI),
-            _ => (low, high),
-        }))
-    }
-
     /// Side of a cell; small matrices have large cells, all others the same picture size.
     fn cell(&self) -> f32 {
         let cells = self.rows.max(self.columns);
@@ -248,43 +241,23 @@ impl HeatMap {
         }
         (0.55 * PICTURE / cells as f32).clamp(30.0, CELL)
     }
-
-    fn raster(&self, low: f32, high: f32) -> Raster {
-        Raster::from_values(self.columns, &self.values, low, high, self.map)
-    }
-
-    fn write_values(
-        &self,
-        canvas: &mut Canvas,
-        (left, top): (f32, f32),
-        cell: f32,
-        (low, high): (f32, f32),
-    ) {
-        let raster = self.raster(low, high);
-        let widest = self
-            .values
-            .iter()
-            .map(|&v| LABEL.width(&number(v.into())))
-            .fold(0.0, f32::max);
-        // In small cells the type shrinks with them.
-        let size = (LABEL.size * (cell - 6.0) / widest.max(1.0)).clamp(6.0, LABEL.size);
-        for (i, (&value, &background)) in self.values.iter().zip(&raster.pixels).enumerate() {
-            let x = left + ((i % self.columns) as f32 + 0.5) * cell;
-            let y = top + ((i / self.columns) as f32 + 0.5) * cell;
-            canvas.text(
-                &number(value.into()),
-                x,
-                y,
-                LABEL.size(size).centered().color(ink_on(background)),
-            );
-        }
-    }
 }
 
 /// Smallest and largest finite value.
-pub(super) fn finite_range(values: &[f32]) -> Option<(f32, f32)> {
+fn finite_range(values: &[f32]) -> Option<(f32, f32)> {
     let finite = || values.iter().copied().filter(|v| v.is_finite());
     Some((finite().reduce(f32::min)?, finite().reduce(f32::max)?))
+}
+
+/// The values at the ends of the colours, if no range was chosen; None without a finite value.
+pub(super) fn ends(values: &[f32], map: ColorMap) -> Option<(f32, f32)> {
+    let (low, high) = finite_range(values)?;
+    let most = low.abs().max(high.abs());
+    Some(match map {
+        ColorMap::Diverging => (-most, most),
+        ColorMap::Cyclic => (-PI, PI),
+        ColorMap::Gray | ColorMap::Viridis => (low, high),
+    })
 }
 
 /// The scale beside a map.

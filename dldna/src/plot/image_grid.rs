@@ -2,10 +2,11 @@
 
 use super::canvas::{Canvas, LABEL, TITLE, draw_title, title_height};
 use super::color::FAINT;
-use super::heat_map::finite_range;
+use super::heat_map::ends;
 use super::raster::Raster;
 use crate::image::{GrayImage, RgbImage};
 use crate::plot::{ColorMap, Figure, PlotError};
+use ndarray::Array2;
 
 /// Pictures in rows and columns, each with a name above it.
 ///
@@ -65,19 +66,19 @@ impl ImageGrid {
         self.with_panel(name, Raster::from_rgb(image), image.pixels.len(), expected)
     }
 
-    /// Adds `values`, given row by row, each row `width` long. The smallest and the largest take the ends of the colours (for
-    /// [`ColorMap::Diverging`], the same distance from zero on both sides).
+    /// Adds `values`, given row by row, each row `width` long, coloured as in a
+    /// [`HeatMap`](crate::plot::HeatMap) of its own.
     pub fn values(self, name: &str, width: usize, values: &[f32], map: ColorMap) -> Self {
-        let (low, high) = finite_range(values).unwrap_or((0.0, 1.0));
-        let most = low.abs().max(high.abs());
-        let (low, high) = if map == ColorMap::Diverging {
-            (-most, most)
-        } else {
-            (low, high)
-        };
+        let (low, high) = ends(values, map).unwrap_or((0.0, 1.0));
         let raster = Raster::from_values(width, values, low, high, map);
         let expected = raster.width * raster.height;
         self.with_panel(name, raster, values.len(), expected)
+    }
+
+    /// Adds an array, whose first axis runs down, coloured like [`values`](ImageGrid::values).
+    pub fn array(self, name: &str, array: &Array2<f32>, map: ColorMap) -> Self {
+        let values: Vec<f32> = array.iter().copied().collect();
+        self.values(name, array.ncols(), &values, map)
     }
 
     fn with_panel(mut self, name: &str, raster: Raster, got: usize, expected: usize) -> Self {

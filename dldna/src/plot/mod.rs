@@ -19,6 +19,7 @@ mod color;
 mod figure;
 mod heat_map;
 mod image_grid;
+mod matrix;
 mod raster;
 mod text;
 mod timeline;
@@ -32,6 +33,10 @@ pub use image_grid::ImageGrid;
 pub use timeline::Timeline;
 
 pub(crate) use axis::number;
+pub(crate) use canvas::{Canvas, LABEL, TITLE};
+pub(crate) use color::{FAINT, INK, MUTED, PALETTE};
+pub(crate) use matrix::draw_matrix;
+pub(crate) use raster::Raster;
 
 /// What can be wrong with a figure.
 #[derive(Debug, thiserror::Error)]
