@@ -15,3 +15,4 @@ pub mod prelude;
 pub mod receptive_field;
 pub mod simple_conv;
 pub mod summary;
+mod table;
