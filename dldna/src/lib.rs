@@ -1,6 +1,7 @@
 //! Convolutional networks on [dfdx], on stable Rust.
 #![warn(missing_docs)]
 
+pub mod cnn;
 pub mod conv_visual;
 pub mod data;
 pub mod display;

@@ -72,14 +72,27 @@ pub struct ParameterTable {
 
 impl ParameterTable {
     fn table(&self) -> Table {
-        let mut table = Table::new(&["", "Input Size", "Conv Params", "FC Params", "Ratio (FC/Conv)"], 1);
+        let mut table = Table::new(
+            &[
+                "",
+                "Input Size",
+                "Conv Params",
+                "FC Params",
+                "Ratio (FC/Conv)",
+            ],
+            1,
+        );
         for (index, row) in self.rows.iter().enumerate() {
             table.push(vec![
                 index.to_string(),
                 format!("{0}x{0}", row.size),
                 row.convolution.to_string(),
                 row.fully_connected_text(|count| count.to_string()),
-                if row.fully_connected.is_some() { format!("{:.1}", row.ratio) } else { format!("{:.3e}", row.ratio) },
+                if row.fully_connected.is_some() {
+                    format!("{:.1}", row.ratio)
+                } else {
+                    format!("{:.3e}", row.ratio)
+                },
             ]);
         }
         table
@@ -109,7 +122,9 @@ impl fmt::Display for ParameterTable {
 /// println!("{table}");
 /// ```
 pub fn compare_parameter_counts(sizes: &[usize]) -> ParameterTable {
-    ParameterTable { rows: sizes.iter().map(|&size| ParameterRow::new(size)).collect() }
+    ParameterTable {
+        rows: sizes.iter().map(|&size| ParameterRow::new(size)).collect(),
+    }
 }
 
 /// What [`show_example`] prints.

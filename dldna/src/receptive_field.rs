@@ -20,6 +20,7 @@ use dfdx::prelude::*;
 use ndarray::Array2;
 
 use crate::{
+    nn::{AvgPool2D, Conv2D, modules},
     summary::{OutputSizeError, conv_output_size},
     table::Table,
 };
@@ -42,7 +43,9 @@ pub enum ReceptiveFieldError {
         layer: String,
     },
     /// The image is smaller than the receptive field that is to be measured in it.
-    #[error("a receptive field of {receptive_field} pixels does not fit an image of {image_size} pixels")]
+    #[error(
+        "a receptive field of {receptive_field} pixels does not fit an image of {image_size} pixels"
+    )]
     ImageTooSmall {
         /// Side of the image.
         image_size: usize,
@@ -51,7 +54,13 @@ pub enum ReceptiveFieldError {
     },
     /// dfdx could not compute the gradient.
     #[error("dfdx: {0}")]
-    Device(CpuError),
+    Device(String),
+}
+
+impl From<CpuError> for ReceptiveFieldError {
+    fn from(error: CpuError) -> Self {
+        Self::Device(error.to_string())
+    }
 }
 
 /// A layer that slides a window over its input: a convolution or a pooling.
@@ -77,7 +86,13 @@ impl WindowLayer {
     /// assert_eq!(WindowLayer::new("conv1", 3, 1, 1).dilation, 1);
     /// ```
     pub fn new(name: impl Into<String>, kernel: usize, stride: usize, padding: usize) -> Self {
-        Self { name: name.into(), kernel, stride, padding, dilation: 1 }
+        Self {
+            name: name.into(),
+            kernel,
+            stride,
+            padding,
+            dilation: 1,
+        }
     }
 
     /// The same layer with its taps `dilation` pixels apart.
@@ -116,11 +131,27 @@ impl ReceptiveFieldTable {
 
     fn table(&self) -> Table {
         let mut table = Table::new(
-            &["Layer", "Kernel", "Stride", "Padding", "Dilation", "Output", "Jump", "Receptive field"],
+            &[
+                "Layer",
+                "Kernel",
+                "Stride",
+                "Padding",
+                "Dilation",
+                "Output",
+                "Jump",
+                "Receptive field",
+            ],
             1,
         );
         let input = ["", "", "", ""].map(String::from);
-        table.push([vec!["input".into()], input.to_vec(), vec![square(self.input_size), "1".into(), square(1)]].concat());
+        table.push(
+            [
+                vec!["input".into()],
+                input.to_vec(),
+                vec![square(self.input_size), "1".into(), square(1)],
+            ]
+            .concat(),
+        );
         for row in &self.rows {
             let layer = &row.layer;
             table.push(vec![
@@ -175,13 +206,33 @@ pub fn receptive_fields(
     let (mut size, mut jump, mut output_size) = (1usize, 1usize, input_size);
     let mut rows = Vec::with_capacity(layers.len());
     for layer in layers {
-        let WindowLayer { name, kernel, stride, padding, dilation } = layer.clone();
-        output_size = conv_output_size(output_size, kernel, stride, padding, dilation)
-            .map_err(|source| ReceptiveFieldError::OutputSize { layer: name.clone(), source })?;
-        let growth = (kernel - 1).checked_mul(dilation).and_then(|reach| reach.checked_mul(jump));
-        let grown = growth.and_then(|growth| size.checked_add(growth)).zip(jump.checked_mul(stride));
+        let WindowLayer {
+            name,
+            kernel,
+            stride,
+            padding,
+            dilation,
+        } = layer.clone();
+        output_size =
+            conv_output_size(output_size, kernel, stride, padding, dilation).map_err(|source| {
+                ReceptiveFieldError::OutputSize {
+                    layer: name.clone(),
+                    source,
+                }
+            })?;
+        let growth = (kernel - 1)
+            .checked_mul(dilation)
+            .and_then(|reach| reach.checked_mul(jump));
+        let grown = growth
+            .and_then(|growth| size.checked_add(growth))
+            .zip(jump.checked_mul(stride));
         (size, jump) = grown.ok_or(ReceptiveFieldError::Overflow { layer: name })?;
-        rows.push(ReceptiveField { layer: layer.clone(), size, jump, output_size });
+        rows.push(ReceptiveField {
+            layer: layer.clone(),
+            size,
+            jump,
+            output_size,
+        });
     }
     Ok(ReceptiveFieldTable { input_size, rows })
 }
@@ -274,8 +325,14 @@ fn bottleneck(name: &str, first_stride: usize, middle_stride: usize) -> Vec<Wind
 }
 
 /// The stem, then `blocks[stage]` blocks in each of four stages; the first block of stages 2 to 4 has stride 2.
-fn resnet_layers(blocks: [usize; 4], block: impl Fn(&str, usize) -> Vec<WindowLayer>) -> Vec<WindowLayer> {
-    let mut layers = vec![WindowLayer::new("conv1", 7, 2, 3), WindowLayer::new("maxpool", 3, 2, 1)];
+fn resnet_layers(
+    blocks: [usize; 4],
+    block: impl Fn(&str, usize) -> Vec<WindowLayer>,
+) -> Vec<WindowLayer> {
+    let mut layers = vec![
+        WindowLayer::new("conv1", 7, 2, 3),
+        WindowLayer::new("maxpool", 3, 2, 1),
+    ];
     for (stage, count) in (1..).zip(blocks) {
         for index in 0..count {
             let stride = if stage > 1 && index == 0 { 2 } else { 1 };
@@ -285,3 +342,173 @@ fn resnet_layers(blocks: [usize; 4], block: impl Fn(&str, usize) -> Vec<WindowLa
     layers
 }
 
+/// A small network whose receptive field [`effective_receptive_field`] measures. All layers have one channel and no
+/// padding, so that no window meets the border.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeNetwork {
+    /// `depth` 3x3 convolutions.
+    Plain {
+        /// Number of convolutions.
+        depth: usize,
+    },
+    /// `depth` times a 3x3 convolution and a 2x2 average pooling with stride 2.
+    Pooled {
+        /// Number of pairs.
+        depth: usize,
+    },
+    /// `depth` 3x3 convolutions with dilations 1, 2, 4, 1, 2, 4, and so on.
+    Dilated {
+        /// Number of convolutions.
+        depth: usize,
+    },
+}
+
+impl ProbeNetwork {
+    /// The layers of the network, for [`receptive_fields`].
+    ///
+    /// ```
+    /// use dldna::receptive_field::{ProbeNetwork, receptive_fields};
+    /// let table = receptive_fields(&ProbeNetwork::Plain { depth: 8 }.layers(), 32)?;
+    /// assert_eq!(table.receptive_field(), 17);
+    /// # Ok::<(), dldna::receptive_field::ReceptiveFieldError>(())
+    /// ```
+    pub fn layers(self) -> Vec<WindowLayer> {
+        let convolution = |index| WindowLayer::new(format!("conv{index}"), 3, 1, 0);
+        match self {
+            Self::Plain { depth } => (1..=depth).map(convolution).collect(),
+            Self::Pooled { depth } => (1..=depth)
+                .flat_map(|index| {
+                    [
+                        convolution(index),
+                        WindowLayer::new(format!("pool{index}"), 2, 2, 0),
+                    ]
+                })
+                .collect(),
+            Self::Dilated { depth } => (1..=depth)
+                .zip([1, 2, 4].into_iter().cycle())
+                .map(|(index, dilation)| convolution(index).with_dilation(dilation))
+                .collect(),
+        }
+    }
+}
+
+/// The weights of a [`ProbeNetwork`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeWeights {
+    /// Every weight is 1/9: each convolution takes the mean of its window.
+    Mean,
+    /// Normally distributed weights; the result is the mean over several networks.
+    Random {
+        /// Number of networks.
+        networks: usize,
+        /// Seed of the first network's weights.
+        seed: u64,
+    },
+}
+
+/// Measures how strongly each input pixel influences one output unit: the size of the gradient of the output's
+/// middle unit with respect to each pixel, by back-propagation through a network of [`crate::nn`] layers.
+///
+/// Outside the receptive field the gradient is exactly zero. Inside it is not uniform: pixels in the middle reach the
+/// unit on many paths, pixels at the edge on few. (Luo et al., "Understanding the Effective Receptive Field in Deep
+/// Convolutional Neural Networks", 2016.)
+///
+/// The result has shape `(image_size, image_size)`.
+///
+/// Errors: the receptive field is larger than the image.
+///
+/// ```
+/// use dldna::receptive_field::{ProbeNetwork, ProbeWeights, effective_receptive_field};
+///
+/// let field = effective_receptive_field(ProbeNetwork::Plain { depth: 2 }, ProbeWeights::Mean, 9)?;
+/// assert_eq!(field.iter().filter(|&&gradient| gradient > 0.0).count(), 5 * 5);
+/// // Nine paths lead from the middle pixel to the unit, one from each corner.
+/// assert!((field[[4, 4]] / field[[2, 2]] - 9.0).abs() < 1e-4);
+/// # Ok::<(), dldna::receptive_field::ReceptiveFieldError>(())
+/// ```
+pub fn effective_receptive_field(
+    network: ProbeNetwork,
+    weights: ProbeWeights,
+    image_size: usize,
+) -> Result<Array2<f32>, ReceptiveFieldError> {
+    let layers = network.layers();
+    // Without padding an image of the receptive field's size gives one unit, so the smaller of the two tells.
+    let receptive_field = receptive_field_without_image(&layers)?;
+    if receptive_field > image_size {
+        return Err(ReceptiveFieldError::ImageTooSmall {
+            image_size,
+            receptive_field,
+        });
+    }
+    let (networks, seed) = match weights {
+        ProbeWeights::Mean => (1, 0),
+        ProbeWeights::Random { networks, seed } => (networks, seed),
+    };
+    let mut total = Array2::zeros((image_size, image_size));
+    for network in 0..networks {
+        let dev = Cpu::seed_from_u64(seed.wrapping_add(network as u64));
+        let gradient = middle_unit_gradient(&dev, &layers, weights, image_size)?;
+        total += &gradient.mapv(f32::abs);
+    }
+    Ok(total / networks.max(1) as f32)
+}
+
+/// The receptive field of layers without padding: the smallest image that gives an output.
+fn receptive_field_without_image(layers: &[WindowLayer]) -> Result<usize, ReceptiveFieldError> {
+    let overflow = |layer: &WindowLayer| ReceptiveFieldError::Overflow {
+        layer: layer.name.clone(),
+    };
+    // From the last layer back: `n` units of a layer span `(n - 1) * stride + dilation * (kernel - 1) + 1` inputs.
+    layers.iter().rev().try_fold(1usize, |units, layer| {
+        let span = layer.dilation * (layer.kernel - 1) + 1;
+        let steps = (units - 1).checked_mul(layer.stride);
+        steps
+            .and_then(|steps| steps.checked_add(span))
+            .ok_or_else(|| overflow(layer))
+    })
+}
+
+type GrayImages<T> = Tensor<(usize, Const<1>, usize, usize), f32, Cpu, T>;
+
+/// Gradient of the middle unit of the last layer's output with respect to the image.
+///
+/// The network is linear, so the gradient is the same for every image.
+fn middle_unit_gradient(
+    dev: &Cpu,
+    layers: &[WindowLayer],
+    weights: ProbeWeights,
+    image_size: usize,
+) -> Result<Array2<f32>, CpuError> {
+    let image: GrayImages<NoneTape> =
+        dev.try_zeros_like(&(1, Const::<1>, image_size, image_size))?;
+    let mut x = image.leaky_trace();
+    for layer in layers {
+        x = match (layer.kernel, layer.dilation) {
+            (2, _) => dev.build_module::<AvgPool2D<2, 2>, f32>().try_forward(x)?,
+            (_, 1) => convolution::<1>(dev, weights)?.try_forward(x)?,
+            (_, 2) => convolution::<2>(dev, weights)?.try_forward(x)?,
+            _ => convolution::<4>(dev, weights)?.try_forward(x)?,
+        };
+    }
+    let (_, _, height, width) = *x.shape();
+    let mut one_hot = vec![0.0; height * width];
+    one_hot[height / 2 * width + width / 2] = 1.0;
+    let one_hot = dev.try_tensor_from_vec(one_hot, *x.shape())?;
+    let gradients = x.try_mul(one_hot)?.try_sum::<(), _>()?.try_backward()?;
+    let gradient = gradients.get(&image).as_vec();
+    Ok(Array2::from_shape_vec((image_size, image_size), gradient)
+        .expect("the gradient has the image's shape"))
+}
+
+/// A 3x3 convolution from one channel to one, without padding.
+fn convolution<const DILATION: usize>(
+    dev: &Cpu,
+    weights: ProbeWeights,
+) -> Result<modules::Conv2D<1, 1, 3, 1, 0, DILATION, f32, Cpu>, CpuError> {
+    let mut convolution = dev.try_build_module::<Conv2D<1, 1, 3, 1, 0, DILATION>, f32>()?;
+    match weights {
+        ProbeWeights::Mean => convolution.weight = dev.try_ones()?.try_div(9.0)?,
+        ProbeWeights::Random { .. } => convolution.weight = dev.sample_normal(),
+    }
+    Ok(convolution)
+}

@@ -17,7 +17,9 @@ pub type Tensor4 = Tensor<(usize, usize, usize, usize), f32, Cpu>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SimpleConvError {
     /// The images have another number of channels than the layer.
-    #[error("the layer expects images with {expected} channels, but the input has {actual} (shape {shape:?})")]
+    #[error(
+        "the layer expects images with {expected} channels, but the input has {actual} (shape {shape:?})"
+    )]
     Channels {
         /// Channels the layer was made for.
         expected: usize,
@@ -27,7 +29,9 @@ pub enum SimpleConvError {
         shape: [usize; 4],
     },
     /// A weight was replaced by one of another shape.
-    #[error("the weight must have shape {expected:?} (out channel, in channel, height, width), but has {actual:?}")]
+    #[error(
+        "the weight must have shape {expected:?} (out channel, in channel, height, width), but has {actual:?}"
+    )]
     WeightShape {
         /// The shape that fits the layer.
         expected: [usize; 4],
@@ -35,7 +39,9 @@ pub enum SimpleConvError {
         actual: [usize; 4],
     },
     /// A bias was replaced by one of another length.
-    #[error("the bias must have {expected} elements, one for each output channel, but has {actual}")]
+    #[error(
+        "the bias must have {expected} elements, one for each output channel, but has {actual}"
+    )]
     BiasLength {
         /// Output channels of the layer.
         expected: usize,
@@ -58,7 +64,13 @@ pub enum SimpleConvError {
     },
     /// dfdx could not make a tensor.
     #[error("dfdx: {0}")]
-    Device(CpuError),
+    Device(String),
+}
+
+impl From<CpuError> for SimpleConvError {
+    fn from(error: CpuError) -> Self {
+        Self::Device(error.to_string())
+    }
 }
 
 /// A convolution with bias, as seven nested loops.
@@ -117,7 +129,8 @@ impl SimpleConv2d {
         let dev = Cpu::seed_from_u64(seed);
         let fan_in = in_channels * kernel_size * kernel_size;
         let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
-        let weight = dev.sample_uniform_like(&(out_channels, in_channels, kernel_size, kernel_size));
+        let weight =
+            dev.sample_uniform_like(&(out_channels, in_channels, kernel_size, kernel_size));
         let bias = dev.sample_uniform_like(&(out_channels,));
         Self {
             // Samples lie in 0..1; this moves them to -bound..bound.
@@ -139,7 +152,8 @@ impl SimpleConv2d {
         &self,
         x: &Tensor<(N, C, H, W), f32, Cpu>,
     ) -> Result<Tensor4, SimpleConvError> {
-        let [batch, out_channels, out_height, out_width] = self.output_shape(x.shape().concrete())?;
+        let [batch, out_channels, out_height, out_width] =
+            self.output_shape(x.shape().concrete())?;
         let x = pad(&to_array(x), self.padding)?;
         let weight = to_array(&self.weight);
         let bias = self.bias.as_vec();
@@ -191,16 +205,18 @@ impl SimpleConv2d {
         let rows = columns.shape().1;
         let pixels = out_height * out_width;
 
-        let matrix = self.weight.clone().try_reshape_like(&(out_channels, rows));
-        let matrix = matrix.map_err(SimpleConvError::Device)?;
-        let product = matrix
-            .try_broadcast_like(&(batch, out_channels, rows))
-            .and_then(|matrix| matrix.try_matmul(columns))
-            .map_err(SimpleConvError::Device)?;
-        let bias = self.bias.clone().try_broadcast_like::<_, Axes2<0, 2>>(&(batch, out_channels, pixels));
-        bias.and_then(|bias| product.try_add(bias))
-            .and_then(|y| y.try_reshape_like(&(batch, out_channels, out_height, out_width)))
-            .map_err(SimpleConvError::Device)
+        let matrix = self
+            .weight
+            .clone()
+            .try_reshape_like(&(out_channels, rows))?;
+        let matrix = matrix.try_broadcast_like::<_, Axis<0>>(&(batch, out_channels, rows))?;
+        let bias = self.bias.clone().try_broadcast_like::<_, Axes2<0, 2>>(&(
+            batch,
+            out_channels,
+            pixels,
+        ))?;
+        let y = matrix.try_matmul(columns)?.try_add(bias)?;
+        Ok(y.try_reshape_like(&(batch, out_channels, out_height, out_width))?)
     }
 
     /// Checks every shape and gives the output's.
@@ -208,9 +224,18 @@ impl SimpleConv2d {
         let [batch, channels, height, width] = input;
         if channels != self.in_channels {
             let (expected, actual) = (self.in_channels, channels);
-            return Err(SimpleConvError::Channels { expected, actual, shape: input });
+            return Err(SimpleConvError::Channels {
+                expected,
+                actual,
+                shape: input,
+            });
         }
-        let expected = [self.out_channels, self.in_channels, self.kernel_size, self.kernel_size];
+        let expected = [
+            self.out_channels,
+            self.in_channels,
+            self.kernel_size,
+            self.kernel_size,
+        ];
         let actual = self.weight.shape().concrete();
         if actual != expected {
             return Err(SimpleConvError::WeightShape { expected, actual });
@@ -219,7 +244,8 @@ impl SimpleConv2d {
         if actual != expected {
             return Err(SimpleConvError::BiasLength { expected, actual });
         }
-        let size = |size| window_output_size(size, self.kernel_size, self.stride, self.padding, input);
+        let size =
+            |size| window_output_size(size, self.kernel_size, self.stride, self.padding, input);
         Ok([batch, self.out_channels, size(height)?, size(width)?])
     }
 }
@@ -247,7 +273,10 @@ impl SimpleMaxPool2d {
     ///
     /// A zero kernel or stride is reported by [`SimpleMaxPool2d::forward`].
     pub fn new(kernel_size: usize, stride: usize) -> Self {
-        Self { kernel_size, stride }
+        Self {
+            kernel_size,
+            stride,
+        }
     }
 
     /// Applies the layer.
@@ -332,9 +361,7 @@ pub fn im2col<N: Dim, C: Dim, H: Dim, W: Dim>(
         }
     }
     let columns = columns.into_raw_vec_and_offset().0;
-    Cpu::default()
-        .try_tensor_from_vec(columns, (batch, rows, out_height * out_width))
-        .map_err(SimpleConvError::Device)
+    Ok(Cpu::default().try_tensor_from_vec(columns, (batch, rows, out_height * out_width))?)
 }
 
 /// Output size of one side of images of shape `shape`.
@@ -359,7 +386,9 @@ fn pad(x: &Array4<f32>, padding: usize) -> Result<Array4<f32>, SimpleConvError> 
 }
 
 fn zeros(shape: [usize; 4]) -> Result<Array4<f32>, SimpleConvError> {
-    let bytes = shape.iter().try_fold(size_of::<f32>(), |bytes, &size| bytes.checked_mul(size));
+    let bytes = shape
+        .iter()
+        .try_fold(size_of::<f32>(), |bytes, &size| bytes.checked_mul(size));
     if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
         return Err(SimpleConvError::TooLarge { shape });
     }
@@ -374,5 +403,5 @@ fn to_array<S: Shape<Concrete = [usize; 4]>>(x: &Tensor<S, f32, Cpu>) -> Array4<
 fn to_tensor(y: Array4<f32>) -> Result<Tensor4, SimpleConvError> {
     let shape = y.dim();
     let values = y.into_raw_vec_and_offset().0;
-    Cpu::default().try_tensor_from_vec(values, shape).map_err(SimpleConvError::Device)
+    Ok(Cpu::default().try_tensor_from_vec(values, shape)?)
 }

@@ -15,12 +15,16 @@
 use std::fmt;
 
 use dfdx::nn::modules::{
-    Abs, AccurateGeLU, AvgPoolGlobal, BatchNorm1D, BatchNorm2D as DfdxBatchNorm2D, Bias2D, Cos, Dropout, DropoutOneIn,
-    Exp, FastGeLU, GeneralizedResidual, LayerNorm1D, LeakyReLU, Linear, Ln, LogSoftmax, MaxPoolGlobal, MinPoolGlobal,
-    ReLU, Repeated, Residual, Sigmoid, Sin, Softmax, Sqrt, Square, Tanh, UnbiasedLinear,
+    Abs, AccurateGeLU, AvgPoolGlobal, BatchNorm1D, BatchNorm2D as DfdxBatchNorm2D, Bias2D, Cos,
+    Dropout, DropoutOneIn, Exp, FastGeLU, GeneralizedResidual, LayerNorm1D, LeakyReLU, Linear, Ln,
+    LogSoftmax, MaxPoolGlobal, MinPoolGlobal, ReLU, Repeated, Residual, Sigmoid, Sin, Softmax,
+    Sqrt, Square, Tanh, UnbiasedLinear,
 };
 use dfdx::prelude::{Cpu, Dtype, NumParams, Storage, TensorCollection};
 
+use crate::nn::modules::{
+    AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, MaxPool2D,
+};
 use crate::table::{Table, with_thousands};
 
 /// Why a sliding window has no output.
@@ -65,15 +69,26 @@ pub fn conv_output_size(
     padding: usize,
     dilation: usize,
 ) -> Result<usize, OutputSizeError> {
-    for (name, size) in [("input", input), ("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
+    for (name, size) in [
+        ("input", input),
+        ("kernel", kernel),
+        ("stride", stride),
+        ("dilation", dilation),
+    ] {
         if size == 0 {
             return Err(OutputSizeError::Zero(name));
         }
     }
-    let padded_input = padding.checked_mul(2).and_then(|both| both.checked_add(input));
-    let span = dilation.checked_mul(kernel - 1).and_then(|gaps| gaps.checked_add(1));
+    let padded_input = padding
+        .checked_mul(2)
+        .and_then(|both| both.checked_add(input));
+    let span = dilation
+        .checked_mul(kernel - 1)
+        .and_then(|gaps| gaps.checked_add(1));
     let (padded_input, span) = padded_input.zip(span).ok_or(OutputSizeError::Overflow)?;
-    let room = padded_input.checked_sub(span).ok_or(OutputSizeError::KernelTooLarge { span, padded_input })?;
+    let room = padded_input
+        .checked_sub(span)
+        .ok_or(OutputSizeError::KernelTooLarge { span, padded_input })?;
     Ok(room / stride + 1)
 }
 
@@ -83,7 +98,11 @@ pub fn conv_output_size(
 /// assert_eq!(dldna::summary::pool_output_size(13, 2, 2)?, 6);
 /// # Ok::<(), dldna::summary::OutputSizeError>(())
 /// ```
-pub fn pool_output_size(input: usize, kernel: usize, stride: usize) -> Result<usize, OutputSizeError> {
+pub fn pool_output_size(
+    input: usize,
+    kernel: usize,
+    stride: usize,
+) -> Result<usize, OutputSizeError> {
     conv_output_size(input, kernel, stride, 0, 1)
 }
 
@@ -153,13 +172,20 @@ pub enum SummaryProblem {
 
 impl From<SummaryProblem> for SummaryError {
     fn from(problem: SummaryProblem) -> Self {
-        Self { layer: String::new(), problem }
+        Self {
+            layer: String::new(),
+            problem,
+        }
     }
 }
 
 impl SummaryError {
     fn inside(self, name: &str) -> Self {
-        let layer = if self.layer.is_empty() { name.to_string() } else { format!("{name}.{}", self.layer) };
+        let layer = if self.layer.is_empty() {
+            name.to_string()
+        } else {
+            format!("{name}.{}", self.layer)
+        };
         Self { layer, ..self }
     }
 }
@@ -247,21 +273,31 @@ impl LayerSummary {
 
     /// A layer made of others; [`then`](Self::then) adds them.
     pub fn group(kind: impl Into<String>, input: &[usize]) -> Self {
-        Self { activations: 0, ..Self::leaf(kind, input, 0, 0) }
+        Self {
+            activations: 0,
+            ..Self::leaf(kind, input, 0, 0)
+        }
     }
 
     /// Applies `layer` to the output so far.
     ///
     /// Errors: the layer cannot take that shape; the error's path starts with `name`.
     pub fn then(self, name: &str, layer: &dyn Summarize) -> Result<Self, SummaryError> {
-        let child = layer.summarize(&self.output_shape).map_err(|error| error.inside(name))?;
+        let child = layer
+            .summarize(&self.output_shape)
+            .map_err(|error| error.inside(name))?;
         Ok(self.with_child(name, child))
     }
 
     /// Applies `layer` to `input`, and adds the result to the output so far: the other branch of a residual block.
     ///
     /// Errors: the layer cannot take that shape, or the two outputs differ in shape.
-    pub fn plus(self, name: &str, layer: &dyn Summarize, input: &[usize]) -> Result<Self, SummaryError> {
+    pub fn plus(
+        self,
+        name: &str,
+        layer: &dyn Summarize,
+        input: &[usize],
+    ) -> Result<Self, SummaryError> {
         let branch = layer.summarize(input).map_err(|error| error.inside(name))?;
         if branch.output_shape != self.output_shape {
             let (first, second) = (self.output_shape, branch.output_shape);
@@ -276,7 +312,10 @@ impl LayerSummary {
         self.multiply_adds = self.multiply_adds.saturating_add(child.multiply_adds);
         self.activations = self.activations.saturating_add(child.activations);
         self.output_shape.clone_from(&child.output_shape);
-        self.children.push(Self { name: name.to_string(), ..child });
+        self.children.push(Self {
+            name: name.to_string(),
+            ..child
+        });
         self
     }
 }
@@ -313,7 +352,11 @@ impl Summary {
     /// ```
     pub fn of(network: &dyn Summarize, input_shape: &[usize]) -> Result<Self, SummaryError> {
         let network = network.summarize(input_shape)?;
-        Ok(Self { input_shape: input_shape.to_vec(), network, depth: usize::MAX })
+        Ok(Self {
+            input_shape: input_shape.to_vec(),
+            network,
+            depth: usize::MAX,
+        })
     }
 
     /// Shows only layers up to `depth` levels inside the network; 1 shows its direct parts. The sums stay the same.
@@ -348,7 +391,16 @@ impl Summary {
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new(&["Layer", "Kind", "Output shape", "Parameters", "Multiply-adds"], 3);
+        let mut table = Table::new(
+            &[
+                "Layer",
+                "Kind",
+                "Output shape",
+                "Parameters",
+                "Multiply-adds",
+            ],
+            3,
+        );
         if self.network.children.is_empty() || self.depth == 0 {
             table.push(row(&self.network, 0, true));
         }
@@ -394,7 +446,13 @@ impl fmt::Display for Summary {
 
 /// A row of the table. The costs of an open layer are left out: they are in the rows of the layers inside it.
 fn row(layer: &LayerSummary, level: usize, closed: bool) -> Vec<String> {
-    let cost = |cost: u128| if closed { with_thousands(cost) } else { String::new() };
+    let cost = |cost: u128| {
+        if closed {
+            with_thousands(cost)
+        } else {
+            String::new()
+        }
+    };
     vec![
         format!("{}{}", "  ".repeat(level), layer.name),
         layer.kind.clone(),
@@ -409,19 +467,30 @@ fn mebibytes(bytes: u128) -> String {
 }
 
 fn elements(shape: &[usize]) -> u128 {
-    shape.iter().fold(1, |product: u128, &size| product.saturating_mul(size as u128))
+    shape.iter().fold(1, |product: u128, &size| {
+        product.saturating_mul(size as u128)
+    })
 }
 
 /// An input of shape `(batch, channels, height, width)`, with the expected channels.
 fn image_shape(kind: &str, input: &[usize], channels: usize) -> Result<[usize; 4], SummaryError> {
     match *input {
         [batch, found, height, width] if found == channels => Ok([batch, channels, height, width]),
-        _ => Err(wrong_input(kind, format!("[batch, {channels}, height, width]"), input)),
+        _ => Err(wrong_input(
+            kind,
+            format!("[batch, {channels}, height, width]"),
+            input,
+        )),
     }
 }
 
 fn wrong_input(kind: &str, expected: String, actual: &[usize]) -> SummaryError {
-    SummaryProblem::InputShape { kind: kind.to_string(), expected, actual: actual.to_vec() }.into()
+    SummaryProblem::InputShape {
+        kind: kind.to_string(),
+        expected,
+        actual: actual.to_vec(),
+    }
+    .into()
 }
 
 /// A layer that gives what it gets, element by element, on inputs of any shape.
@@ -440,7 +509,20 @@ macro_rules! summarize_elementwise {
 }
 
 summarize_elementwise!(
-    Abs, AccurateGeLU, Cos, Exp, FastGeLU, Ln, LogSoftmax, ReLU, Sigmoid, Sin, Softmax, Sqrt, Square, Tanh
+    Abs,
+    AccurateGeLU,
+    Cos,
+    Exp,
+    FastGeLU,
+    Ln,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    Sin,
+    Softmax,
+    Sqrt,
+    Square,
+    Tanh
 );
 
 impl<E: Dtype> Summarize for LeakyReLU<E> {
@@ -499,7 +581,9 @@ impl<const I: usize, const O: usize, E: Dtype, D: Storage<E>> Summarize for Line
     }
 }
 
-impl<const I: usize, const O: usize, E: Dtype, D: Storage<E>> Summarize for UnbiasedLinear<I, O, E, D> {
+impl<const I: usize, const O: usize, E: Dtype, D: Storage<E>> Summarize
+    for UnbiasedLinear<I, O, E, D>
+{
     fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
         linear(format!("UnbiasedLinear {I} -> {O}"), input, [I, O], I * O)
     }
@@ -530,8 +614,14 @@ impl<const C: usize, E: Dtype, D: Storage<E>> Summarize for BatchNorm1D<C, E, D>
     fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
         let kind = format!("BatchNorm1D {C}");
         match input {
-            [_, channels] | [_, channels, _] if *channels == C => Ok(LayerSummary::leaf(kind, input, 2 * C, 0)),
-            _ => Err(wrong_input(&kind, format!("[batch, {C}] or [batch, {C}, length]"), input)),
+            [_, channels] | [_, channels, _] if *channels == C => {
+                Ok(LayerSummary::leaf(kind, input, 2 * C, 0))
+            }
+            _ => Err(wrong_input(
+                &kind,
+                format!("[batch, {C}] or [batch, {C}, length]"),
+                input,
+            )),
         }
     }
 }
@@ -548,23 +638,29 @@ impl<const M: usize, E: Dtype, D: Storage<E>> Summarize for LayerNorm1D<M, E, D>
 
 impl<F: Summarize> Summarize for Residual<F> {
     fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
-        LayerSummary::group("Residual", input).then("0", &self.0)?.plus("skip", &(), input)
+        LayerSummary::group("Residual", input)
+            .then("0", &self.0)?
+            .plus("skip", &(), input)
     }
 }
 
 impl<F: Summarize, R: Summarize> Summarize for GeneralizedResidual<F, R> {
     fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
-        LayerSummary::group("GeneralizedResidual", input).then("f", &self.f)?.plus("r", &self.r, input)
+        LayerSummary::group("GeneralizedResidual", input)
+            .then("f", &self.f)?
+            .plus("r", &self.r, input)
     }
 }
 
 impl<T: Summarize, const N: usize> Summarize for Repeated<T, N> {
     fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
         let layers = self.modules.iter().enumerate();
-        layers.map(|(index, layer)| (index.to_string(), layer)).try_fold(
-            LayerSummary::group(format!("Repeated {N} times"), input),
-            |summary, (name, layer)| summary.then(&name, layer),
-        )
+        layers
+            .map(|(index, layer)| (index.to_string(), layer))
+            .try_fold(
+                LayerSummary::group(format!("Repeated {N} times"), input),
+                |summary, (name, layer)| summary.then(&name, layer),
+            )
     }
 }
 
@@ -592,3 +688,146 @@ summarize_tuple!(A 0, B 1, C 2);
 summarize_tuple!(A 0, B 1, C 2, D 3);
 summarize_tuple!(A 0, B 1, C 2, D 3, F 4);
 summarize_tuple!(A 0, B 1, C 2, D 3, F 4, G 5);
+
+/// A layer that slides a square window over the image.
+struct WindowLayer {
+    name: &'static str,
+    in_channels: usize,
+    out_channels: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+}
+
+impl WindowLayer {
+    /// `parameters` in all, and for each output element as many multiply-adds as there are products in its sum.
+    fn summarize(
+        &self,
+        input: &[usize],
+        parameters: usize,
+        products: usize,
+    ) -> Result<LayerSummary, SummaryError> {
+        let kind = self.kind();
+        let [batch, _, height, width] = image_shape(&kind, input, self.in_channels)?;
+        let size = |size| {
+            conv_output_size(size, self.kernel, self.stride, self.padding, self.dilation).map_err(
+                |source| SummaryProblem::OutputSize {
+                    kind: kind.clone(),
+                    input: input.to_vec(),
+                    source,
+                },
+            )
+        };
+        let output = [batch, self.out_channels, size(height)?, size(width)?];
+        let multiply_adds = elements(&output).saturating_mul(products as u128);
+        Ok(LayerSummary::leaf(kind, output, parameters, multiply_adds))
+    }
+
+    /// Name, channels and window; what has its usual value is left out.
+    fn kind(&self) -> String {
+        let channels = if self.in_channels == self.out_channels {
+            format!("{}", self.in_channels)
+        } else {
+            format!("{} -> {}", self.in_channels, self.out_channels)
+        };
+        let mut kind = format!("{} {channels}, {1}x{1}", self.name, self.kernel);
+        for (name, value, usual) in [
+            ("stride", self.stride, 1),
+            ("padding", self.padding, 0),
+            ("dilation", self.dilation, 1),
+        ] {
+            if value != usual {
+                kind += &format!(", {name} {value}");
+            }
+        }
+        kind
+    }
+}
+
+macro_rules! summarize_convolution {
+    ($layer:ident, $bias:literal) => {
+        impl<
+            const IN: usize,
+            const OUT: usize,
+            const K: usize,
+            const STRIDE: usize,
+            const PADDING: usize,
+            const DILATION: usize,
+            E: Dtype,
+            D: Storage<E>,
+        > Summarize for $layer<IN, OUT, K, STRIDE, PADDING, DILATION, E, D>
+        {
+            fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+                let layer = WindowLayer {
+                    name: stringify!($layer),
+                    in_channels: IN,
+                    out_channels: OUT,
+                    kernel: K,
+                    stride: STRIDE,
+                    padding: PADDING,
+                    dilation: DILATION,
+                };
+                layer.summarize(input, OUT * (IN * K * K + $bias), IN * K * K)
+            }
+        }
+    };
+}
+
+summarize_convolution!(Conv2D, 0);
+summarize_convolution!(BiasedConv2D, 1);
+
+impl<
+    const C: usize,
+    const K: usize,
+    const STRIDE: usize,
+    const PADDING: usize,
+    E: Dtype,
+    D: Storage<E>,
+> Summarize for DepthwiseConv2D<C, K, STRIDE, PADDING, E, D>
+{
+    fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+        let layer = WindowLayer {
+            name: "DepthwiseConv2D",
+            in_channels: C,
+            out_channels: C,
+            kernel: K,
+            stride: STRIDE,
+            padding: PADDING,
+            dilation: 1,
+        };
+        layer.summarize(input, C * K * K, K * K)
+    }
+}
+
+macro_rules! summarize_pooling {
+    ($($layer:ident),+) => {$(
+        impl<const K: usize, const STRIDE: usize, const PADDING: usize> Summarize for $layer<K, STRIDE, PADDING> {
+            /// Works on any number of channels.
+            fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+                let name = stringify!($layer);
+                let &[_, channels, _, _] = input else {
+                    return Err(wrong_input(name, "[batch, channel, height, width]".to_string(), input));
+                };
+                let layer = WindowLayer {
+                    name,
+                    in_channels: channels,
+                    out_channels: channels,
+                    kernel: K,
+                    stride: STRIDE,
+                    padding: PADDING,
+                    dilation: 1,
+                };
+                layer.summarize(input, 0, 0)
+            }
+        }
+    )+};
+}
+
+summarize_pooling!(MaxPool2D, AvgPool2D);
+
+impl<const C: usize, E: Dtype, D: Storage<E>> Summarize for BatchNorm2D<C, E, D> {
+    fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+        batch_norm_2d(input, C)
+    }
+}

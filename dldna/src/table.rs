@@ -31,12 +31,22 @@ impl Table {
 
     fn to_html(&self, caption: &str) -> String {
         let cell = |tag: &str, column: usize, content: &str| {
-            let side = if column < self.left_aligned { "left" } else { "right" };
+            let side = if column < self.left_aligned {
+                "left"
+            } else {
+                "right"
+            };
             // `pre` keeps the indentation that shows how layers are nested.
-            format!("<{tag} style=\"text-align:{side};white-space:pre\">{}</{tag}>", escape(content))
+            format!(
+                "<{tag} style=\"text-align:{side};white-space:pre\">{}</{tag}>",
+                escape(content)
+            )
         };
         let line = |tag: &str, cells: &[String]| -> String {
-            let cells = cells.iter().enumerate().map(|(column, content)| cell(tag, column, content));
+            let cells = cells
+                .iter()
+                .enumerate()
+                .map(|(column, content)| cell(tag, column, content));
             format!("<tr>{}</tr>", cells.collect::<String>())
         };
         let head = line("th", &self.headers);
@@ -49,12 +59,25 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = || std::iter::once(&self.headers).chain(&self.rows);
-        let width = |column: usize| lines().map(|line| line[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            lines()
+                .map(|line| line[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..self.headers.len()).map(width).collect();
         for line in lines() {
-            let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-                if column < self.left_aligned { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-            });
+            let cells = line
+                .iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(column, (cell, &width))| {
+                    if column < self.left_aligned {
+                        format!("{cell:<width$}")
+                    } else {
+                        format!("{cell:>width$}")
+                    }
+                });
             writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
         Ok(())
@@ -68,7 +91,9 @@ fn show_text_and_html(text: &str, html: &str) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 /// `1234567` as `1,234,567`.
@@ -97,7 +122,10 @@ mod tests {
 
     #[test]
     fn names_line_up_left_and_numbers_right() {
-        assert_eq!(table().to_string(), "Layer     Parameters\nconv <1>         320\nfc                12\n");
+        assert_eq!(
+            table().to_string(),
+            "Layer     Parameters\nconv <1>         320\nfc                12\n"
+        );
     }
 
     #[test]
@@ -109,7 +137,13 @@ mod tests {
 
     #[test]
     fn thousands() {
-        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_049_600, "1,049,600"), (12_345, "12,345")];
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_049_600, "1,049,600"),
+            (12_345, "12,345"),
+        ];
         for (number, text) in cases {
             assert_eq!(with_thousands(number), text);
         }

@@ -32,10 +32,14 @@ Parameter reduction: 99.9990%
 fn real_linear_layers_have_as_many_parameters() {
     let dev = Cpu::default();
     let counts = [
-        dev.build_module::<Linear<1, 1>, f32>().num_trainable_params(),
-        dev.build_module::<Linear<4, 4>, f32>().num_trainable_params(),
-        dev.build_module::<Linear<9, 9>, f32>().num_trainable_params(),
-        dev.build_module::<Linear<64, 64>, f32>().num_trainable_params(),
+        dev.build_module::<Linear<1, 1>, f32>()
+            .num_trainable_params(),
+        dev.build_module::<Linear<4, 4>, f32>()
+            .num_trainable_params(),
+        dev.build_module::<Linear<9, 9>, f32>()
+            .num_trainable_params(),
+        dev.build_module::<Linear<64, 64>, f32>()
+            .num_trainable_params(),
     ];
     let table = compare_parameter_counts(&[1, 2, 3, 8]);
     for (row, count) in table.rows.iter().zip(counts) {
@@ -49,7 +53,11 @@ fn huge_images_are_counted_approximately() {
     assert_eq!(table.rows[0].fully_connected, Some(0));
     assert_eq!(table.rows[1].fully_connected, None);
     // (2^64)^4 / 10 = 1.158e76
-    assert!((table.rows[1].ratio / 1.157_920_9e76 - 1.0).abs() < 1e-6, "{}", table.rows[1].ratio);
+    assert!(
+        (table.rows[1].ratio / 1.157_920_9e76 - 1.0).abs() < 1e-6,
+        "{}",
+        table.rows[1].ratio
+    );
     assert!(table.to_string().contains("1.158e76"), "{table}");
     assert!(example_text(usize::MAX).contains("FC parameters: 1.158e77"));
 }

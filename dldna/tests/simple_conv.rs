@@ -12,8 +12,10 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 fn fixture_folder() -> PathBuf {
-    std::env::var_os("DLDNA_FIXTURES")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")), PathBuf::from)
+    std::env::var_os("DLDNA_FIXTURES").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")),
+        PathBuf::from,
+    )
 }
 
 struct Fixture {
@@ -24,17 +26,26 @@ struct Fixture {
 impl Fixture {
     fn open(name: &str) -> Self {
         let folder = fixture_folder();
-        let index: Value = serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
+        let index: Value =
+            serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
         let bytes = fs::read(folder.join(format!("{name}.safetensors"))).unwrap();
         let cases = index[name].clone();
-        assert!(cases.as_object().is_some_and(|cases| !cases.is_empty()), "no case of {name}");
+        assert!(
+            cases.as_object().is_some_and(|cases| !cases.is_empty()),
+            "no case of {name}"
+        );
         Self { bytes, cases }
     }
 
     fn values(&self, name: &str) -> (Vec<f32>, Vec<usize>) {
         let tensors = SafeTensors::deserialize(&self.bytes).unwrap();
-        let view = tensors.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        let view = tensors
+            .tensor(name)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let values = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()));
         (values.collect(), view.shape().to_vec())
     }
 
@@ -51,14 +62,19 @@ impl Fixture {
 }
 
 fn size(case: &Value, field: &str) -> usize {
-    case[field].as_u64().unwrap_or_else(|| panic!("no {field} in {case}")) as usize
+    case[field]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no {field} in {case}")) as usize
 }
 
 fn assert_close(got: &Tensor4, want: &Tensor4, what: &str) {
     assert_eq!(got.shape(), want.shape(), "{what}");
     for (got, want) in got.as_vec().into_iter().zip(want.as_vec()) {
         let tolerance = 1e-4 * want.abs().max(1.0);
-        assert!((got - want).abs() <= tolerance, "{what}: got {got}, want {want}");
+        assert!(
+            (got - want).abs() <= tolerance,
+            "{what}: got {got}, want {want}"
+        );
     }
 }
 
@@ -74,7 +90,11 @@ fn the_ramp_of_the_chapter_gives_pytorchs_numbers() {
     conv.weight = fixture.images("w");
     conv.bias = fixture.vector("b");
     assert_close(&conv.forward(&x).unwrap(), &fixture.images("conv"), "loops");
-    assert_close(&conv.forward_im2col(&x).unwrap(), &fixture.images("conv"), "im2col");
+    assert_close(
+        &conv.forward_im2col(&x).unwrap(),
+        &fixture.images("conv"),
+        "im2col",
+    );
 
     let pooled = SimpleMaxPool2d::new(pool, pool).forward(&x).unwrap();
     assert_close(&pooled, &fixture.images("pool"), "pooling");
@@ -86,7 +106,8 @@ fn convolutions_equal_pytorchs() {
     let mut compared = 0;
     for (name, case) in fixture.cases.as_object().unwrap() {
         let [n_in, n_out, k, stride, padding, dilation, groups] =
-            ["cin", "cout", "k", "stride", "pad", "dilation", "groups"].map(|field| size(case, field));
+            ["cin", "cout", "k", "stride", "pad", "dilation", "groups"]
+                .map(|field| size(case, field));
         if dilation != 1 || groups != 1 {
             continue;
         }
@@ -119,7 +140,13 @@ fn max_poolings_equal_pytorchs() {
 }
 
 /// One output value as the formula has it, padding as a condition instead of as zeros.
-fn value_at(conv: &SimpleConv2d, x: &Tensor4, stride: usize, padding: usize, at: [usize; 4]) -> f64 {
+fn value_at(
+    conv: &SimpleConv2d,
+    x: &Tensor4,
+    stride: usize,
+    padding: usize,
+    at: [usize; 4],
+) -> f64 {
     let [n, co, h, w] = at;
     let (_, channels, height, width) = *x.shape();
     let (_, _, k, _) = *conv.weight.shape();
@@ -131,7 +158,8 @@ fn value_at(conv: &SimpleConv2d, x: &Tensor4, stride: usize, padding: usize, at:
                 let row = (h * stride + i) as isize - padding as isize;
                 let column = (w * stride + j) as isize - padding as isize;
                 if (0..height as isize).contains(&row) && (0..width as isize).contains(&column) {
-                    let pixel = ((n * channels + ci) * height + row as usize) * width + column as usize;
+                    let pixel =
+                        ((n * channels + ci) * height + row as usize) * width + column as usize;
                     let tap = ((co * channels + ci) * k + i) * k + j;
                     sum += f64::from(pixels[pixel]) * f64::from(weight[tap]);
                 }
@@ -180,17 +208,31 @@ proptest! {
 #[test]
 fn seeded_weights_repeat_and_stay_within_the_bound() {
     let conv = SimpleConv2d::new(4, 50, 3, 1, 0, 11);
-    assert_eq!(conv.weight.as_vec(), SimpleConv2d::new(4, 50, 3, 1, 0, 11).weight.as_vec());
-    assert_ne!(conv.weight.as_vec(), SimpleConv2d::new(4, 50, 3, 1, 0, 12).weight.as_vec());
+    assert_eq!(
+        conv.weight.as_vec(),
+        SimpleConv2d::new(4, 50, 3, 1, 0, 11).weight.as_vec()
+    );
+    assert_ne!(
+        conv.weight.as_vec(),
+        SimpleConv2d::new(4, 50, 3, 1, 0, 12).weight.as_vec()
+    );
 
     let bound = 1.0 / 36.0f32.sqrt();
     let weight = conv.weight.as_vec();
-    assert!(weight.iter().chain(&conv.bias.as_vec()).all(|value| value.abs() <= bound));
+    assert!(
+        weight
+            .iter()
+            .chain(&conv.bias.as_vec())
+            .all(|value| value.abs() <= bound)
+    );
     // A uniform distribution has mean 0 and variance bound^2 / 3; 1800 samples come within a few percent.
     let mean = weight.iter().sum::<f32>() / weight.len() as f32;
     let variance = weight.iter().map(|value| value * value).sum::<f32>() / weight.len() as f32;
     assert!(mean.abs() < 0.1 * bound, "{mean}");
-    assert!((variance / (bound * bound / 3.0) - 1.0).abs() < 0.1, "{variance}");
+    assert!(
+        (variance / (bound * bound / 3.0) - 1.0).abs() < 0.1,
+        "{variance}"
+    );
 }
 
 #[test]
@@ -198,7 +240,10 @@ fn compile_time_shapes_are_taken_too() {
     let x: Tensor<Rank4<2, 3, 6, 6>, f32, _> = Cpu::default().sample_normal();
     let y = SimpleConv2d::new(3, 5, 3, 2, 1, 7).forward(&x).unwrap();
     assert_eq!(*y.shape(), (2, 5, 3, 3));
-    assert_eq!(*SimpleMaxPool2d::new(3, 3).forward(&x).unwrap().shape(), (2, 3, 2, 2));
+    assert_eq!(
+        *SimpleMaxPool2d::new(3, 3).forward(&x).unwrap().shape(),
+        (2, 3, 2, 2)
+    );
     assert_eq!(*im2col(&x, 3, 1, 0).unwrap().shape(), (2, 27, 16));
 }
 
@@ -220,7 +265,10 @@ fn max_pooling_keeps_nan_and_negative_values() {
     let x = dev.tensor([[[[f32::NAN, 1.0], [2.0, 3.0]]]]);
     assert!(SimpleMaxPool2d::new(2, 1).forward(&x).unwrap().as_vec()[0].is_nan());
     let x = dev.tensor([[[[f32::NEG_INFINITY]]]]);
-    assert_eq!(SimpleMaxPool2d::new(1, 1).forward(&x).unwrap().as_vec(), [f32::NEG_INFINITY]);
+    assert_eq!(
+        SimpleMaxPool2d::new(1, 1).forward(&x).unwrap().as_vec(),
+        [f32::NEG_INFINITY]
+    );
 }
 
 fn images(shape: (usize, usize, usize, usize)) -> Tensor4 {
@@ -231,7 +279,14 @@ fn images(shape: (usize, usize, usize, usize)) -> Tensor4 {
 fn what_does_not_fit_is_an_error_that_says_so() {
     let x = images((1, 3, 4, 4));
     let error = SimpleConv2d::new(2, 1, 3, 1, 0, 0).forward(&x).unwrap_err();
-    assert_eq!(error, SimpleConvError::Channels { expected: 2, actual: 3, shape: [1, 3, 4, 4] });
+    assert_eq!(
+        error,
+        SimpleConvError::Channels {
+            expected: 2,
+            actual: 3,
+            shape: [1, 3, 4, 4]
+        }
+    );
     assert_eq!(
         error.to_string(),
         "the layer expects images with 2 channels, but the input has 3 (shape [1, 3, 4, 4])"
@@ -239,7 +294,10 @@ fn what_does_not_fit_is_an_error_that_says_so() {
 
     let output_size = |kernel, stride, padding| {
         let conv = SimpleConv2d::new(3, 1, kernel, stride, padding, 0);
-        let errors = [conv.forward(&x).unwrap_err(), conv.forward_im2col(&x).unwrap_err()];
+        let errors = [
+            conv.forward(&x).unwrap_err(),
+            conv.forward_im2col(&x).unwrap_err(),
+        ];
         assert_eq!(errors[0], errors[1]);
         match &errors[0] {
             SimpleConvError::OutputSize { source, .. } => *source,
@@ -248,29 +306,59 @@ fn what_does_not_fit_is_an_error_that_says_so() {
     };
     assert_eq!(output_size(0, 1, 0), OutputSizeError::Zero("kernel"));
     assert_eq!(output_size(3, 0, 0), OutputSizeError::Zero("stride"));
-    assert_eq!(output_size(7, 1, 1), OutputSizeError::KernelTooLarge { span: 7, padded_input: 6 });
+    assert_eq!(
+        output_size(7, 1, 1),
+        OutputSizeError::KernelTooLarge {
+            span: 7,
+            padded_input: 6
+        }
+    );
     assert_eq!(output_size(3, 1, usize::MAX), OutputSizeError::Overflow);
-    let huge = SimpleConv2d::new(3, 1, 3, 1, 1 << 40, 0).forward(&x).unwrap_err();
+    let huge = SimpleConv2d::new(3, 1, 3, 1, 1 << 40, 0)
+        .forward(&x)
+        .unwrap_err();
     assert!(matches!(huge, SimpleConvError::TooLarge { .. }), "{huge}");
 
     let mut conv = SimpleConv2d::new(3, 2, 3, 1, 0, 0);
     conv.weight = images((2, 3, 3, 2));
     let (expected, actual) = ([2, 3, 3, 3], [2, 3, 3, 2]);
-    assert_eq!(conv.forward(&x).unwrap_err(), SimpleConvError::WeightShape { expected, actual });
+    assert_eq!(
+        conv.forward(&x).unwrap_err(),
+        SimpleConvError::WeightShape { expected, actual }
+    );
 
     let mut conv = SimpleConv2d::new(3, 2, 3, 1, 0, 0);
     conv.bias = Cpu::default().zeros_like(&(3,));
-    assert_eq!(conv.forward(&x).unwrap_err(), SimpleConvError::BiasLength { expected: 2, actual: 3 });
+    assert_eq!(
+        conv.forward(&x).unwrap_err(),
+        SimpleConvError::BiasLength {
+            expected: 2,
+            actual: 3
+        }
+    );
 
-    for pool in [SimpleMaxPool2d::new(0, 1), SimpleMaxPool2d::new(2, 0), SimpleMaxPool2d::new(5, 1)] {
-        assert!(matches!(pool.forward(&x).unwrap_err(), SimpleConvError::OutputSize { .. }));
+    for pool in [
+        SimpleMaxPool2d::new(0, 1),
+        SimpleMaxPool2d::new(2, 0),
+        SimpleMaxPool2d::new(5, 1),
+    ] {
+        assert!(matches!(
+            pool.forward(&x).unwrap_err(),
+            SimpleConvError::OutputSize { .. }
+        ));
     }
     assert!(im2col(&x, 5, 1, 0).is_err());
-    assert!(SimpleMaxPool2d::new(1, 1).forward(&images((1, 1, 0, 3))).is_err());
+    assert!(
+        SimpleMaxPool2d::new(1, 1)
+            .forward(&images((1, 1, 0, 3)))
+            .is_err()
+    );
 }
 
 #[test]
 fn an_empty_batch_gives_an_empty_result() {
-    let y = SimpleConv2d::new(1, 2, 3, 1, 0, 0).forward(&images((0, 1, 4, 4))).unwrap();
+    let y = SimpleConv2d::new(1, 2, 3, 1, 0, 0)
+        .forward(&images((0, 1, 4, 4)))
+        .unwrap();
     assert_eq!(*y.shape(), (0, 2, 2, 2));
 }
