@@ -1,4 +1,14 @@
-//! Convolutional networks on [dfdx], on stable Rust.
+//! Convolutional networks on [dfdx], on stable Rust: the crate behind the dldna notebooks.
+//!
+//! | you want to | look in |
+//! |---|---|
+//! | build a network | [`nn`], and [`prelude`] for everything at once |
+//! | see small networks at work | [`cnn`] |
+//! | see how a layer computes | [`kernels`] for the fast way, [`simple_conv`] for the plain way |
+//! | filter a photograph | [`filter_utils`], [`frequency`] |
+//! | count parameters, sizes and work | [`summary`], [`param_share`], [`receptive_field`] |
+//! | load data | [`data`], [`image`] |
+//! | draw | [`plot`], [`conv_visual`] |
 #![warn(missing_docs)]
 
 pub mod cnn;
@@ -10,6 +20,7 @@ pub mod frequency;
 pub mod image;
 pub mod kernels;
 pub mod nn;
+mod notebook;
 pub mod param_share;
 pub mod plot;
 pub mod prelude;
@@ -17,3 +28,5 @@ pub mod receptive_field;
 pub mod simple_conv;
 pub mod summary;
 mod table;
+
+pub use notebook::{VERSION, VersionMismatch, check_notebook};

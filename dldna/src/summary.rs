@@ -22,6 +22,7 @@ use dfdx::nn::modules::{
 };
 use dfdx::prelude::{Cpu, Dtype, NumParams, Storage, TensorCollection};
 
+use crate::kernels::window::Window;
 use crate::nn::modules::{
     AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, MaxPool2D,
 };
@@ -86,10 +87,10 @@ pub fn conv_output_size(
         .checked_mul(kernel - 1)
         .and_then(|gaps| gaps.checked_add(1));
     let (padded_input, span) = padded_input.zip(span).ok_or(OutputSizeError::Overflow)?;
-    let room = padded_input
-        .checked_sub(span)
-        .ok_or(OutputSizeError::KernelTooLarge { span, padded_input })?;
-    Ok(room / stride + 1)
+    let positions = Window::square(kernel, stride, padding, dilation).output_size(input, input);
+    positions
+        .map(|(size, _)| size)
+        .ok_or(OutputSizeError::KernelTooLarge { span, padded_input })
 }
 
 /// Output size of a pooling without padding along one side: [`conv_output_size`] with no padding and dilation 1.

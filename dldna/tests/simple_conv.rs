@@ -1,123 +1,74 @@
 //! The layers by hand against PyTorch, against a sum written another way, and on input that does not fit.
 
-use std::{fs, path::PathBuf};
+mod common;
 
+use common::Fixture;
 use dfdx::prelude::*;
 use dldna::{
     simple_conv::{SimpleConv2d, SimpleConvError, SimpleMaxPool2d, Tensor4, im2col},
     summary::OutputSizeError,
 };
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
-use safetensors::SafeTensors;
-use serde_json::Value;
 
-fn fixture_folder() -> PathBuf {
-    std::env::var_os("DLDNA_FIXTURES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")),
-        PathBuf::from,
-    )
+fn images_of(fixture: &Fixture, name: &str) -> Tensor4 {
+    let [n, c, h, w] = fixture.shape(name).try_into().unwrap();
+    Cpu::default().tensor_from_vec(fixture.tensor(name), (n, c, h, w))
 }
 
-struct Fixture {
-    bytes: Vec<u8>,
-    cases: Value,
-}
-
-impl Fixture {
-    fn open(name: &str) -> Self {
-        let folder = fixture_folder();
-        let index: Value =
-            serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
-        let bytes = fs::read(folder.join(format!("{name}.safetensors"))).unwrap();
-        let cases = index[name].clone();
-        assert!(
-            cases.as_object().is_some_and(|cases| !cases.is_empty()),
-            "no case of {name}"
-        );
-        Self { bytes, cases }
-    }
-
-    fn values(&self, name: &str) -> (Vec<f32>, Vec<usize>) {
-        let tensors = SafeTensors::deserialize(&self.bytes).unwrap();
-        let view = tensors
-            .tensor(name)
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let values = view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-        (values.collect(), view.shape().to_vec())
-    }
-
-    fn images(&self, name: &str) -> Tensor4 {
-        let (values, shape) = self.values(name);
-        let [n, c, h, w] = shape.try_into().unwrap();
-        Cpu::default().tensor_from_vec(values, (n, c, h, w))
-    }
-
-    fn vector(&self, name: &str) -> Tensor<(usize,), f32, Cpu> {
-        let (values, shape) = self.values(name);
-        Cpu::default().tensor_from_vec(values, (shape[0],))
-    }
-}
-
-fn size(case: &Value, field: &str) -> usize {
-    case[field]
-        .as_u64()
-        .unwrap_or_else(|| panic!("no {field} in {case}")) as usize
+fn vector_of(fixture: &Fixture, name: &str) -> Tensor<(usize,), f32, Cpu> {
+    let values = fixture.tensor(name);
+    let length = values.len();
+    Cpu::default().tensor_from_vec(values, (length,))
 }
 
 fn assert_close(got: &Tensor4, want: &Tensor4, what: &str) {
     assert_eq!(got.shape(), want.shape(), "{what}");
-    for (got, want) in got.as_vec().into_iter().zip(want.as_vec()) {
-        let tolerance = 1e-4 * want.abs().max(1.0);
-        assert!(
-            (got - want).abs() <= tolerance,
-            "{what}: got {got}, want {want}"
-        );
-    }
+    common::assert_close(what, &got.as_vec(), &want.as_vec());
 }
 
 #[test]
 fn the_ramp_of_the_chapter_gives_pytorchs_numbers() {
     let fixture = Fixture::open("simple_conv");
-    let case = &fixture.cases["simple"];
-    let x = fixture.images("x");
+    let x = images_of(&fixture, "x");
     let [in_channels, out_channels, kernel_size, padding, pool] =
-        ["cin", "cout", "k", "pad", "pool"].map(|field| size(case, field));
+        ["cin", "cout", "k", "pad", "pool"].map(|field| fixture.setting("simple", field));
 
     let mut conv = SimpleConv2d::new(in_channels, out_channels, kernel_size, 1, padding, 0);
-    conv.weight = fixture.images("w");
-    conv.bias = fixture.vector("b");
-    assert_close(&conv.forward(&x).unwrap(), &fixture.images("conv"), "loops");
+    conv.weight = images_of(&fixture, "w");
+    conv.bias = vector_of(&fixture, "b");
+    assert_close(
+        &conv.forward(&x).unwrap(),
+        &images_of(&fixture, "conv"),
+        "loops",
+    );
     assert_close(
         &conv.forward_im2col(&x).unwrap(),
-        &fixture.images("conv"),
+        &images_of(&fixture, "conv"),
         "im2col",
     );
 
     let pooled = SimpleMaxPool2d::new(pool, pool).forward(&x).unwrap();
-    assert_close(&pooled, &fixture.images("pool"), "pooling");
+    assert_close(&pooled, &images_of(&fixture, "pool"), "pooling");
 }
 
 #[test]
 fn convolutions_equal_pytorchs() {
     let fixture = Fixture::open("conv2d");
     let mut compared = 0;
-    for (name, case) in fixture.cases.as_object().unwrap() {
+    for name in fixture.case_names() {
         let [n_in, n_out, k, stride, padding, dilation, groups] =
             ["cin", "cout", "k", "stride", "pad", "dilation", "groups"]
-                .map(|field| size(case, field));
+                .map(|field| fixture.setting(&name, field));
         if dilation != 1 || groups != 1 {
             continue;
         }
         let mut conv = SimpleConv2d::new(n_in, n_out, k, stride, padding, 0);
-        conv.weight = fixture.images(&format!("{name}/w"));
-        conv.bias = fixture.vector(&format!("{name}/b"));
-        let x = fixture.images(&format!("{name}/x"));
-        let want = fixture.images(&format!("{name}/y"));
-        assert_close(&conv.forward(&x).unwrap(), &want, name);
-        assert_close(&conv.forward_im2col(&x).unwrap(), &want, name);
+        conv.weight = images_of(&fixture, &format!("{name}/w"));
+        conv.bias = vector_of(&fixture, &format!("{name}/b"));
+        let x = images_of(&fixture, &format!("{name}/x"));
+        let want = images_of(&fixture, &format!("{name}/y"));
+        assert_close(&conv.forward(&x).unwrap(), &want, &name);
+        assert_close(&conv.forward_im2col(&x).unwrap(), &want, &name);
         compared += 1;
     }
     assert!(compared > 0);
@@ -127,13 +78,18 @@ fn convolutions_equal_pytorchs() {
 fn max_poolings_equal_pytorchs() {
     let fixture = Fixture::open("pool2d");
     let mut compared = 0;
-    for (name, case) in fixture.cases.as_object().unwrap() {
-        if size(case, "pad") != 0 {
+    for name in fixture.case_names() {
+        if fixture.setting(&name, "pad") != 0 {
             continue;
         }
-        let pool = SimpleMaxPool2d::new(size(case, "k"), size(case, "stride"));
-        let y = pool.forward(&fixture.images(&format!("{name}/x"))).unwrap();
-        assert_close(&y, &fixture.images(&format!("{name}/max_y")), name);
+        let pool = SimpleMaxPool2d::new(
+            fixture.setting(&name, "k"),
+            fixture.setting(&name, "stride"),
+        );
+        let y = pool
+            .forward(&images_of(&fixture, &format!("{name}/x")))
+            .unwrap();
+        assert_close(&y, &images_of(&fixture, &format!("{name}/max_y")), &name);
         compared += 1;
     }
     assert!(compared > 0);
@@ -251,7 +207,7 @@ fn compile_time_shapes_are_taken_too() {
 fn a_broadcast_input_is_read_by_its_shape_not_by_its_storage() {
     let dev = Cpu::default();
     let row: Tensor<Rank1<4>, f32, _> = dev.tensor([1.0, 2.0, 3.0, 4.0]);
-    let x: Tensor<Rank4<1, 1, 4, 4>, f32, _> = row.broadcast();
+    let x = row.broadcast::<Rank4<1, 1, 4, 4>, Axes3<0, 1, 2>>();
     let y = SimpleMaxPool2d::new(2, 2).forward(&x).unwrap();
     assert_eq!(y.as_vec(), [2.0, 4.0, 2.0, 4.0]);
 }

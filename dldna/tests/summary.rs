@@ -216,7 +216,7 @@ proptest! {
         assert_shape!(MaxPool2D::<3, 2, 1>, 2, batch, height, width);
         assert_shape!(AvgPool2D::<2, 2>, 2, batch, height, width);
         assert_shape!(dev.build_module::<BatchNorm2D<2>, f32>(), 2, batch, height, width);
-        assert_shape!(dev.build_module::<modules::Bias2D<2, f32, Cpu>, f32>(), 2, batch, height, width);
+        assert_shape!(dev.build_module::<Bias2D<2>, f32>(), 2, batch, height, width);
         assert_shape!(AvgPoolGlobal, 2, batch, height, width);
         type Classifier = (BiasedConv2D<1, 4, 3, 2>, ReLU, AvgPoolGlobal, Linear<4, 3>, Softmax);
         assert_shape!(dev.build_module::<Classifier, f32>(), 1, batch, height, width);

@@ -1,1 +1,23 @@
-//! TODO
+//! The arithmetic of the layers: slices in, slices out.
+//!
+//! Nothing here knows of tensors, tapes or devices. Images are `(batch, channel, height, width)` in one
+//! contiguous slice, weights are `(out_channel, in_channel, kernel_height, kernel_width)`.
+//! The sizes are checked once by the caller ([`crate::nn`]); a slice of the wrong length is a bug there and panics.
+//!
+//! | file | what it computes |
+//! |---|---|
+//! | [`window`] | where a sliding window lands: output sizes, which inputs a kernel tap meets |
+//! | [`conv2d`] | convolution, forward and both gradients, as matrix products over unfolded windows |
+//! | [`depthwise`] | convolution of each channel with its own kernel |
+//! | [`pool2d`] | max and average pooling |
+//! | [`batch_norm`] | normalisation by the statistics of the batch |
+//! | [`planes`] | one channel of every image, and sums over it |
+//! | [`matmul`] | the matrix product under all of it |
+
+pub mod batch_norm;
+pub mod conv2d;
+pub mod depthwise;
+pub mod matmul;
+pub mod planes;
+pub mod pool2d;
+pub mod window;

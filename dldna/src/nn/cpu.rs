@@ -1,0 +1,267 @@
+//! The layers on the CPU: each one op on dfdx's tape around a kernel.
+//!
+//! Every op follows one pattern: make the input contiguous, copy it out (dfdx keeps tensor data private),
+//! run the kernel, wrap the result, and put a closure on the tape that adds the gradients. The copy of the
+//! input is what the backward pass needs, so it is moved into that closure.
+
+use super::device::{ChannelStatistics, LayerDevice};
+use super::error::{LayerError, remember};
+use crate::kernels::batch_norm::{BatchNorm, Gradients as BatchNormGradients, Statistics};
+use crate::kernels::conv2d::{Conv2d, backward_bias};
+use crate::kernels::depthwise::Depthwise;
+use crate::kernels::pool2d::Pool2d;
+use crate::kernels::window::Window;
+use dfdx::prelude::*;
+use std::mem::take;
+
+/// The elements of a tensor in row-major order.
+fn to_vec<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
+    let mut data = vec![0.0; tensor.shape().num_elements()];
+    tensor.copy_into(&mut data);
+    data
+}
+
+/// Keeps `error` for [`super::last_error`] and gives the error that dfdx has room for.
+fn fail<T>(error: LayerError) -> Result<T, CpuError> {
+    remember(error);
+    Err(CpuError::WrongNumElements)
+}
+
+fn window_too_large<T>(
+    layer: &'static str,
+    window: Window,
+    (height, width): (usize, usize),
+) -> Result<T, CpuError> {
+    fail(LayerError::WindowTooLarge {
+        layer,
+        window,
+        height,
+        width,
+    })
+}
+
+impl LayerDevice for Cpu {
+    fn conv2d<
+        const IN: usize,
+        const OUT: usize,
+        const KERNEL_HEIGHT: usize,
+        const KERNEL_WIDTH: usize,
+        B: Dim,
+        H: Dim,
+        W: Dim,
+        T: Tape<f32, Self>,
+    >(
+        input: Tensor<(B, Const<IN>, H, W), f32, Self, T>,
+        weight: &Tensor<Rank4<OUT, IN, KERNEL_HEIGHT, KERNEL_WIDTH>, f32, Self>,
+        bias: Option<&Tensor<Rank1<OUT>, f32, Self>>,
+        window: Window,
+    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>, CpuError> {
+        let (x, mut tape) = input.try_contiguous()?.split_tape();
+        let &(batch, _, height, width) = x.shape();
+        let size = (height.size(), width.size());
+        let Some(conv) = Conv2d::new(IN, OUT, window, size) else {
+            return window_too_large("Conv2D", window, size);
+        };
+
+        let input = to_vec(&x);
+        let weights = to_vec(weight);
+        let (out_height, out_width) = conv.output_size();
+        let pixels = out_height * out_width;
+        let mut output = vec![0.0; batch.size() * OUT * pixels];
+        conv.forward(&input, &weights, bias.map(to_vec).as_deref(), &mut output);
+
+        let shape = (batch, Const::<OUT>, out_height, out_width);
+        let y = x.device().try_tensor_from_vec(output, shape)?;
+        let (d_x, d_w, d_b, d_y) = (
+            x.ghost(),
+            weight.ghost(),
+            bias.map(|b| b.ghost()),
+            y.ghost(),
+        );
+        tape.add_backward_op(move |gradients| {
+            // Nothing reads this gradient after us, so its memory can go.
+            let d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            if let Some(d_b) = &d_b {
+                backward_bias(&d_output, pixels, gradients.get_or_alloc_mut(d_b)?);
+            }
+            conv.backward_weight(&input, &d_output, gradients.get_or_alloc_mut(&d_w)?);
+            conv.backward_input(&weights, &d_output, gradients.get_or_alloc_mut(&d_x)?);
+            Ok(())
+        });
+        Ok(y.put_tape(tape))
+    }
+
+    fn depthwise_conv2d<
+        const C: usize,
+        const K: usize,
+        B: Dim,
+        H: Dim,
+        W: Dim,
+        T: Tape<f32, Self>,
+    >(
+        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
+        weight: &Tensor<Rank4<C, 1, K, K>, f32, Self>,
+        window: Window,
+    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self, T>, CpuError> {
+        let (x, mut tape) = input.try_contiguous()?.split_tape();
+        let &(batch, channels, height, width) = x.shape();
+        let size = (height.size(), width.size());
+        let Some(conv) = Depthwise::new(C, window, size) else {
+            return window_too_large("DepthwiseConv2D", window, size);
+        };
+
+        let input = to_vec(&x);
+        let weights = to_vec(weight);
+        let (out_height, out_width) = conv.output_size();
+        let mut output = vec![0.0; batch.size() * C * out_height * out_width];
+        conv.forward(&input, &weights, &mut output);
+
+        let shape = (batch, channels, out_height, out_width);
+        let y = x.device().try_tensor_from_vec(output, shape)?;
+        let (d_x, d_w, d_y) = (x.ghost(), weight.ghost(), y.ghost());
+        tape.add_backward_op(move |gradients| {
+            let d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            conv.backward_weight(&input, &d_output, gradients.get_or_alloc_mut(&d_w)?);
+            conv.backward_input(&weights, &d_output, gradients.get_or_alloc_mut(&d_x)?);
+            Ok(())
+        });
+        Ok(y.put_tape(tape))
+    }
+
+    fn max_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        input: Tensor<(B, C, H, W), f32, Self, T>,
+        window: Window,
+    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
+        let (x, mut tape) = input.try_contiguous()?.split_tape();
+        let &(batch, channels, height, width) = x.shape();
+        let size = (height.size(), width.size());
+        let Some(pool) = Pool2d::new(window, size) else {
+            return window_too_large("MaxPool2D", window, size);
+        };
+
+        let (out_height, out_width) = pool.output_size();
+        let mut output = vec![0.0; batch.size() * channels.size() * out_height * out_width];
+        let winners = pool.max(&to_vec(&x), &mut output);
+
+        let shape = (batch, channels, out_height, out_width);
+        let y = x.device().try_tensor_from_vec(output, shape)?;
+        let (d_x, d_y) = (x.ghost(), y.ghost());
+        tape.add_backward_op(move |gradients| {
+            let d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            pool.max_backward(&winners, &d_output, gradients.get_or_alloc_mut(&d_x)?);
+            Ok(())
+        });
+        Ok(y.put_tape(tape))
+    }
+
+    fn avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        input: Tensor<(B, C, H, W), f32, Self, T>,
+        window: Window,
+    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
+        let (x, mut tape) = input.try_contiguous()?.split_tape();
+        let &(batch, channels, height, width) = x.shape();
+        let size = (height.size(), width.size());
+        let Some(pool) = Pool2d::new(window, size) else {
+            return window_too_large("AvgPool2D", window, size);
+        };
+
+        let (out_height, out_width) = pool.output_size();
+        let mut output = vec![0.0; batch.size() * channels.size() * out_height * out_width];
+        pool.average(&to_vec(&x), &mut output);
+
+        let shape = (batch, channels, out_height, out_width);
+        let y = x.device().try_tensor_from_vec(output, shape)?;
+        let (d_x, d_y) = (x.ghost(), y.ghost());
+        tape.add_backward_op(move |gradients| {
+            let d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            pool.average_backward(&d_output, gradients.get_or_alloc_mut(&d_x)?);
+            Ok(())
+        });
+        Ok(y.put_tape(tape))
+    }
+
+    fn batch_norm2d_train<const C: usize, B: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
+        scale: &Tensor<Rank1<C>, f32, Self>,
+        bias: &Tensor<Rank1<C>, f32, Self>,
+        epsilon: f32,
+    ) -> Result<
+        (
+            Tensor<(B, Const<C>, H, W), f32, Self, T>,
+            ChannelStatistics<C, Self>,
+        ),
+        CpuError,
+    > {
+        let (x, mut tape) = input.try_contiguous()?.split_tape();
+        let shape = *x.shape();
+        let pixels = shape.2.size() * shape.3.size();
+        let count = shape.0.size() * pixels;
+        if count < 2 {
+            return fail(LayerError::TooFewValues { count });
+        }
+
+        let norm = BatchNorm {
+            channels: C,
+            pixels,
+            epsilon,
+        };
+        let input = to_vec(&x);
+        let scales = to_vec(scale);
+        let batch = norm.statistics(&input);
+        let mut output = vec![0.0; input.len()];
+        norm.normalize(&input, &batch, &scales, &to_vec(bias), &mut output);
+
+        let dev = x.device();
+        let statistics = ChannelStatistics {
+            mean: dev.try_tensor(batch.mean.clone())?,
+            variance: dev.try_tensor(batch.variance.clone())?,
+        };
+        let y = dev.try_tensor_from_vec(output, shape)?;
+        let (d_x, d_scale, d_bias, d_y) = (x.ghost(), scale.ghost(), bias.ghost(), y.ghost());
+        tape.add_backward_op(move |gradients| {
+            let d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            // The tape lends one gradient at a time: the small ones are taken out and put back.
+            let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
+            let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
+            let sums = BatchNormGradients {
+                input: gradients.get_or_alloc_mut(&d_x)?,
+                scale: &mut scale,
+                bias: &mut bias,
+            };
+            norm.backward(&input, &batch, &scales, &d_output, sums);
+            **gradients.get_or_alloc_mut(&d_scale)? = scale;
+            **gradients.get_or_alloc_mut(&d_bias)? = bias;
+            Ok(())
+        });
+        Ok((y.put_tape(tape), statistics))
+    }
+
+    fn batch_norm2d_eval<const C: usize, B: Dim, H: Dim, W: Dim>(
+        input: Tensor<(B, Const<C>, H, W), f32, Self>,
+        running: ChannelStatistics<C, Self>,
+        scale: &Tensor<Rank1<C>, f32, Self>,
+        bias: &Tensor<Rank1<C>, f32, Self>,
+        epsilon: f32,
+    ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self>, CpuError> {
+        let x = input.try_contiguous()?;
+        let shape = *x.shape();
+        let norm = BatchNorm {
+            channels: C,
+            pixels: shape.2.size() * shape.3.size(),
+            epsilon,
+        };
+        let statistics = Statistics {
+            mean: to_vec(&running.mean),
+            variance: to_vec(&running.variance),
+        };
+        let mut output = vec![0.0; shape.num_elements()];
+        norm.normalize(
+            &to_vec(&x),
+            &statistics,
+            &to_vec(scale),
+            &to_vec(bias),
+            &mut output,
+        );
+        x.device().try_tensor_from_vec(output, shape)
+    }
+}

@@ -1,0 +1,91 @@
+//! The one trait between the layers and the devices that run them.
+
+use crate::kernels::window::Window;
+use dfdx::prelude::*;
+
+/// A device that can run the layers of [`crate::nn`].
+///
+/// `Cpu` implements it with the kernels of [`crate::kernels`].
+#[diagnostic::on_unimplemented(
+    message = "the layers of `dldna::nn` cannot run on `{Self}`",
+    note = "use `Cpu`"
+)]
+pub trait LayerDevice: Device<f32> {
+    /// Convolution: input `(batch, IN, height, width)`, weight `(OUT, IN, kernel, kernel)`, bias `(OUT)`.
+    #[allow(clippy::type_complexity)]
+    fn conv2d<
+        const IN: usize,
+        const OUT: usize,
+        const KERNEL_HEIGHT: usize,
+        const KERNEL_WIDTH: usize,
+        B: Dim,
+        H: Dim,
+        W: Dim,
+        T: Tape<f32, Self>,
+    >(
+        input: Tensor<(B, Const<IN>, H, W), f32, Self, T>,
+        weight: &Tensor<Rank4<OUT, IN, KERNEL_HEIGHT, KERNEL_WIDTH>, f32, Self>,
+        bias: Option<&Tensor<Rank1<OUT>, f32, Self>>,
+        window: Window,
+    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>, Self::Err>;
+
+    /// Convolution of each channel with its own kernel: weight `(C, 1, kernel, kernel)`.
+    #[allow(clippy::type_complexity)]
+    fn depthwise_conv2d<
+        const C: usize,
+        const K: usize,
+        B: Dim,
+        H: Dim,
+        W: Dim,
+        T: Tape<f32, Self>,
+    >(
+        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
+        weight: &Tensor<Rank4<C, 1, K, K>, f32, Self>,
+        window: Window,
+    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self, T>, Self::Err>;
+
+    /// The largest value of each window; padding never wins.
+    fn max_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        input: Tensor<(B, C, H, W), f32, Self, T>,
+        window: Window,
+    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err>;
+
+    /// The mean of each window; padding counts as zeros.
+    fn avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        input: Tensor<(B, C, H, W), f32, Self, T>,
+        window: Window,
+    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err>;
+
+    /// Batch normalisation by the batch's own statistics: returns the result, the mean and the biased variance.
+    #[allow(clippy::type_complexity)]
+    fn batch_norm2d_train<const C: usize, B: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
+        scale: &Tensor<Rank1<C>, f32, Self>,
+        bias: &Tensor<Rank1<C>, f32, Self>,
+        epsilon: f32,
+    ) -> Result<
+        (
+            Tensor<(B, Const<C>, H, W), f32, Self, T>,
+            ChannelStatistics<C, Self>,
+        ),
+        Self::Err,
+    >;
+
+    /// Normalisation by given statistics, without gradients.
+    fn batch_norm2d_eval<const C: usize, B: Dim, H: Dim, W: Dim>(
+        input: Tensor<(B, Const<C>, H, W), f32, Self>,
+        running: ChannelStatistics<C, Self>,
+        scale: &Tensor<Rank1<C>, f32, Self>,
+        bias: &Tensor<Rank1<C>, f32, Self>,
+        epsilon: f32,
+    ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self>, Self::Err>;
+}
+
+/// Mean and variance of each channel, on a device.
+#[derive(Debug, Clone)]
+pub struct ChannelStatistics<const C: usize, D: Storage<f32>> {
+    /// Mean of each channel.
+    pub mean: Tensor<Rank1<C>, f32, D>,
+    /// Variance of each channel.
+    pub variance: Tensor<Rank1<C>, f32, D>,
+}

@@ -1,0 +1,58 @@
+//! What can go wrong in a layer at run time.
+
+use crate::kernels::window::Window;
+use std::cell::RefCell;
+use thiserror::Error;
+
+/// Why a layer could not be applied.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LayerError {
+    /// The window does not fit on the image.
+    #[error(
+        "{layer}: a window of {}x{} pixels (dilation {}) does not fit on an image of {height}x{width} pixels with padding {}x{}",
+        window.kernel.0, window.kernel.1, window.dilation, window.padding.0, window.padding.1
+    )]
+    WindowTooLarge {
+        /// Name of the layer's type.
+        layer: &'static str,
+        /// Its window.
+        window: Window,
+        /// Height of the image that came.
+        height: usize,
+        /// Width of the image that came.
+        width: usize,
+    },
+    /// Batch statistics of a single value have no variance.
+    #[error(
+        "BatchNorm2D: training needs more than one value per channel, this batch has {count}; use more images or larger ones"
+    )]
+    TooFewValues {
+        /// Values per channel that came.
+        count: usize,
+    },
+}
+
+thread_local! {
+    static LAST_ERROR: RefCell<Option<LayerError>> = const { RefCell::new(None) };
+}
+
+/// The last error of a layer on this thread, in words, and forgets it.
+///
+/// ```
+/// use dldna::prelude::*;
+/// let dev = Cpu::seed_from_u64(0);
+/// let conv = dev.build_module::<Conv2D<1, 1, 7>, f32>();
+/// let small = dev.zeros_like(&(1, Const::<1>, 5, 5));
+/// assert!(conv.try_forward(small).is_err());
+/// let error = dldna::nn::last_error().unwrap();
+/// assert!(error.to_string().contains("7x7 pixels"));
+/// ```
+pub fn last_error() -> Option<LayerError> {
+    LAST_ERROR.take()
+}
+
+/// Keeps `error` for [`last_error`].
+pub(super) fn remember(error: LayerError) {
+    LAST_ERROR.set(Some(error));
+}

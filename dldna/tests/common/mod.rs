@@ -1,0 +1,79 @@
+//! Reference tensors, made by PyTorch, OpenCV, NumPy and SciPy (`fixtures/make_fixtures.py`).
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use safetensors::SafeTensors;
+use std::path::PathBuf;
+
+/// One file of reference tensors and its entry in `index.json`.
+pub struct Fixture {
+    bytes: Vec<u8>,
+    pub cases: serde_json::Value,
+}
+
+/// The folder named by `DLDNA_FIXTURES`, or the one in this repository.
+fn folder() -> PathBuf {
+    std::env::var_os("DLDNA_FIXTURES").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"),
+        PathBuf::from,
+    )
+}
+
+impl Fixture {
+    pub fn open(name: &str) -> Self {
+        let read = |file: String| {
+            let path = folder().join(file);
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let index: serde_json::Value = serde_json::from_slice(&read("index.json".into())).unwrap();
+        Self {
+            bytes: read(format!("{name}.safetensors")),
+            cases: index[name].clone(),
+        }
+    }
+
+    /// The names of the cases, in order. Panics if there are none: an empty test would prove nothing.
+    pub fn case_names(&self) -> Vec<String> {
+        let names: Vec<String> = self.cases.as_object().unwrap().keys().cloned().collect();
+        assert!(!names.is_empty(), "the fixture has no cases");
+        names
+    }
+
+    /// An integer setting of a case.
+    pub fn setting(&self, case: &str, name: &str) -> usize {
+        let value = &self.cases[case][name];
+        value
+            .as_u64()
+            .unwrap_or_else(|| panic!("{case}/{name} is {value}")) as usize
+    }
+
+    /// The elements of a tensor in row-major order.
+    pub fn tensor(&self, name: &str) -> Vec<f32> {
+        let file = SafeTensors::deserialize(&self.bytes).unwrap();
+        let view = file
+            .tensor(name)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let numbers = view.data().chunks_exact(4);
+        numbers
+            .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
+            .collect()
+    }
+
+    /// The shape of a tensor.
+    pub fn shape(&self, name: &str) -> Vec<usize> {
+        let file = SafeTensors::deserialize(&self.bytes).unwrap();
+        file.tensor(name).unwrap().shape().to_vec()
+    }
+}
+
+/// Fails unless `|got - want| <= 1e-4 max(1, |want|)` everywhere.
+#[track_caller]
+pub fn assert_close(what: &str, got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{what}: number of elements");
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let tolerance = 1e-4 * want.abs().max(1.0);
+        assert!(
+            (got - want).abs() <= tolerance,
+            "{what}[{i}]: got {got}, want {want}"
+        );
+    }
+}
