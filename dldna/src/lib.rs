@@ -3,6 +3,7 @@
 //! | you want to | look in |
 //! |---|---|
 //! | build a network | [`nn`], and [`prelude`] for everything at once |
+//! | see small networks at work | [`cnn`] |
 //! | see how a layer computes | [`kernels`] for the fast way, [`simple_conv`] for the plain way |
 //! | filter a photograph | [`filter_utils`], [`frequency`] |
 //! | count parameters, sizes and work | [`summary`], [`param_share`], [`receptive_field`] |
@@ -10,6 +11,7 @@
 //! | draw | [`plot`], [`conv_visual`] |
 #![warn(missing_docs)]
 
+pub mod cnn;
 pub mod conv_visual;
 pub mod data;
 pub mod display;
@@ -25,5 +27,6 @@ pub mod prelude;
 pub mod receptive_field;
 pub mod simple_conv;
 pub mod summary;
+mod table;
 
 pub use notebook::{VERSION, VersionMismatch, check_notebook};
