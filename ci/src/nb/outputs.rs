@@ -154,21 +154,26 @@ fn stored_panic(stderr: &str) -> String {
     kept
 }
 
-/// The kernel counts from 2 and names the source of a message by its count.
+/// A compiler's message without the kernel's own numbers (it counts from 2 and names the source of
+/// a message by its count) and with one colour: the kernel's greys cannot be read on white, its
+/// dark colours not on black.
 fn stored_error(error: ErrorOutput, count: usize, paths: &MachinePaths) -> v4::ErrorOutput {
     static COMMAND: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\bcommand_\d+").unwrap());
+    static HEADING: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^(?:\[E\d+\] )?Error:").unwrap());
     let clean = |text: &str| {
-        let named = COMMAND.replace_all(text, format!("cell_{count}"));
+        let text = console::strip_ansi_codes(text);
+        let named = COMMAND.replace_all(text.trim_end(), format!("cell_{count}"));
         paths.remove(&named)
     };
+    let traceback = error.traceback.iter().map(|line| {
+        let red = |heading: &Captures| format!("\x1b[31m{}\x1b[0m", &heading[0]);
+        HEADING.replace(&clean(line), red).into_owned()
+    });
     v4::ErrorOutput {
         ename: error.ename,
         evalue: clean(&error.evalue),
-        traceback: error
-            .traceback
-            .iter()
-            .map(|line| clean(line).trim_end().to_owned())
-            .collect(),
+        traceback: traceback.collect(),
     }
 }
 
@@ -309,9 +314,18 @@ mod tests {
         let error = ErrorOutput {
             ename: "Error".into(),
             evalue: "mismatched types".into(),
-            traceback: vec!["╭─[ command_7:1:5 ]".into()],
+            traceback: vec![
+                "\x1b[31m[E0308] Error:\x1b[0m mismatched types".into(),
+                "\x1b[38;5;246m╭─[\x1b[0m command_7:1:5 \x1b[38;5;246m]\x1b[0m".into(),
+            ],
         };
         let stored = stored_error(error, 6, &MachinePaths::new(Path::new("/r")));
-        assert_eq!(stored.traceback, ["╭─[ cell_6:1:5 ]"]);
+        assert_eq!(
+            stored.traceback,
+            [
+                "\x1b[31m[E0308] Error:\x1b[0m mismatched types",
+                "╭─[ cell_6:1:5 ]"
+            ]
+        );
     }
 }
