@@ -249,7 +249,19 @@ fn ten_adam_steps_follow_pytorch() {
     }
     assert_close("losses", &losses, &fixture.tensor("losses"));
     for (name, got) in parameters!() {
-        assert_close(name, &got, &fixture.tensor(&format!("state_after/{name}")));
+        let want = fixture.tensor(&format!("state_after/{name}"));
+        if ["conv1.bias", "conv2.bias"].contains(&name) {
+            // Batch norm takes the mean away, so this gradient is rounding noise around zero, and Adam's steps
+            // have a size of their own (the learning rate) however small the gradient is.
+            let steps = steps as f32 * 1e-3;
+            let far = got
+                .iter()
+                .zip(&want)
+                .filter(|(got, want)| (*got - *want).abs() > 2.0 * steps);
+            assert_eq!(far.count(), 0, "{name}");
+        } else {
+            assert_close(name, &got, &want);
+        }
     }
 }
 
