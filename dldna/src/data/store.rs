@@ -1,11 +1,12 @@
 //! Finds the files of the full data sets on this machine, or downloads them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use ring::digest::{SHA256, digest};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::download::fetch;
 use super::idx::{gunzip, is_gzip};
@@ -77,7 +78,7 @@ impl Store {
     fn download(&self, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
         let target = self.cache.join(&file.path);
         // A cache that cannot be written is better known before the download than after it.
-        temporary_file_beside(&target)?;
+        TemporaryFile::beside(&target)?;
         let mut attempts = Vec::new();
         for url in &file.urls {
             let packed = match fetch(url, file.size + GZIP_OVERHEAD) {
@@ -139,7 +140,11 @@ fn unpack_checked(bytes: &[u8], file: &RemoteFile) -> Result<Vec<u8>, DataError>
             found,
         });
     }
-    let found = format!("{:x}", Sha256::digest(&content));
+    let found: String = digest(&SHA256, &content)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     if !found.eq_ignore_ascii_case(&file.sha256) {
         return Err(DataError::Hash {
             expected: file.sha256.clone(),
@@ -154,31 +159,40 @@ fn write_whole(target: &Path, bytes: &[u8]) -> Result<(), DataError> {
         path: target.into(),
         source,
     };
-    let mut temporary = temporary_file_beside(target)?;
-    temporary.write_all(bytes).map_err(failed)?;
+    let mut temporary = TemporaryFile::beside(target)?;
+    temporary.file.write_all(bytes).map_err(failed)?;
     // On the disk before it has its name: after a power cut there is a whole file or none.
-    temporary.as_file().sync_all().map_err(failed)?;
-    temporary
-        .persist(target)
-        .map_err(|error| failed(error.error))?;
-    Ok(())
+    temporary.file.sync_all().map_err(failed)?;
+    fs::rename(&temporary.path, target).map_err(failed)
 }
 
-/// An empty file in the folder of `target`, which is made if need be. The file goes away with the value that is returned.
-fn temporary_file_beside(target: &Path) -> Result<tempfile::NamedTempFile, DataError> {
-    let failed = |source| DataError::Write {
-        path: target.into(),
-        source,
-    };
-    let folder = target.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".download-");
-    #[cfg(unix)]
-    {
-        // Readable for all who share the folder, as far as the umask allows; by default only the owner could read it.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
+/// A file that goes away with this value, unless it was renamed.
+struct TemporaryFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl TemporaryFile {
+    /// An empty file in the folder of `target`, which is made if need be.
+    fn beside(target: &Path) -> Result<TemporaryFile, DataError> {
+        let failed = |source| DataError::Write {
+            path: target.into(),
+            source,
+        };
+        fs::create_dir_all(target.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+        // Process and time make the name; `create_new` sees to it that nobody else has the file.
+        let nanoseconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
+        let path = target.with_file_name(format!(".download-{}-{nanoseconds}", std::process::id()));
+        let file = File::create_new(&path).map_err(failed)?;
+        Ok(TemporaryFile { path, file })
     }
-    builder.tempfile_in(folder).map_err(failed)
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
 }
