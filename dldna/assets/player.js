@@ -1,7 +1,7 @@
 (() => {
   "use strict";
   const SVG = "http://www.w3.org/2000/svg";
-  const ACCENT = "#d55e00";
+  const ACCENT = "#e69f00";
   const CSS = `
 .dldna-panel { background: #fff; color: #222; color-scheme: light; border: 1px solid #ddd; border-radius: 6px; padding: 12px;
   max-width: 900px; box-sizing: border-box; font: 15px/1.4 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
@@ -39,7 +39,7 @@
       element("rect", { x: x + j * cell, y: y + i * cell, width: cell, height: cell, fill, stroke: "#ddd" }, group);
       element("text", {
         x: x + (j + 0.5) * cell, y: y + (i + 0.5) * cell, "text-anchor": "middle", "dominant-baseline": "central",
-        "font-size": Math.min(16, 1.6 * cell / Math.max(2, value.length)), fill: isDark(fill) ? "#fff" : "#222",
+        "font-size": Math.min(16, 0.55 * cell, 1.35 * cell / value.length), fill: isDark(fill) ? "#fff" : "#222",
       }, group, value);
       return group;
     }));

@@ -1,7 +1,7 @@
 //! Convolution as a film: a player for the notebook that shows every step in numbers.
 
 use crate::display::{Content, emit};
-use crate::plot::{Canvas, ColorMap, Figure, INK, LABEL, MUTED, PALETTE, draw_matrix, number};
+use crate::plot::{Canvas, ColorMap, Figure, LABEL, LINE_SPACING, PALETTE, draw_matrix, number};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ndarray::{Array2, arr2, s};
 
@@ -9,6 +9,9 @@ use ndarray::{Array2, arr2, s};
 const LARGEST_INPUT: usize = 12;
 /// The largest kernel side whose products fit on a line or two.
 const LARGEST_KERNEL: usize = 5;
+
+/// Height of a line of text.
+const LINE: f32 = LINE_SPACING * LABEL.size;
 
 /// What can be wrong with the input of a [`Player`].
 #[derive(Debug, thiserror::Error)]
@@ -175,7 +178,7 @@ impl Player {
     fn draw(&self, output: &Array2<f32>, (row, column): (usize, usize)) -> Figure {
         let side = self.input.nrows().max(self.input.ncols()) as f32;
         let cell = (280.0 / side).min(46.0);
-        let (top, accent) = (52.0, PALETTE[1]);
+        let (top, accent) = (52.0, PALETTE[5]);
         let width_of = |m: &Array2<f32>| cell * m.ncols() as f32;
         let parts = [
             ("Input", &self.input),
@@ -186,7 +189,7 @@ impl Player {
         let terms = self.terms((row, column));
         let lines = wrap_terms(&terms);
         let bottom = top + cell * self.input.nrows() as f32;
-        let mut canvas = Canvas::new(900.0, bottom + 28.0 + 22.0 * lines.len() as f32);
+        let mut canvas = Canvas::new(900.0, bottom + 28.0 + LINE * lines.len() as f32);
         let mut x = 14.0;
         for (i, (name, values)) in parts.into_iter().enumerate() {
             canvas.text(name, x, 26.0, LABEL.bold());
@@ -213,15 +216,15 @@ impl Player {
             }
             x += width_of(values) + gap;
         }
-        for (i, line) in lines.iter().enumerate() {
-            let color = if i + 1 == lines.len() { INK } else { MUTED };
-            canvas.text(
-                line,
-                14.0,
-                bottom + 28.0 + 22.0 * i as f32,
-                LABEL.color(color),
-            );
-        }
+        canvas.text(
+            &lines.join(
+                "
+",
+            ),
+            14.0,
+            bottom + 28.0,
+            LABEL,
+        );
         canvas.finish()
     }
 
@@ -336,22 +339,23 @@ fn products(
 /// Zero in the middle.
 fn symmetric_range(values: &Array2<f32>) -> (f32, f32) {
     let most = values.iter().fold(0.0, |most: f32, v| most.max(v.abs()));
+    let most = if most > 0.0 { most } else { 1.0 };
     (-most, most)
 }
 
-/// The sum of products in lines that fit the figure; the last line ends in the result.
+/// The sum of products, and its result, in lines that fit the figure.
 fn wrap_terms((terms, sum): &(Vec<String>, String)) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for (i, term) in terms.iter().enumerate() {
-        let sign = if i == 0 { "" } else { " + " };
-        let extended = format!("{}{sign}{term}", lines[lines.len() - 1]);
-        if LABEL.width(&extended) > 860.0 {
-            lines.push(format!("+ {term}"));
-        } else if let Some(line) = lines.last_mut() {
-            *line = extended;
+    let first = terms.iter().take(1).cloned();
+    let others = terms.iter().skip(1).map(|term| format!("+ {term}"));
+    let mut lines: Vec<String> = Vec::new();
+    for part in first.chain(others).chain([format!("= {sum}")]) {
+        match lines.last_mut() {
+            Some(line) if LABEL.width(&format!("{line} {part}")) <= 860.0 => {
+                *line += &format!(" {part}")
+            }
+            _ => lines.push(part),
         }
     }
-    lines.push(format!("= {sum}"));
     lines
 }
 

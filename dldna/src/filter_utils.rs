@@ -419,8 +419,8 @@ pub fn visualize_convolution_step(
 }
 
 /// Where things stand in the figure of a step.
-const PICTURE: f32 = 250.0;
-const MATRIX: f32 = 150.0;
+const PICTURE: f32 = 236.0;
+const MATRIX: f32 = 142.0;
 const EDGE: f32 = 14.0;
 const TOP: f32 = 44.0;
 
@@ -437,7 +437,7 @@ fn draw_step(
     let cell = MATRIX / kernel.nrows().max(kernel.ncols()) as f32;
     let (matrix_width, matrix_height) =
         (cell * kernel.ncols() as f32, cell * kernel.nrows() as f32);
-    let body = picture_height.max(matrix_height + 40.0);
+    let body = picture_height.max(matrix_height + 10.0);
     let mut canvas = Canvas::new(900.0, TOP + body + 2.0 * EDGE);
 
     canvas.text("Image", EDGE, 22.0, LABEL.bold());
@@ -452,7 +452,7 @@ fn draw_step(
     mark_window(&mut canvas, image, (top, left), kernel.dim(), scale);
 
     let middle = TOP + matrix_height / 2.0;
-    let gap = (900.0 - 3.0 * EDGE - PICTURE - 3.0 * matrix_width - 90.0) / 3.0;
+    let gap = (900.0 - 3.0 * EDGE - PICTURE - 3.0 * matrix_width - 128.0) / 3.0;
     let mut x = EDGE + PICTURE + EDGE + 10.0;
     let parts = [
         ("Window", window, ColorMap::Gray, Some((0.0, 255.0)), "×"),
@@ -468,7 +468,7 @@ fn draw_step(
     canvas.text("Sum", x, 22.0, LABEL.bold());
     canvas.text(&number(sum.into()), x, middle, TITLE);
     let shown = sum.round_ties_even() as u8;
-    let note = if f32::from(shown) == sum {
+    let note = if (f32::from(shown) - sum).abs() < 1e-3 {
         String::new()
     } else {
         format!("as a pixel: {shown}")
@@ -492,7 +492,7 @@ fn mark_window(
     let grow = |size: f32| (10.0 - size).max(0.0) / 2.0;
     let (dx, dy) = (grow(right - x), grow(bottom - y));
     let (width, height) = (right - x + 2.0 * dx, bottom - y + 2.0 * dy);
-    canvas.frame(EDGE + x - dx, TOP + y - dy, width, height, 2.0, PALETTE[1]);
+    canvas.frame(EDGE + x - dx, TOP + y - dy, width, height, 2.0, PALETTE[5]);
 }
 
 /// A player that slides `kernel` over a small image, step by step, without padding: an output of `(H − h + 1) × (W − w + 1)`.

@@ -283,15 +283,12 @@ pub fn plot_frequency_response(kernel: &Array2<f32>, title: &str) -> Result<Figu
             *angle = f32::NAN;
         }
     });
-    let magnitude = HeatMap::from_array(
-        &format!("{title}: log(1 + magnitude)"),
-        &magnitude.mapv(f32::ln_1p),
-    );
-    let phase = HeatMap::from_array(&format!("{title}: phase"), &phase);
-    Figure::row(&[
-        magnitude.color_map(ColorMap::Gray).draw()?,
-        phase.color_map(ColorMap::Cyclic).draw()?,
-    ])
+    let logarithm = magnitude.mapv(f32::ln_1p);
+    let magnitude = HeatMap::from_array(&format!("{title}: log(1 + magnitude)"), &logarithm)
+        .color_map(ColorMap::Gray)
+        .range(0.0, largest.ln_1p());
+    let phase = HeatMap::from_array(&format!("{title}: phase"), &phase).color_map(ColorMap::Cyclic);
+    Figure::row(&[magnitude.draw()?, phase.draw()?])
 }
 
 /// Two-dimensional convolution by its definition, where every part of the kernel meets every part of the image:

@@ -253,6 +253,7 @@ fn finite_range(values: &[f32]) -> Option<(f32, f32)> {
 pub(super) fn ends(values: &[f32], map: ColorMap) -> Option<(f32, f32)> {
     let (low, high) = finite_range(values)?;
     let most = low.abs().max(high.abs());
+    let most = if most > 0.0 { most } else { 1.0 };
     Some(match map {
         ColorMap::Diverging => (-most, most),
         ColorMap::Cyclic => (-PI, PI),

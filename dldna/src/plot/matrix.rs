@@ -35,8 +35,8 @@ pub(super) fn write_values(
     (left, top): (f32, f32),
     cell: f32,
 ) {
-    let widest = values
-        .iter()
+    let shown = || values.iter().filter(|v| !v.is_nan());
+    let widest = shown()
         .map(|&v| LABEL.width(&number(v.into())))
         .fold(1.0, f32::max);
     let size = (LABEL.size * (cell - 6.0) / widest).clamp(6.0, LABEL.size);
