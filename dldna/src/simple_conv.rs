@@ -156,7 +156,7 @@ impl SimpleConv2d {
             self.output_shape(x.shape().concrete())?;
         let x = pad(&to_array(x), self.padding)?;
         let weight = to_array(&self.weight);
-        let bias = self.bias.as_vec();
+        let bias = elements(&self.bias);
 
         let mut y = zeros([batch, out_channels, out_height, out_width])?;
         for n in 0..batch {
@@ -395,8 +395,18 @@ fn zeros(shape: [usize; 4]) -> Result<Array4<f32>, SimpleConvError> {
     Ok(Array4::zeros(shape))
 }
 
+/// The elements of a tensor in row-major order.
+///
+/// `as_vec` indexes an empty tensor's storage and panics.
+pub(crate) fn elements<S: Shape>(x: &Tensor<S, f32, Cpu>) -> Vec<f32> {
+    if x.shape().num_elements() == 0 {
+        return Vec::new();
+    }
+    x.as_vec()
+}
+
 fn to_array<S: Shape<Concrete = [usize; 4]>>(x: &Tensor<S, f32, Cpu>) -> Array4<f32> {
-    Array4::from_shape_vec(x.shape().concrete(), x.as_vec())
+    Array4::from_shape_vec(x.shape().concrete(), elements(x))
         .expect("a tensor has as many elements as its shape says")
 }
 
