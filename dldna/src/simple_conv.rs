@@ -13,6 +13,9 @@ use crate::summary::{OutputSizeError, conv_output_size};
 /// As images the dimensions are (batch, channel, height, width), as weights (out channel, in channel, height, width).
 pub type Tensor4 = Tensor<(usize, usize, usize, usize), f32, Cpu>;
 
+/// What [`im2col`] gives: (batch, element of a window, position of the window).
+pub type Columns = Tensor<(usize, usize, usize), f32, Cpu>;
+
 /// Why a layer of this module cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SimpleConvError {
@@ -338,7 +341,7 @@ pub fn im2col<N: Dim, C: Dim, H: Dim, W: Dim>(
     kernel_size: usize,
     stride: usize,
     padding: usize,
-) -> Result<Tensor<(usize, usize, usize), f32, Cpu>, SimpleConvError> {
+) -> Result<Columns, SimpleConvError> {
     let shape @ [batch, channels, height, width] = x.shape().concrete();
     let out_height = window_output_size(height, kernel_size, stride, padding, shape)?;
     let out_width = window_output_size(width, kernel_size, stride, padding, shape)?;
