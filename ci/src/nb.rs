@@ -1,7 +1,401 @@
-//! TODO
-#[derive(clap::Args)]
-pub struct Args {}
+//! `cargo nb`: executes notebooks with the real kernel and compares their outputs with the
+//! committed ones, or writes them with `--update`.
+//!
+//! # For authors
+//!
+//! Cells run from the top in a fresh kernel, with the notebook's folder as working directory. A
+//! cell passes if it runs to its end. It fails on a compile error, a panic, a `?` that returns an
+//! error, the death of its process, or at its time limit of 120 seconds; the later cells of that
+//! notebook are then skipped. Tags in a cell's metadata change that:
+//!
+//! | tag | meaning |
+//! |---|---|
+//! | `raises-exception` | The cell must fail: a compile error, a panic or an error from `?`. It is a fault if it runs to its end. |
+//! | `volatile` | The output differs from run to run (timings): only its kinds are compared. |
+//! | `timeout:300` | The time limit of the cell in seconds. |
+//!
+//! How outputs are compared is written in [`compare`], what is stored in [`outputs`], what every
+//! committed notebook must satisfy in [`lint`].
+//!
+//! `--update` leaves outputs alone that agree with the new ones, so that a second run changes
+//! nothing; in a volatile cell, also those where only numbers and the pixels of figures differ. To
+//! renew such an output, clear it first.
+mod client;
+mod compare;
+mod lint;
+mod notebook;
+mod outputs;
+mod progress;
+mod run;
+mod source;
+mod timings;
 
-pub fn run(_args: Args) -> anyhow::Result<()> {
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures::StreamExt;
+use nbformat::v4::Output;
+
+use client::KernelCommand;
+use notebook::NotebookFile;
+use outputs::MachinePaths;
+use progress::Progress;
+use run::{CodeCell, Run};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Notebooks: the beginning of a name (`07_02`, `exercises/`) or a path; all if none is given
+    pub names: Vec<String>,
+    /// Write the outputs into the notebooks instead of comparing them
+    #[arg(long)]
+    pub update: bool,
+    /// Print how long the kernel, the first figure and the cells took
+    #[arg(long)]
+    pub timings: bool,
+    /// How many notebooks run at once
+    #[arg(long, default_value = "2")]
+    pub jobs: NonZeroUsize,
+    /// Another kernel's command line, split at spaces; `{connection_file}` stands for the file
+    #[arg(long, hide = true)]
+    pub kernel: Option<String>,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let root = repository_root()?;
+    let files = select(&root.join("notebooks"), &args.names)?;
+    let command = match &args.kernel {
+        Some(line) => KernelCommand(line.split_whitespace().map(str::to_owned).collect()),
+        None => KernelCommand::ours()?,
+    };
+    let session = Session {
+        command,
+        paths: MachinePaths::new(&root),
+        update: args.update,
+        progress: Progress::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let start = Instant::now();
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = session.run_all(&files, args.jobs.get()) => Some(done),
+            () = interrupted() => None,
+        }
+    });
+    let Some(done) = done else {
+        bail!("interrupted; the kernels were ended")
+    };
+
+    session.progress.print(&summary(&done, start.elapsed()));
+    if args.timings {
+        let runs = done.iter().map(|one| (one.name.as_str(), &one.timings));
+        session
+            .progress
+            .print(&format!("\n{}", timings::table(runs)));
+    }
+    let faulty = done.iter().filter(|one| !one.faults.is_empty()).count();
+    if faulty > 0 {
+        bail!("{faulty} of {} notebooks failed", done.len());
+    }
     Ok(())
+}
+
+/// The nearest folder above the current one that holds the notebooks, else the one that this
+/// program was built in.
+fn repository_root() -> Result<PathBuf> {
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("/"));
+    let current = std::env::current_dir().context("the current folder")?;
+    let above = current
+        .ancestors()
+        .find(|folder| folder.join("notebooks").is_dir() && folder.join("ci").is_dir());
+    Ok(above.unwrap_or(built_in).to_owned())
+}
+
+/// The notebooks that `names` mean, in the order of their paths.
+fn select(folder: &Path, names: &[String]) -> Result<Vec<NotebookFile>> {
+    let mut paths = Vec::new();
+    find_notebooks(folder, &mut paths)?;
+    let named: Vec<(String, PathBuf)> = paths
+        .into_iter()
+        .map(|path| (name_of(folder, &path), path))
+        .collect();
+    let mut chosen: Vec<(String, PathBuf)> = Vec::new();
+    for name in names {
+        let path = Path::new(name);
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "ipynb")
+            && path.is_file()
+        {
+            chosen.push((name_of(folder, path), std::path::absolute(path)?));
+            continue;
+        }
+        let matching = named.iter().filter(|(known, _)| {
+            let stem = known.rsplit('/').next().unwrap_or(known);
+            known.starts_with(name.as_str()) || stem.starts_with(name.as_str())
+        });
+        let before = chosen.len();
+        chosen.extend(matching.cloned());
+        if chosen.len() == before {
+            let known: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+            bail!(
+                "no notebook begins with {name:?}; there are: {}",
+                known.join(", ")
+            );
+        }
+    }
+    if names.is_empty() {
+        chosen = named;
+    }
+    if chosen.is_empty() {
+        bail!("there are no notebooks in {}", folder.display());
+    }
+    chosen.sort();
+    chosen.dedup();
+    chosen
+        .into_iter()
+        .map(|(name, path)| NotebookFile::read(&path, name))
+        .collect()
+}
+
+fn find_notebooks(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(|| format!("could not list {}", folder.display()))?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if path.is_dir() && !hidden {
+            find_notebooks(&path, found)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "ipynb")
+            && !hidden
+        {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn name_of(folder: &Path, path: &Path) -> String {
+    let inside = path.strip_prefix(folder).unwrap_or(path);
+    inside
+        .with_extension("")
+        .to_string_lossy()
+        .replace('\\', "/")
+}
+
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut terminated), Ok(mut hung_up)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::hangup()),
+        ) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+            _ = hung_up.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// What holds for all notebooks of one call.
+struct Session {
+    command: KernelCommand,
+    paths: MachinePaths,
+    update: bool,
+    progress: Progress,
+}
+
+/// What came of one notebook.
+struct Done {
+    name: String,
+    cells: usize,
+    time: Duration,
+    timings: timings::Timings,
+    /// `written` or `unchanged` for an update.
+    note: &'static str,
+    faults: Vec<String>,
+}
+
+impl Session {
+    async fn run_all(&self, files: &[NotebookFile], jobs: usize) -> Vec<Done> {
+        let runs = files
+            .iter()
+            .enumerate()
+            .map(|(index, file)| async move { (index, self.run_one(file).await) });
+        let mut done: Vec<(usize, Done)> = futures::stream::iter(runs)
+            .buffer_unordered(jobs)
+            .collect()
+            .await;
+        done.sort_by_key(|(index, _)| *index);
+        done.into_iter().map(|(_, done)| done).collect()
+    }
+
+    async fn run_one(&self, file: &NotebookFile) -> Done {
+        let start = Instant::now();
+        let mut done = Done {
+            name: file.name.clone(),
+            cells: 0,
+            time: Duration::ZERO,
+            timings: timings::Timings::default(),
+            note: "",
+            faults: Vec::new(),
+        };
+        if let Err(error) = self.execute(file, &mut done).await {
+            done.faults.push(format!("{error:#}"));
+        }
+        done.time = start.elapsed();
+        for fault in &done.faults {
+            self.progress
+                .print(&format!("\nFAILED {}: {fault}\n", done.name));
+        }
+        done
+    }
+
+    async fn execute(&self, file: &NotebookFile, done: &mut Done) -> Result<()> {
+        let cells = run::code_cells(file)?;
+        done.cells = cells.len();
+        let folder = file.path.parent().context("a notebook lies in a folder")?;
+        let run = {
+            let progress = self.progress.notebook(&file.name, cells.len());
+            run::run(&cells, folder, &self.command, &self.paths, &progress).await
+        };
+        let Run {
+            outputs,
+            timings,
+            failure,
+        } = run;
+        done.timings = timings;
+        let differences: Vec<String> = cells
+            .iter()
+            .zip(&outputs)
+            .enumerate()
+            .filter_map(|(index, (cell, outputs))| {
+                let found = compare::difference(&cell.outputs, outputs, cell.volatile)?;
+                Some(format!(
+                    "cell [{}] differs from the committed output: {found}",
+                    index + 1
+                ))
+            })
+            .collect();
+        if !self.update {
+            done.faults.extend(differences);
+        }
+        if let Some(failure) = failure {
+            done.faults.push(self.describe(&failure, &cells));
+        } else if self.update {
+            let problems;
+            (done.note, problems) = self.write(file, &cells, outputs)?;
+            done.faults.extend(problems);
+            return Ok(());
+        }
+        done.faults.extend(lint::problems(file));
+        Ok(())
+    }
+
+    /// Writes the notebook if anything changed; says whether, and the problems of what it now holds.
+    fn write(
+        &self,
+        file: &NotebookFile,
+        cells: &[CodeCell],
+        outputs: Vec<Vec<Output>>,
+    ) -> Result<(&'static str, Vec<String>)> {
+        let outputs = cells
+            .iter()
+            .zip(outputs)
+            .enumerate()
+            .map(|(index, (cell, new))| {
+                let stand = compare::still_stand(&cell.outputs, &new, cell.volatile);
+                if stand {
+                    notebook::renumbered(cell.outputs.clone(), index + 1)
+                } else {
+                    new
+                }
+            });
+        let content = notebook::with_outputs(file.content.clone(), outputs.collect());
+        let text = notebook::file_text(&content)?;
+        if text == file.text {
+            return Ok(("unchanged", lint::problems(file)));
+        }
+        notebook::write(&file.path, &text)?;
+        let written = NotebookFile::read(&file.path, file.name.clone())?;
+        Ok(("written", lint::problems(&written)))
+    }
+
+    /// The failed cell with its number, its first lines and what was said about it.
+    fn describe(&self, failure: &run::Failure, cells: &[CodeCell]) -> String {
+        const SOURCE_LINES: usize = 5;
+        const MESSAGE_LINES: usize = 60;
+        let Some(number) = failure.cell else {
+            return failure.reason.clone();
+        };
+        let mut text = format!("cell [{number}]: {}", failure.reason);
+        for (index, line) in cells[number - 1].source.lines().enumerate() {
+            let line = if index < SOURCE_LINES { line } else { "…" };
+            text.push_str(&format!("\n    {line}"));
+            if index == SOURCE_LINES {
+                break;
+            }
+        }
+        let message = match self.progress.has_colours() {
+            true => failure.message.clone(),
+            false => console::strip_ansi_codes(&failure.message).into_owned(),
+        };
+        for line in message.trim_end().lines().take(MESSAGE_LINES) {
+            text.push('\n');
+            text.push_str(line);
+        }
+        text
+    }
+}
+
+fn summary(done: &[Done], time: Duration) -> String {
+    let width = done
+        .iter()
+        .map(|one| one.name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut lines = vec![String::new()];
+    for one in done {
+        let state = match (one.faults.is_empty(), one.note) {
+            (true, "") => "ok",
+            (true, note) => note,
+            (false, _) => "FAILED",
+        };
+        let first = one
+            .faults
+            .first()
+            .and_then(|fault| fault.lines().next())
+            .unwrap_or_default();
+        let line = format!(
+            "{:<width$}  {state:<9}  {:>3} cells  {:>6.1} s  {first}",
+            one.name,
+            one.cells,
+            one.time.as_secs_f64()
+        );
+        lines.push(line.trim_end().to_owned());
+    }
+    let good = done.iter().filter(|one| one.faults.is_empty()).count();
+    lines.push(format!(
+        "{good} of {} notebooks passed in {:.0} s",
+        done.len(),
+        time.as_secs_f64()
+    ));
+    lines.join("\n")
 }

@@ -72,6 +72,10 @@ impl Conv2d {
     /// `input (n, in_channels, height, width)`, `weight (out_channels, in_channels, kernel, kernel)`,
     /// `bias (out_channels)`, `output (n, out_channels, out_height, out_width)`.
     pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
+        if self.meets_only_padding() {
+            output.fill(0.0);
+            return add_bias(output, bias, self.sliding.output_pixels());
+        }
         let weight = self.useful_weight(weight);
         let group = self.images_per_product(input.len() / self.image_size());
         let all_cores = self.one_group(input, group);
@@ -119,15 +123,16 @@ impl Conv2d {
             );
             self.channels_to_images(&product, output);
         }
-        if let Some(bias) = bias {
-            add_bias(output, bias, self.sliding.output_pixels());
-        }
+        add_bias(output, bias, self.sliding.output_pixels());
     }
 
     /// `d_weight += ` the gradient of the loss by `weight`, from `input` and the gradient by the output.
     ///
     /// `dL/dweight[o, c, i, j] = sum over (n, y, x) of dL/doutput[n, o, y, x] input[n, c, y', x']`
     pub fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
+        if self.meets_only_padding() {
+            return;
+        }
         let group = self.images_per_product(input.len() / self.image_size());
         let all_cores = self.one_group(input, group);
         let groups: Vec<_> = input
@@ -191,6 +196,9 @@ impl Conv2d {
 
     /// `d_input += ` the gradient of the loss by `input`, from `weight` and the gradient by the output.
     pub fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
+        if self.meets_only_padding() {
+            return;
+        }
         let weight = self.useful_weight(weight);
         let group = self.images_per_product(d_input.len() / self.image_size());
         let all_cores = self.one_group(d_input, group);
@@ -240,6 +248,11 @@ impl Conv2d {
             let d_output = Matrix::new(&d_output, self.out_channels, positions, positions);
             fold_product(d_output, 0..images * self.sliding.output.0);
         }
+    }
+
+    /// A small kernel with a large stride can miss the image altogether.
+    fn meets_only_padding(&self) -> bool {
+        self.taps.is_empty()
     }
 
     fn depth(&self) -> usize {
@@ -382,7 +395,8 @@ impl Conv2d {
 }
 
 /// `output[n, c, :] += bias[c]`
-pub(super) fn add_bias(output: &mut [f32], bias: &[f32], pixels: usize) {
+fn add_bias(output: &mut [f32], bias: Option<&[f32]>, pixels: usize) {
+    let Some(bias) = bias else { return };
     for (plane, bias) in output.chunks_exact_mut(pixels).zip(bias.iter().cycle()) {
         plane.iter_mut().for_each(|value| *value += bias);
     }

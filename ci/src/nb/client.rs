@@ -1,0 +1,373 @@
+//! One running kernel, spoken to over the Jupyter protocol.
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use jupyter_protocol::media::Media;
+use jupyter_protocol::{
+    ConnectionInfo, ErrorOutput, ExecuteRequest, ExecutionState, InterruptRequest, JupyterMessage,
+    JupyterMessageContent, KernelInfoRequest, ReplyStatus, ShutdownRequest, Stdio as Stream,
+    Transport,
+};
+use jupyter_zmq_client::{
+    ClientControlConnection, ClientIoPubConnection, ClientShellConnection,
+    create_client_control_connection, create_client_iopub_connection,
+    create_client_shell_connection_with_identity, peek_ports_with_listeners,
+    peer_identity_for_session,
+};
+use process_wrap::tokio::{ChildWrapper, CommandWrap};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// A kernel that is not ready by then is not coming: the stock kernel builds nothing at its start,
+/// ours may build its template first.
+const START_LIMIT: Duration = Duration::from_secs(900);
+/// Silence after which the output of a finished cell is complete. The kernel reads the standard
+/// error of the cell in a thread of its own, so lines may arrive after the reply.
+const SILENCE: Duration = Duration::from_millis(80);
+/// How long to wait for the two end marks of a cell that has not failed otherwise.
+const MARK_LIMIT: Duration = Duration::from_secs(2);
+/// How long a kernel may take to obey an interrupt or a shutdown request before it is killed.
+const OBEY_LIMIT: Duration = Duration::from_secs(3);
+
+/// The command line that starts a kernel; the argument `{connection_file}` stands for the file's path.
+#[derive(Clone, Debug)]
+pub struct KernelCommand(pub Vec<String>);
+
+impl KernelCommand {
+    /// `ci kernel FILE`, the same kernel that JupyterLab starts.
+    pub fn ours() -> Result<Self> {
+        let program = std::env::current_exe().context("the path of the running program")?;
+        Ok(KernelCommand(vec![
+            program.to_string_lossy().into_owned(),
+            "kernel".to_owned(),
+            "{connection_file}".to_owned(),
+        ]))
+    }
+
+    fn spawn(&self, folder: &Path, connection_file: &Path, log: File) -> Result<Process> {
+        let [program, arguments @ ..] = self.0.as_slice() else {
+            bail!("the kernel's command line is empty");
+        };
+        let error_log = log.try_clone()?;
+        let mut command = CommandWrap::with_new(program, |command| {
+            let connection_file = connection_file.to_string_lossy();
+            command
+                .args(
+                    arguments
+                        .iter()
+                        .map(|a| a.replace("{connection_file}", &connection_file)),
+                )
+                .current_dir(folder)
+                .stdin(Stdio::null())
+                .stdout(log)
+                .stderr(error_log);
+        });
+        // The kernel runs the cells and the compiler in processes of their own: end all or none.
+        #[cfg(unix)]
+        command.wrap(process_wrap::tokio::ProcessGroup::leader());
+        #[cfg(windows)]
+        command.wrap(process_wrap::tokio::JobObject);
+        let child = command
+            .spawn()
+            .with_context(|| format!("could not start the kernel: {}", self.0.join(" ")))?;
+        Ok(Process(child))
+    }
+}
+
+/// The kernel's process. Dropping it kills the process and all it started.
+struct Process(Box<dyn ChildWrapper>);
+
+impl Process {
+    async fn end(&mut self) -> Result<ExitStatus> {
+        Ok(self.0.wait().await?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Also when the kernel itself has ended: what it started may have survived it.
+        let _ = self.0.start_kill();
+    }
+}
+
+/// What a cell sent while it ran, in the order it came.
+#[derive(Debug)]
+pub enum Sent {
+    Text(Stream, String),
+    Result(Media),
+    Error(ErrorOutput),
+}
+
+/// How a cell's execution came to its end.
+#[derive(Debug)]
+pub enum End {
+    /// The kernel replied. `error` is the reply's status.
+    Replied { error: bool },
+    /// The time limit was over; the kernel was interrupted.
+    TimedOut,
+    /// The kernel itself ended.
+    KernelDied(ExitStatus),
+}
+
+/// A kernel process and the sockets to it.
+pub struct Kernel {
+    process: Process,
+    shell: ClientShellConnection,
+    iopub: ClientIoPubConnection,
+    control: ClientControlConnection,
+    log: PathBuf,
+    _folder: TempDir,
+}
+
+impl Kernel {
+    /// Starts a kernel in `folder` and waits until it can run a cell.
+    pub async fn start(command: &KernelCommand, folder: &Path) -> Result<Self> {
+        let temporary = tempfile::Builder::new().prefix("dldna-nb-").tempdir()?;
+        let log = temporary.path().join("kernel.log");
+        let connection_file = temporary.path().join("connection.json");
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (ports, listeners) = peek_ports_with_listeners(ip, 5).await?;
+        let info = ConnectionInfo {
+            ip: ip.to_string(),
+            transport: Transport::TCP,
+            shell_port: ports[0],
+            iopub_port: ports[1],
+            stdin_port: ports[2],
+            control_port: ports[3],
+            hb_port: ports[4],
+            key: uuid::Uuid::new_v4().to_string(),
+            signature_scheme: "hmac-sha256".to_owned(),
+            kernel_name: Some("rust".to_owned()),
+        };
+        std::fs::write(&connection_file, serde_json::to_vec(&info)?)?;
+        let mut process = command.spawn(folder, &connection_file, File::create(&log)?)?;
+        drop(listeners);
+
+        let session = uuid::Uuid::new_v4().to_string();
+        let connected = tokio::select! {
+            connected = timeout(START_LIMIT, connect(&info, &session)) => connected,
+            status = process.end() => {
+                bail!("the kernel ended while starting ({}){}", status?, log_tail(&log));
+            }
+        };
+        let Ok((shell, iopub, control)) = connected else {
+            bail!(
+                "the kernel did not open its ports in {} s{}",
+                START_LIMIT.as_secs(),
+                log_tail(&log)
+            );
+        };
+        let mut kernel = Kernel {
+            process,
+            shell,
+            iopub,
+            control,
+            log,
+            _folder: temporary,
+        };
+        kernel.wait_until_ready().await?;
+        Ok(kernel)
+    }
+
+    /// Asks for the kernel's description until there is an answer and something was published: a
+    /// subscription is only served some time after the connection stands.
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        let mut published = false;
+        while !published {
+            let request: JupyterMessage = JupyterMessage::new(KernelInfoRequest {}, None);
+            let id = request.header.msg_id.clone();
+            self.shell.send(request).await?;
+            loop {
+                match self.next(deadline).await? {
+                    Event::Published(_) => published = true,
+                    Event::Shell(reply) if is_child(&reply, &id) => break,
+                    Event::Shell(_) => {}
+                    Event::Ended(status) => {
+                        bail!(
+                            "the kernel ended while starting ({status}){}",
+                            self.log_tail()
+                        )
+                    }
+                    Event::Late => bail!(
+                        "the kernel was not ready in {} s{}",
+                        START_LIMIT.as_secs(),
+                        self.log_tail()
+                    ),
+                }
+            }
+            published |= timeout(SILENCE, self.iopub.read()).await.is_ok();
+        }
+        Ok(())
+    }
+
+    /// Runs `code`, at most for `limit`. Code that prints `mark` as its last act, on both streams, is
+    /// waited for until both have come.
+    pub async fn execute(
+        &mut self,
+        code: &str,
+        limit: Duration,
+        mark: Option<&str>,
+    ) -> Result<(Vec<Sent>, End)> {
+        let request: JupyterMessage = JupyterMessage::new(
+            ExecuteRequest {
+                code: code.to_owned(),
+                silent: false,
+                store_history: true,
+                user_expressions: None,
+                allow_stdin: false,
+                stop_on_error: true,
+            },
+            None,
+        );
+        let id = request.header.msg_id.clone();
+        self.shell.send(request).await?;
+
+        let mut sent = Vec::new();
+        let mut missing_marks = if mark.is_some() { 2 } else { 0 };
+        let (mut reply, mut idle) = (None, false);
+        let mut timed_out = false;
+        let mut deadline = Instant::now() + limit;
+        loop {
+            let message = match self.next(deadline).await? {
+                Event::Ended(status) => return Ok((sent, End::KernelDied(status))),
+                Event::Late if timed_out => return Ok((sent, End::TimedOut)),
+                Event::Late if reply.is_some() && idle => break,
+                Event::Late => {
+                    timed_out = true;
+                    deadline = Instant::now() + OBEY_LIMIT;
+                    self.control
+                        .send(JupyterMessage::new(InterruptRequest {}, None))
+                        .await?;
+                    continue;
+                }
+                Event::Shell(message) | Event::Published(message) => message,
+            };
+            if !is_child(&message, &id) {
+                continue;
+            }
+            match message.content {
+                JupyterMessageContent::ExecuteReply(content) => reply = Some(content.status),
+                JupyterMessageContent::Status(status) => {
+                    idle |= status.execution_state == ExecutionState::Idle;
+                }
+                JupyterMessageContent::StreamContent(stream) => {
+                    if mark.is_some_and(|mark| stream.text.contains(mark)) {
+                        missing_marks -= 1;
+                    }
+                    sent.push(Sent::Text(stream.name, stream.text));
+                }
+                JupyterMessageContent::ExecuteResult(result) => {
+                    sent.push(Sent::Result(result.data))
+                }
+                JupyterMessageContent::DisplayData(display) => {
+                    sent.push(Sent::Result(display.data))
+                }
+                JupyterMessageContent::ErrorOutput(error) => sent.push(Sent::Error(error)),
+                _ => {}
+            }
+            if let (Some(status), true) = (&reply, idle) {
+                if timed_out {
+                    return Ok((sent, End::TimedOut));
+                }
+                let error = *status != ReplyStatus::Ok;
+                if mark.is_some() && missing_marks == 0 {
+                    return Ok((sent, End::Replied { error }));
+                }
+                let waits_for_marks = mark.is_some() && !error;
+                deadline = Instant::now() + if waits_for_marks { MARK_LIMIT } else { SILENCE };
+            }
+        }
+        let error = reply.is_some_and(|status| status != ReplyStatus::Ok);
+        Ok((sent, End::Replied { error }))
+    }
+
+    /// Whatever happens first: a message, the kernel's end, the deadline.
+    async fn next(&mut self, deadline: Instant) -> Result<Event> {
+        let message = tokio::select! {
+            // Output first, so that nothing that a dying kernel still said is lost.
+            biased;
+            message = self.iopub.read() => message.map(Event::Published),
+            message = self.shell.read() => message.map(Event::Shell),
+            status = self.process.end() => return Ok(Event::Ended(status?)),
+            () = sleep_until(deadline) => return Ok(Event::Late),
+        };
+        match message {
+            Ok(event) => Ok(event),
+            // A socket fails first when the kernel dies.
+            Err(error) => match timeout(OBEY_LIMIT, self.process.end()).await {
+                Ok(status) => Ok(Event::Ended(status?)),
+                Err(_) => Err(error).context("could not read a message of the kernel"),
+            },
+        }
+    }
+
+    /// What the kernel wrote to its own standard streams, for a message about its end.
+    pub fn log_tail(&self) -> String {
+        log_tail(&self.log)
+    }
+
+    /// Ends the kernel: by request, and by force if it does not obey.
+    pub async fn shut_down(mut self) {
+        let request = JupyterMessage::new(ShutdownRequest { restart: false }, None);
+        if self.control.send(request).await.is_ok() {
+            let _ = timeout(OBEY_LIMIT, self.process.end()).await;
+        }
+    }
+}
+
+enum Event {
+    Published(JupyterMessage),
+    Shell(JupyterMessage),
+    Ended(ExitStatus),
+    Late,
+}
+
+fn is_child(message: &JupyterMessage, id: &str) -> bool {
+    message
+        .parent_header
+        .as_ref()
+        .is_some_and(|parent| parent.msg_id == id)
+}
+
+type Sockets = (
+    ClientShellConnection,
+    ClientIoPubConnection,
+    ClientControlConnection,
+);
+
+/// Connects to a kernel that may not have opened its ports yet. The library's own attempts are
+/// further and further apart; fresh ones keep the wait short.
+async fn connect(info: &ConnectionInfo, session: &str) -> Sockets {
+    loop {
+        let attempt = async {
+            let identity = peer_identity_for_session(session)?;
+            let iopub = create_client_iopub_connection(info, "", session).await?;
+            let shell =
+                create_client_shell_connection_with_identity(info, session, identity).await?;
+            let control = create_client_control_connection(info, session).await?;
+            jupyter_zmq_client::Result::Ok((shell, iopub, control))
+        };
+        match timeout(Duration::from_millis(250), attempt).await {
+            Ok(Ok(sockets)) => return sockets,
+            Ok(Err(_)) => sleep(Duration::from_millis(50)).await,
+            Err(_) => {}
+        }
+    }
+}
+
+fn log_tail(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let tail = &lines[lines.len().saturating_sub(12)..];
+    if tail.is_empty() {
+        String::new()
+    } else {
+        format!("; it wrote:\n{}", tail.join("\n"))
+    }
+}

@@ -1,0 +1,147 @@
+(() => {
+  "use strict";
+  const SVG = "http://www.w3.org/2000/svg";
+  const ACCENT = "#d55e00";
+  const CSS = `
+.dldna-panel { background: #fff; color: #222; color-scheme: light; border: 1px solid #ddd; border-radius: 6px; padding: 12px;
+  max-width: 900px; box-sizing: border-box; font: 15px/1.4 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
+.dldna-panel svg { display: block; width: 100%; height: auto; }
+.dldna-panel .terms { min-height: 2.8em; margin: 8px 0; font-variant-numeric: tabular-nums; }
+.dldna-panel .sum { font-weight: 600; white-space: nowrap; }
+.dldna-panel .controls { display: flex; flex-wrap: wrap; align-items: center; gap: 8px; }
+.dldna-panel button { font: inherit; color: #222; background: #f4f4f4; border: 1px solid #bbb; border-radius: 4px; padding: 4px 12px;
+  min-width: 44px; min-height: 32px; cursor: pointer; }
+.dldna-panel button:hover { background: #e8e8e8; }
+.dldna-panel button:focus-visible, .dldna-panel input:focus-visible { outline: 3px solid #0072b2; outline-offset: 1px; }
+.dldna-panel input { flex: 1 1 120px; min-width: 80px; accent-color: #0072b2; }
+.dldna-panel .count { min-width: 7.5em; text-align: right; font-variant-numeric: tabular-nums; }`;
+
+  const element = (name, attributes, parent, text) => {
+    const node = document.createElementNS(SVG, name);
+    for (const key in attributes) node.setAttribute(key, attributes[key]);
+    if (text !== undefined) node.textContent = text;
+    if (parent) parent.appendChild(node);
+    return node;
+  };
+  const html = (name, parent, properties) => parent.appendChild(Object.assign(document.createElement(name), properties));
+
+  const isDark = (color) => {
+    const part = (i) => parseInt(color.slice(i, i + 2), 16);
+    return 0.299 * part(1) + 0.587 * part(3) + 0.114 * part(5) < 140;
+  };
+
+  // Draws a matrix; returns its cells, so that some of them can be hidden.
+  const drawMatrix = (svg, title, matrix, x, y, cell) => {
+    element("text", { x, y: y - 14, "font-size": 16, "font-weight": 600, fill: "#222" }, svg, title);
+    return matrix.rows.flatMap((row, i) => row.map((value, j) => {
+      const group = element("g", {}, svg);
+      const fill = matrix.colors[i * row.length + j];
+      element("rect", { x: x + j * cell, y: y + i * cell, width: cell, height: cell, fill, stroke: "#ddd" }, group);
+      element("text", {
+        x: x + (j + 0.5) * cell, y: y + (i + 0.5) * cell, "text-anchor": "middle", "dominant-baseline": "central",
+        "font-size": Math.min(16, 1.6 * cell / Math.max(2, value.length)), fill: isDark(fill) ? "#fff" : "#222",
+      }, group, value);
+      return group;
+    }));
+  };
+
+  const start = (root) => {
+    const data = JSON.parse(root.dataset.steps);
+    const size = (matrix) => [matrix.rows.length, matrix.rows[0].length];
+    const [[height, width], [kernelHeight, kernelWidth], [outHeight, outWidth]] = [data.input, data.kernel, data.output].map(size);
+    const steps = outHeight * outWidth;
+
+    root.textContent = "";
+    html("style", root, { textContent: CSS });
+    const panel = html("div", root, { className: "dldna-panel" });
+    panel.setAttribute("role", "group");
+    panel.setAttribute("aria-label", "Convolution, step by step");
+
+    // The three matrices share the width of 870 units.
+    const cell = Math.min(46, 280 / Math.max(height, width));
+    const top = 32;
+    const gap = (870 - cell * (width + kernelWidth + outWidth)) / 2;
+    const [xInput, xKernel, xOutput] = [2, 2 + cell * width + gap, 2 + cell * (width + kernelWidth) + 2 * gap];
+    const svg = element("svg", { viewBox: `0 0 874 ${top + cell * height + 4}`, role: "img" }, panel);
+    drawMatrix(svg, "Input", data.input, xInput, top, cell);
+    drawMatrix(svg, "Kernel", data.kernel, xKernel, top, cell);
+    const results = drawMatrix(svg, "Output", data.output, xOutput, top, cell);
+    element("rect", {
+      x: xOutput, y: top, width: cell * outWidth, height: cell * outHeight, fill: "none", stroke: "#ddd",
+    }, svg);
+    const mark = { fill: "none", stroke: ACCENT, "stroke-width": 4 };
+    const window = element("rect", { ...mark, width: cell * kernelWidth, height: cell * kernelHeight }, svg);
+    const target = element("rect", { ...mark, width: cell, height: cell }, svg);
+
+    const terms = html("div", panel, { className: "terms" });
+    const controls = html("div", panel, { className: "controls" });
+    const button = (text, label, act) => {
+      const node = html("button", controls, { type: "button", textContent: text, title: label, onclick: act });
+      node.setAttribute("aria-label", label);
+      return node;
+    };
+
+    let step = 0;
+    let timer = null;
+    const stop = () => {
+      clearInterval(timer);
+      timer = null;
+      play.textContent = "▶ Play";
+      play.setAttribute("aria-label", "Play");
+      play.title = "Play";
+    };
+    const advance = () => {
+      if (!root.isConnected || step === steps - 1) return stop();
+      show(step + 1);
+    };
+    const toggle = () => {
+      if (timer !== null) return stop();
+      if (step === steps - 1) show(0);
+      timer = setInterval(advance, 900);
+      play.textContent = "❚❚ Pause";
+      play.setAttribute("aria-label", "Pause");
+      play.title = "Pause";
+    };
+    const go = (next) => { stop(); show(next); };
+
+    const play = button("▶ Play", "Play", toggle);
+    play.style.minWidth = "6.5em";
+    button("‹", "Step back", () => go(step - 1));
+    button("›", "Step forward", () => go(step + 1));
+    button("Reset", "Back to the first step", () => go(0));
+    const slider = html("input", controls, { type: "range", min: 1, max: steps, oninput: () => go(slider.value - 1) });
+    slider.setAttribute("aria-label", "Step");
+    const count = html("span", controls, { className: "count" });
+
+    const show = (next) => {
+      step = Math.max(0, Math.min(steps - 1, next));
+      const [row, column] = [Math.floor(step / outWidth), step % outWidth];
+      window.setAttribute("x", xInput + column * cell);
+      window.setAttribute("y", top + row * cell);
+      target.setAttribute("x", xOutput + column * cell);
+      target.setAttribute("y", top + row * cell);
+      results.forEach((group, i) => { group.style.visibility = i <= step ? "visible" : "hidden"; });
+      const factors = data.kernel.rows.flatMap((weights, i) => weights.map((weight, j) => {
+        const factor = weight.startsWith("−") ? `(${weight})` : weight;
+        return `${data.input.rows[row + i][column + j]}\u2060·\u2060${factor}`;
+      }));
+      const sum = data.output.rows[row][column];
+      terms.textContent = factors.join(" + ") + " ";
+      html("span", terms, { className: "sum", textContent: `= ${sum}` });
+      slider.value = step + 1;
+      slider.setAttribute("aria-valuetext", `step ${step + 1} of ${steps}`);
+      count.textContent = `step ${step + 1} of ${steps}`;
+      svg.setAttribute("aria-label", `Step ${step + 1} of ${steps}: output row ${row + 1}, column ${column + 1} is ${sum}`);
+    };
+    show(0);
+  };
+
+  // Each player on the page is started once, whichever copy of this script comes first.
+  const startAll = () => document.querySelectorAll(".dldna-player:not([data-started])").forEach((root) => {
+    root.dataset.started = "yes";
+    start(root);
+  });
+  startAll();
+  // A notebook may run the script before it puts the player on the page.
+  requestAnimationFrame(startAll);
+})();

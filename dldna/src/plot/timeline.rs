@@ -1,0 +1,103 @@
+//! Events in time.
+
+use super::canvas::{Canvas, LABEL, LINE_SPACING, draw_title, title_height};
+use super::color::{FAINT, MUTED, PALETTE};
+use super::text;
+use crate::plot::{Figure, PlotError};
+
+/// Events in time, from top to bottom; the longer the pause between two, the larger the gap.
+///
+/// # Example
+/// ```
+/// use dldna::plot::Timeline;
+///
+/// let figure = Timeline::new("Two networks")
+///     .event(1980, "Neocognitron", "Layers of simple and complex cells.")
+///     .event(1998, "LeNet-5", "Trained by back-propagation, reads cheques.")
+///     .draw()?;
+/// assert_eq!(figure.width(), 900);
+/// # Ok::<(), dldna::plot::PlotError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    title: String,
+    events: Vec<Event>,
+}
+
+#[derive(Clone, Debug)]
+struct Event {
+    year: i32,
+    name: String,
+    text: String,
+}
+
+const WIDTH: f32 = 900.0;
+const LINE_X: f32 = 84.0;
+const TEXT_X: f32 = 108.0;
+
+impl Timeline {
+    /// A timeline without events yet.
+    pub fn new(title: &str) -> Self {
+        Timeline {
+            title: title.to_owned(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Adds an event: its year, a short name, and a sentence about it. Events may come in any order.
+    pub fn event(mut self, year: i32, name: &str, text: &str) -> Self {
+        self.events.push(Event {
+            year,
+            name: name.to_owned(),
+            text: text.to_owned(),
+        });
+        self
+    }
+
+    /// Draws the timeline.
+    ///
+    /// # Errors
+    /// [`PlotError::Empty`] without events.
+    pub fn draw(&self) -> Result<Figure, PlotError> {
+        let mut events = self.events.clone();
+        events.sort_by_key(|e| e.year);
+        let lines: Vec<Vec<String>> = events
+            .iter()
+            .map(|e| text::wrapped(&e.text, WIDTH - TEXT_X - 16.0, LABEL.size))
+            .collect();
+        let mut y = title_height(&self.title) + 14.0;
+        let mut places = Vec::new();
+        for (i, event) in events.iter().enumerate() {
+            places.push(y);
+            let pause = events
+                .get(i + 1)
+                .map_or(0, |next| next.year.saturating_sub(event.year));
+            y += (1 + lines[i].len()) as f32 * LINE_SPACING * LABEL.size
+                + 10.0
+                + 2.5 * (pause as f32).sqrt();
+        }
+        let (Some(first), Some(last)) = (places.first(), places.last()) else {
+            return Err(PlotError::Empty { what: "a timeline" });
+        };
+        let mut canvas = Canvas::new(WIDTH, y);
+        draw_title(&mut canvas, &self.title, 12.0);
+        canvas.fill(LINE_X - 1.0, *first, 2.0, last - first, FAINT);
+        for ((event, lines), &y) in events.iter().zip(&lines).zip(&places) {
+            canvas.circle(LINE_X, y, 6.0, PALETTE[0]);
+            canvas.text(
+                &event.year.to_string(),
+                LINE_X - 18.0,
+                y,
+                LABEL.bold().right().color(PALETTE[0]),
+            );
+            canvas.text(&event.name, TEXT_X, y, LABEL.bold());
+            canvas.text(
+                &lines.join("\n"),
+                TEXT_X,
+                y + LINE_SPACING * LABEL.size,
+                LABEL.color(MUTED),
+            );
+        }
+        Ok(canvas.finish())
+    }
+}
