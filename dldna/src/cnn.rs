@@ -9,7 +9,7 @@ use rand_distr::uniform::SampleUniform;
 
 use crate::{
     nn::{self, LayerDevice, MaxPool2D, modules},
-    simple_conv::Tensor4,
+    simple_conv::{Tensor4, elements},
     summary::{LayerSummary, Summarize, SummaryError},
     table::Table,
 };
@@ -267,7 +267,7 @@ impl FeatureMap {
     /// The picture that one channel makes of one image; `None` if there is no such image or channel.
     pub fn channel(&self, image: usize, channel: usize) -> Option<Array2<f32>> {
         let [batch, channels, ..] = self.shape();
-        let values = self.values.as_vec();
+        let values = elements(&self.values);
         let maps = ArrayView4::from_shape(self.shape(), &values).ok()?;
         (image < batch && channel < channels)
             .then(|| maps.slice(s![image, channel, .., ..]).to_owned())
@@ -275,7 +275,7 @@ impl FeatureMap {
 
     /// The share of values that are exactly zero, between 0 and 1: what a ReLU has switched off.
     pub fn zero_share(&self) -> f64 {
-        let values = self.values.as_vec();
+        let values = elements(&self.values);
         let zeros = values.iter().filter(|&&value| value == 0.0).count();
         zeros as f64 / values.len().max(1) as f64
     }
@@ -304,7 +304,7 @@ impl FeatureMaps {
         let [batch, channels, height, width] = output.shape().concrete();
         let values = output
             .device()
-            .tensor_from_vec(output.as_vec(), (batch, channels, height, width));
+            .tensor_from_vec(elements(&output), (batch, channels, height, width));
         self.maps.push(FeatureMap {
             layer: layer.to_string(),
             values,
@@ -447,15 +447,15 @@ pub fn shift_response<B: Dim, H: Dim, W: Dim>(
     let dev = Cpu::seed_from_u64(seed);
     let convolution = dev.try_build_module::<nn::BiasedConv2D<1, 8, 3, 1, 1>, f32>()?;
     let stages = |shift: usize| -> Result<[Vec<f32>; 5], CpuError> {
-        let pixels = shifted_right(images.as_vec(), width, shift);
+        let pixels = shifted_right(elements(images), width, shift);
         let image = dev.try_tensor_from_vec(pixels, (batch, Const::<1>, height, width))?;
         let features = convolution.try_forward(image.clone())?.try_relu()?;
         Ok([
-            image.as_vec(),
-            features.as_vec(),
-            MaxPool2D::<2, 2>.try_forward(features.clone())?.as_vec(),
-            MaxPool2D::<4, 4>.try_forward(features.clone())?.as_vec(),
-            MaxPoolGlobal.try_forward(features)?.as_vec(),
+            elements(&image),
+            elements(&features),
+            elements(&MaxPool2D::<2, 2>.try_forward(features.clone())?),
+            elements(&MaxPool2D::<4, 4>.try_forward(features.clone())?),
+            elements(&MaxPoolGlobal.try_forward(features)?),
         ])
     };
 

@@ -13,6 +13,9 @@ use crate::summary::{OutputSizeError, conv_output_size};
 /// As images the dimensions are (batch, channel, height, width), as weights (out channel, in channel, height, width).
 pub type Tensor4 = Tensor<(usize, usize, usize, usize), f32, Cpu>;
 
+/// What [`im2col`] gives: (batch, element of a window, position of the window).
+pub type Columns = Tensor<(usize, usize, usize), f32, Cpu>;
+
 /// Why a layer of this module cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SimpleConvError {
@@ -156,7 +159,7 @@ impl SimpleConv2d {
             self.output_shape(x.shape().concrete())?;
         let x = pad(&to_array(x), self.padding)?;
         let weight = to_array(&self.weight);
-        let bias = self.bias.as_vec();
+        let bias = elements(&self.bias);
 
         let mut y = zeros([batch, out_channels, out_height, out_width])?;
         for n in 0..batch {
@@ -338,7 +341,7 @@ pub fn im2col<N: Dim, C: Dim, H: Dim, W: Dim>(
     kernel_size: usize,
     stride: usize,
     padding: usize,
-) -> Result<Tensor<(usize, usize, usize), f32, Cpu>, SimpleConvError> {
+) -> Result<Columns, SimpleConvError> {
     let shape @ [batch, channels, height, width] = x.shape().concrete();
     let out_height = window_output_size(height, kernel_size, stride, padding, shape)?;
     let out_width = window_output_size(width, kernel_size, stride, padding, shape)?;
@@ -395,8 +398,18 @@ fn zeros(shape: [usize; 4]) -> Result<Array4<f32>, SimpleConvError> {
     Ok(Array4::zeros(shape))
 }
 
+/// The elements of a tensor in row-major order.
+///
+/// `as_vec` indexes an empty tensor's storage and panics.
+pub(crate) fn elements<S: Shape>(x: &Tensor<S, f32, Cpu>) -> Vec<f32> {
+    if x.shape().num_elements() == 0 {
+        return Vec::new();
+    }
+    x.as_vec()
+}
+
 fn to_array<S: Shape<Concrete = [usize; 4]>>(x: &Tensor<S, f32, Cpu>) -> Array4<f32> {
-    Array4::from_shape_vec(x.shape().concrete(), x.as_vec())
+    Array4::from_shape_vec(x.shape().concrete(), elements(x))
         .expect("a tensor has as many elements as its shape says")
 }
 

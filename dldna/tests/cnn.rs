@@ -119,7 +119,7 @@ fn feature_maps_show_channels_and_zeros() {
     assert_eq!(input.zero_share(), 1.0 / 8.0);
     let text = maps.to_string();
     assert!(
-        text.starts_with("Layer  Output shape    Zeros\ninput  [2, 1, 2, 2]    12.5%\n"),
+        text.starts_with("Layer  Output shape   Zeros\ninput  [2, 1, 2, 2]   12.5%\n"),
         "{text}"
     );
 }
@@ -170,6 +170,15 @@ fn pooling_changes_less_when_the_image_moves() {
 fn a_shift_out_of_the_image_leaves_black() {
     let table = shift_response(&square(), 24, 7).unwrap();
     assert!((table.rows[24].image - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn an_empty_batch_gives_empty_maps() {
+    let maps = SimpleCnn::new(7).feature_maps(&Cpu::default().zeros_like(&(0, Const::<1>, 4, 4)));
+    let maps = maps.unwrap();
+    assert_eq!(maps.get("relu2").unwrap().shape(), [0, 64, 4, 4]);
+    assert_eq!(maps.maps[0].zero_share(), 0.0);
+    assert!(maps.maps[0].channel(0, 0).is_none());
 }
 
 #[test]

@@ -6,14 +6,15 @@ use dldna::param_share::{compare_parameter_counts, example_text, show_example};
 #[test]
 fn the_table_of_the_chapter() {
     let table = compare_parameter_counts(&[8, 16, 32, 64, 128]);
-    let expected = "  Input Size  Conv Params  FC Params  Ratio (FC/Conv)
-0        8x8           10       4160            416.0
-1      16x16           10      65792           6579.2
-2      32x32           10    1049600         104960.0
-3      64x64           10   16781312        1678131.2
-4    128x128           10  268451840       26845184.0
-";
-    assert_eq!(table.to_string(), expected);
+    let expected = [
+        "   Input Size  Conv Params  FC Params  Ratio (FC/Conv)",
+        "0         8x8           10       4160            416.0",
+        "1       16x16           10      65792           6579.2",
+        "2       32x32           10    1049600         104960.0",
+        "3       64x64           10   16781312        1678131.2",
+        "4     128x128           10  268451840       26845184.0",
+    ];
+    assert_eq!(table.to_string().lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -317,4 +317,7 @@ fn an_empty_batch_gives_an_empty_result() {
         .forward(&images((0, 1, 4, 4)))
         .unwrap();
     assert_eq!(*y.shape(), (0, 2, 2, 2));
+    let conv = SimpleConv2d::new(1, 2, 3, 1, 0, 0);
+    let y = conv.forward_im2col(&images((0, 1, 4, 4))).unwrap();
+    assert_eq!(*y.shape(), (0, 2, 2, 2));
 }

@@ -194,8 +194,9 @@ macro_rules! assert_shape {
         let layer = $layer;
         let input = [$batch, $channels, $height, $width];
         let summary = Summary::of(&layer, &input);
-        let output =
-            layer.try_forward(dev().zeros_like(&($batch, Const::<$channels>, $height, $width)));
+        let images: Tensor<(usize, Const<$channels>, usize, usize), f32, Cpu> =
+            dev().zeros_like(&($batch, Const, $height, $width));
+        let output = layer.try_forward(images);
         prop_assert_eq!(summary.is_ok(), output.is_ok(), "{:?}", input);
         if let (Ok(summary), Ok(output)) = (summary, output) {
             let shape: Vec<usize> = output.shape().concrete().into_iter().collect();
