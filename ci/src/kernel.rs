@@ -49,12 +49,15 @@ fn set_environment(kernel: &mut Command, template: &Template, home: &Home) -> Re
 }
 
 /// What each kernel runs as it starts: it loads the crate while the reader reads the first
-/// paragraph. A notebook's first cell then finds its `:dep` in place.
+/// paragraph. A notebook's first cell then finds its `:dep` in place. The variable, which is gone
+/// at once, makes rust-analyzer read all that it needs for the types of later ones.
 fn write_config() -> Result<PathBuf> {
     let folder = paths::lab().join("config");
     fs::create_dir_all(&folder)?;
     let start = format!(
-        ":dep dldna = {}\nuse dldna::prelude::*;\n",
+        ":dep dldna = {}\n\
+         use dldna::prelude::*;\n\
+         let warm_up = vec![1].iter().map(|x| x + 1).collect::<Vec<i32>>(); drop(warm_up);\n",
         template::dependency()
     );
     let path = folder.join("init.evcxr");

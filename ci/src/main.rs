@@ -2,6 +2,7 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+mod cell;
 mod doctor;
 mod evcxr;
 mod kernel;
@@ -40,7 +41,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done =
-        standin::run().unwrap_or_else(|| run(Cli::parse().command).map(|()| ExitCode::SUCCESS));
+        cell::recorder().or_else(standin::run).unwrap_or_else(|| run(Cli::parse().command).map(|()| ExitCode::SUCCESS));
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE

@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::template::{self, Template};
 use crate::toolchain::Toolchain;
-use crate::{evcxr, metadata, paths, stdlib};
+use crate::{cell, evcxr, metadata, paths, stdlib};
 
 /// The environment variable that names a kernel's folder. Its presence makes this program a stand-in.
 const KERNEL: &str = "DLDNA_KERNEL";
@@ -113,13 +113,19 @@ fn cargo(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         | ["-Z", "unstable-options", "config", "get", ..] => Ok(ExitCode::FAILURE),
         // The kernel asks whether a dependency exists, rust-analyzer asks for all packages.
         ["metadata", ..] => answer_metadata(kernel, arguments),
-        // `check` would first have to check all packages below the crate; built they are already.
-        ["check", ..] => {
-            let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());
-            pass_on(&mut real_cargo(kernel, arguments)?)
-        }
+        ["build" | "check", ..] => build(kernel, arguments),
         _ => pass_on(&mut real_cargo(kernel, arguments)?),
     }
+}
+
+/// A cell, or what the kernel needs checked. To check would mean to check all packages below the
+/// crate first, for minutes; built they are already.
+fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+    if let Some(status) = cell::compile(kernel, &toolchain(kernel)?)? {
+        return Ok(exit_code(status));
+    }
+    let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());
+    pass_on(&mut real_cargo(kernel, arguments)?)
 }
 
 fn real_cargo(

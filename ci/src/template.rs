@@ -12,10 +12,10 @@ use std::process::{Command, Stdio};
 use std::time::{Instant, UNIX_EPOCH};
 
 use crate::toolchain::Toolchain;
-use crate::{lock, metadata, paths, stdlib};
+use crate::{cell, lock, metadata, paths, stdlib};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -96,6 +96,7 @@ impl Template {
             unfinished.join("Cargo.lock"),
         )?;
         compile(&unfinished, &toolchain)?;
+        cell::record(&unfinished, &toolchain)?;
         metadata::save(&unfinished, &toolchain)?;
         stdlib::save(&toolchain)?;
 
@@ -185,8 +186,17 @@ fn hash_file(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
 }
 
 /// What the kernel's program writes for a notebook that uses the crate and nothing else. It has to
-/// be the same, byte for byte: then a kernel that starts finds all of it built.
+/// be the same, byte for byte: by this it is known that all of it is built.
 pub fn manifest() -> String {
+    manifest_with(&format!("dldna = {}\n", dependency()))
+}
+
+/// What the kernel's program writes as it starts.
+pub fn manifest_before_crate() -> String {
+    manifest_with("")
+}
+
+fn manifest_with(dependencies: &str) -> String {
     format!(
         r#"
 [package]
@@ -211,10 +221,8 @@ incremental = true
 overflow-checks = true
 
 [dependencies]
-dldna = {dependency}
-
-"#,
-        dependency = dependency()
+{dependencies}
+"#
     )
 }
 
@@ -233,20 +241,28 @@ fn write_cargo_config() -> Result<()> {
 
 /// Builds the crate as the kernel's program builds it below a cell.
 fn compile(directory: &Path, toolchain: &Toolchain) -> Result<()> {
-    let status = Command::new(&toolchain.cargo)
-        .args(["build", "--package", "dldna", "--target", toolchain.host()?])
-        .current_dir(directory)
-        .env("CARGO_TARGET_DIR", "target")
-        .env("CARGO_BUILD_BUILD_DIR", "target")
-        .env("RUSTC", &toolchain.rustc)
-        .env("RUSTFLAGS", "-Cprefer-dynamic")
-        .stdin(Stdio::null())
+    let status = cargo_build(directory, toolchain)?
+        .args(["--package", "dldna"])
         .status()
         .with_context(|| format!("running {}", toolchain.cargo.display()))?;
     if !status.success() {
         bail!("the crate does not compile; see above, or run `cargo check -p dldna`");
     }
     Ok(())
+}
+
+/// Cargo as the kernel's program calls it.
+pub fn cargo_build(directory: &Path, toolchain: &Toolchain) -> Result<Command> {
+    let mut command = Command::new(&toolchain.cargo);
+    command
+        .args(["build", "--target", toolchain.host()?])
+        .current_dir(directory)
+        .env("CARGO_TARGET_DIR", "target")
+        .env("CARGO_BUILD_BUILD_DIR", "target")
+        .env("RUSTC", &toolchain.rustc)
+        .env("RUSTFLAGS", "-Cprefer-dynamic")
+        .stdin(Stdio::null());
+    Ok(command)
 }
 
 #[derive(Clone, Copy, PartialEq)]
