@@ -36,7 +36,10 @@ pub fn record(template: &Path, toolchain: &Toolchain) -> Result<()> {
         .stdout(Stdio::null())
         .output()?;
     if !path.is_file() {
-        bail!("cargo called no compiler for a cell: {}", String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "cargo called no compiler for a cell: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(())
 }
@@ -49,11 +52,17 @@ pub fn recorder() -> Option<Result<ExitCode>> {
 
 fn record_call(path: &Path) -> Result<ExitCode> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let is_cell = arguments.windows(2).any(|pair| pair == ["--crate-name", "ctx"]);
+    let is_cell = arguments
+        .windows(2)
+        .any(|pair| pair == ["--crate-name", "ctx"]);
     let rustc = arguments.remove(0);
     if !is_cell {
         let status = Command::new(rustc).args(arguments).status()?;
-        return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(if status.success() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
     }
     let folder = path.parent().context("the record is in a folder")?;
     let folder = folder.to_str().context("the folder's name is not UTF-8")?;
@@ -61,7 +70,9 @@ fn record_call(path: &Path) -> Result<ExitCode> {
     let environment = std::env::vars().filter(|(name, _)| name.starts_with("CARGO_"));
     let recorded = Recorded {
         arguments: arguments.into_iter().map(general).collect(),
-        environment: environment.map(|(name, value)| (name, general(value))).collect(),
+        environment: environment
+            .map(|(name, value)| (name, general(value)))
+            .collect(),
     };
     fs::write(path, serde_json::to_vec_pretty(&recorded)?)?;
     // Nothing has been compiled; cargo must not believe so.
@@ -71,7 +82,9 @@ fn record_call(path: &Path) -> Result<ExitCode> {
 /// Compiles the cell in a kernel's folder if the crate is all it needs; otherwise cargo has to.
 pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus>> {
     let manifest = fs::read_to_string(kernel.join("Cargo.toml"))?;
-    let Ok(recorded) = fs::read(kernel.join(RECORDED)) else { return Ok(None) };
+    let Ok(recorded) = fs::read(kernel.join(RECORDED)) else {
+        return Ok(None);
+    };
     if ![template::manifest(), template::manifest_before_crate()].contains(&manifest) {
         return Ok(None);
     }
@@ -80,12 +93,21 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus
     let here = |text: &str| text.replace(FOLDER, folder);
     let status = Command::new(&toolchain.rustc)
         .args(recorded.arguments.iter().map(|argument| here(argument)))
-        .envs(recorded.environment.iter().map(|(name, value)| (name, here(value))))
+        .envs(
+            recorded
+                .environment
+                .iter()
+                .map(|(name, value)| (name, here(value))),
+        )
         .current_dir(kernel)
         .status()
         .with_context(|| format!("starting {}", toolchain.rustc.display()))?;
     if status.success() {
-        let library = kernel.join("target").join(toolchain.host()?).join("debug/deps").join(library_name());
+        let library = kernel
+            .join("target")
+            .join(toolchain.host()?)
+            .join("debug/deps")
+            .join(library_name());
         let built = serde_json::json!({
             "reason": "compiler-artifact",
             "target": {"name": "ctx"},
@@ -97,5 +119,9 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus
 }
 
 fn library_name() -> String {
-    format!("{}ctx{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
+    format!(
+        "{}ctx{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    )
 }

@@ -11,6 +11,7 @@ mod lock;
 mod metadata;
 mod nb;
 mod paths;
+mod python;
 mod standin;
 mod stdlib;
 mod suite;
@@ -40,8 +41,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done =
-        cell::recorder().or_else(standin::run).unwrap_or_else(|| run(Cli::parse().command).map(|()| ExitCode::SUCCESS));
+    let done = cell::recorder()
+        .or_else(standin::run)
+        .unwrap_or_else(|| run(Cli::parse().command).map(|()| ExitCode::SUCCESS));
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE

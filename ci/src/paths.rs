@@ -1,4 +1,6 @@
 //! Where things lie: the repository, and `.lab/`, the folder that `cargo lab` makes in it.
+use anyhow::{Context, Result};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The repository that this program was built in. A repository that was moved is built anew, so
@@ -27,4 +29,19 @@ pub fn lab() -> PathBuf {
 /// One program, with the ending that the platform wants.
 pub fn executable(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// Puts a copy of a program in place at once, also while the old one runs.
+pub fn put_in_place(from: &Path, to: &Path) -> Result<()> {
+    let same = |a: &Path, b: &Path| -> Option<bool> {
+        let (a, b) = (fs::metadata(a).ok()?, fs::metadata(b).ok()?);
+        Some(a.len() == b.len() && a.modified().ok()? <= b.modified().ok()?)
+    };
+    if same(from, to) != Some(true) {
+        let new = to.with_extension(format!("new{}", std::process::id()));
+        fs::copy(from, &new)
+            .with_context(|| format!("copying {} to {}", from.display(), new.display()))?;
+        fs::rename(&new, to)?;
+    }
+    Ok(())
 }

@@ -23,7 +23,7 @@ pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Re
     fs::create_dir_all(&programs)?;
     let this = std::env::current_exe()?;
     for name in ["cargo", "rustup"] {
-        replace(&this, &paths::executable(&programs, name))?;
+        paths::put_in_place(&this, &paths::executable(&programs, name))?;
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::iter::once(programs).chain(std::env::split_paths(&path));
@@ -41,21 +41,6 @@ pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Re
 
 /// The reader's own CARGO_HOME, under another name.
 const CARGO_HOME: &str = "DLDNA_CARGO_HOME";
-
-/// Puts a copy of a program in place at once, also while the old one runs.
-fn replace(from: &Path, to: &Path) -> Result<()> {
-    let same = |a: &Path, b: &Path| -> Option<bool> {
-        let (a, b) = (fs::metadata(a).ok()?, fs::metadata(b).ok()?);
-        Some(a.len() == b.len() && a.modified().ok()? <= b.modified().ok()?)
-    };
-    if same(from, to) != Some(true) {
-        let new = to.with_extension(format!("new{}", std::process::id()));
-        fs::copy(from, &new)
-            .with_context(|| format!("copying {} to {}", from.display(), new.display()))?;
-        fs::rename(&new, to)?;
-    }
-    Ok(())
-}
 
 /// Acts as `cargo` or `rustup` if that is the name under which this program was called.
 pub fn run() -> Option<Result<ExitCode>> {
