@@ -1,7 +1,163 @@
-//! TODO
-#[derive(clap::Args)]
-pub struct Args {}
+//! `cargo lab`: from a fresh clone to JupyterLab with a Rust kernel.
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
 
-pub fn run(_args: Args) -> anyhow::Result<()> {
+use crate::template::Template;
+use crate::{evcxr, kernel, paths, python, toolchain};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Open no browser; the address to open is printed
+    #[arg(long)]
+    no_browser: bool,
+    /// The port to listen on; the next free one if it is taken
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    set_up_kernel()?;
+    step("JupyterLab", python::install)?;
+    write_kernel_specification()?;
+    step("Trust in the notebooks of this repository", trust_notebooks)?;
+    println!("JupyterLab starts. Stop it with Ctrl-C, twice");
+    start(&args)
+}
+
+/// All that is needed to run notebooks, with or without JupyterLab.
+pub fn set_up_kernel() -> Result<()> {
+    fs::create_dir_all(paths::lab())?;
+    step("Rust kernel", || evcxr::install().map(drop))?;
+    step("The crate, built for the notebooks", || {
+        Template::ready().map(drop)
+    })
+}
+
+/// Does one thing and says how long it took.
+fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
+    let started = Instant::now();
+    action().with_context(|| format!("{name} is not ready"))?;
+    println!("{name}: ready ({:.1} s)", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Tells JupyterLab how to start a kernel.
+fn write_kernel_specification() -> Result<()> {
+    let folder = python::environment().join("share/jupyter/kernels/rust");
+    fs::create_dir_all(&folder)?;
+    let specification = serde_json::json!({
+        "argv": [kernel::launcher()?, "kernel", "{connection_file}"],
+        "display_name": "Rust",
+        "language": "rust",
+        "interrupt_mode": "message",
+    });
+    fs::write(
+        folder.join("kernel.json"),
+        serde_json::to_vec_pretty(&specification)?,
+    )?;
+    Ok(())
+}
+
+/// Signs the notebooks as they are in the repository, so that their players run without a kernel.
+fn trust_notebooks() -> Result<()> {
+    let notebooks = find_notebooks(&paths::notebooks())?;
+    let signed = paths::lab().join("trusted");
+    let state = state(&notebooks)?;
+    if notebooks.is_empty() || fs::read_to_string(&signed).is_ok_and(|text| text == state) {
+        return Ok(());
+    }
+    toolchain::stdout(jupyter().arg("trust").args(&notebooks))?;
+    fs::write(signed, state)?;
+    Ok(())
+}
+
+fn find_notebooks(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut notebooks = Vec::new();
+    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if path.is_dir() && !hidden {
+            notebooks.extend(find_notebooks(&path)?);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "ipynb")
+        {
+            notebooks.push(path);
+        }
+    }
+    notebooks.sort();
+    Ok(notebooks)
+}
+
+/// Changes when a notebook does.
+fn state(notebooks: &[PathBuf]) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    for path in notebooks {
+        let file = fs::metadata(path)?;
+        (path, file.len(), file.modified()?).hash(&mut hasher);
+    }
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+/// Jupyter with folders of its own, so that neither the reader's settings nor ours reach the other.
+fn jupyter() -> Command {
+    let mut command = Command::new(python::program("jupyter"));
+    command
+        .env("JUPYTER_CONFIG_DIR", paths::lab().join("jupyter/config"))
+        .env("JUPYTER_DATA_DIR", paths::lab().join("jupyter/data"));
+    command
+}
+
+fn start(args: &Args) -> Result<()> {
+    let mut command = jupyter();
+    command
+        .arg("lab")
+        .arg(format!(
+            "--ServerApp.root_dir={}",
+            paths::notebooks().display()
+        ))
+        // After a change of the crate a kernel builds it before it answers.
+        .arg("--MappingKernelManager.kernel_info_timeout=600")
+        .arg("--LabApp.news_url=None")
+        .arg("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate");
+    if args.no_browser {
+        command.arg("--no-browser");
+    }
+    if let Some(port) = args.port {
+        command.arg(format!("--port={port}"));
+    }
+    if is_root() {
+        command.arg("--allow-root");
+    }
+    become_program(command)
+}
+
+/// In a container the only user is often root, as whom JupyterLab starts only when told to.
+fn is_root() -> bool {
+    toolchain::stdout(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
+
+#[cfg(unix)]
+fn become_program(mut command: Command) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    let error = command.exec();
+    bail!("JupyterLab does not start: {error}; run `cargo doctor`")
+}
+
+#[cfg(not(unix))]
+fn become_program(mut command: Command) -> Result<()> {
+    let status = command
+        .status()
+        .context("JupyterLab does not start; run `cargo doctor`")?;
+    if !status.success() {
+        bail!("JupyterLab ended with {status}");
+    }
     Ok(())
 }

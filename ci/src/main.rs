@@ -1,11 +1,22 @@
 //! `cargo lab`, `cargo nb`, `cargo ci`, `cargo doctor`: everything around the notebooks.
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
+mod cell;
 mod doctor;
+mod evcxr;
 mod kernel;
 mod lab;
+mod lock;
+mod metadata;
 mod nb;
+mod paths;
+mod python;
+mod standin;
+mod stdlib;
 mod suite;
+mod template;
+mod toolchain;
 
 #[derive(Parser)]
 #[command(name = "ci", about = "Everything around the notebooks")]
@@ -29,8 +40,18 @@ enum Command {
     Kernel(kernel::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let done = cell::recorder()
+        .or_else(standin::run)
+        .unwrap_or_else(|| run(Cli::parse().command).map(|()| ExitCode::SUCCESS));
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Lab(args) => lab::run(args),
         Command::Nb(args) => nb::run(args),
         Command::Ci(args) => suite::run(args),

@@ -1,0 +1,127 @@
+//! Compiles a cell without cargo.
+//!
+//! Cargo takes longer to find that the packages below the crate are as they were than rustc takes
+//! for a cell. In a notebook that uses nothing but the crate they always are: so the compiler's
+//! command line is recorded when the template is built, and run for each cell.
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use crate::template;
+use crate::toolchain::Toolchain;
+
+/// The environment variable that asks this program to record instead of compile. It names the file.
+const RECORD_TO: &str = "DLDNA_RECORD";
+/// The file in a template, and in each kernel's folder.
+const RECORDED: &str = "rustc.json";
+/// Stands in the record for the folder of a kernel.
+const FOLDER: &str = "{kernel}";
+
+/// How cargo would call the compiler for a cell.
+#[derive(Serialize, Deserialize)]
+struct Recorded {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+/// Lets cargo call this program in the compiler's place, and keeps what it was called with.
+pub fn record(template: &Path, toolchain: &Toolchain) -> Result<()> {
+    let path = template.join(RECORDED);
+    let mut cargo = template::cargo_build(template, toolchain)?;
+    let output = cargo
+        .env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?)
+        .env(RECORD_TO, &path)
+        .stdout(Stdio::null())
+        .output()?;
+    if !path.is_file() {
+        bail!(
+            "cargo called no compiler for a cell: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+/// Acts in the compiler's place: records the call for a cell, passes on all others.
+pub fn recorder() -> Option<Result<ExitCode>> {
+    let path = PathBuf::from(std::env::var_os(RECORD_TO)?);
+    Some(record_call(&path))
+}
+
+fn record_call(path: &Path) -> Result<ExitCode> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_cell = arguments
+        .windows(2)
+        .any(|pair| pair == ["--crate-name", "ctx"]);
+    let rustc = arguments.remove(0);
+    if !is_cell {
+        let status = Command::new(rustc).args(arguments).status()?;
+        return Ok(if status.success() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
+    }
+    let folder = path.parent().context("the record is in a folder")?;
+    let folder = folder.to_str().context("the folder's name is not UTF-8")?;
+    let general = |text: String| text.replace(folder, FOLDER);
+    let environment = std::env::vars().filter(|(name, _)| name.starts_with("CARGO_"));
+    let recorded = Recorded {
+        arguments: arguments.into_iter().map(general).collect(),
+        environment: environment
+            .map(|(name, value)| (name, general(value)))
+            .collect(),
+    };
+    fs::write(path, serde_json::to_vec_pretty(&recorded)?)?;
+    // Nothing has been compiled; cargo must not believe so.
+    Ok(ExitCode::FAILURE)
+}
+
+/// Compiles the cell in a kernel's folder if the crate is all it needs; otherwise cargo has to.
+pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus>> {
+    let manifest = fs::read_to_string(kernel.join("Cargo.toml"))?;
+    let Ok(recorded) = fs::read(kernel.join(RECORDED)) else {
+        return Ok(None);
+    };
+    if ![template::manifest(), template::manifest_before_crate()].contains(&manifest) {
+        return Ok(None);
+    }
+    let recorded: Recorded = serde_json::from_slice(&recorded)?;
+    let folder = kernel.to_str().context("the folder's name is not UTF-8")?;
+    let here = |text: &str| text.replace(FOLDER, folder);
+    let status = Command::new(&toolchain.rustc)
+        .args(recorded.arguments.iter().map(|argument| here(argument)))
+        .envs(
+            recorded
+                .environment
+                .iter()
+                .map(|(name, value)| (name, here(value))),
+        )
+        .current_dir(kernel)
+        .status()
+        .with_context(|| format!("starting {}", toolchain.rustc.display()))?;
+    if status.success() {
+        let library = kernel
+            .join("target")
+            .join(toolchain.host()?)
+            .join("debug/deps")
+            .join(library_name());
+        let built = serde_json::json!({
+            "reason": "compiler-artifact",
+            "target": {"name": "ctx"},
+            "filenames": [library],
+        });
+        println!("{built}");
+    }
+    Ok(Some(status))
+}
+
+fn library_name() -> String {
+    format!(
+        "{}ctx{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    )
+}

@@ -1,0 +1,70 @@
+//! The program behind each notebook: `evcxr_jupyter`, the published one, unchanged.
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::toolchain::{self, Toolchain};
+use crate::{lock, paths};
+
+/// The version that goes with the toolchain in `rust-toolchain.toml`.
+pub const VERSION: &str = "0.22.0";
+
+const NAME: &str = "evcxr_jupyter";
+
+/// The program in `.lab`, in cargo's own folder or on PATH, if it has exactly our version.
+pub fn find() -> Option<PathBuf> {
+    let on_path =
+        toolchain::on_path(NAME).and_then(|program| Some(program.parent()?.parent()?.to_owned()));
+    [Some(paths::lab()), cargo_home(), on_path]
+        .into_iter()
+        .flatten()
+        .find(|root| has_version(root))
+        .map(|root| paths::executable(&root.join("bin"), NAME))
+}
+
+/// The program cannot tell its version, but `cargo install` keeps a list of what it installed.
+fn has_version(root: &Path) -> bool {
+    let installed = std::fs::read_to_string(root.join(".crates.toml")).unwrap_or_default();
+    installed.contains(&format!("\"{NAME} {VERSION} "))
+        && paths::executable(&root.join("bin"), NAME).is_file()
+}
+
+/// Where cargo keeps its registry and what it installs.
+pub fn cargo_home() -> Option<PathBuf> {
+    std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
+/// Builds the program into `.lab` unless it is there. An interrupted build goes on where it was.
+pub fn install() -> Result<PathBuf> {
+    std::fs::create_dir_all(paths::lab())?;
+    let _lock = lock::hold(
+        &paths::lab().join("install.lock"),
+        "Waiting for another start that installs the kernel",
+    )?;
+    if let Some(program) = find() {
+        return Ok(program);
+    }
+    println!("Building the Rust kernel, {NAME} {VERSION} (once, about 8 minutes)");
+    let started = Instant::now();
+    let build = paths::lab().join("evcxr-build");
+    let status = Command::new(Toolchain::find()?.cargo)
+        .args(["install", "--locked", "--version", VERSION, NAME, "--root"])
+        .arg(paths::lab())
+        .arg("--target-dir")
+        .arg(&build)
+        .current_dir(paths::repository())
+        .status()
+        .context("running cargo install")?;
+    if !status.success() {
+        bail!(
+            "the kernel could not be built; see above. Without a network, or with a full disk, mend that first. \
+             What is built so far is kept: run the same command again"
+        );
+    }
+    std::fs::remove_dir_all(&build)?;
+    println!("Built in {:.0} s", started.elapsed().as_secs_f64());
+    find().context("cargo install reported success, but the kernel's program is missing")
+}

@@ -1,0 +1,206 @@
+//! What the kernel's type inference gets to read.
+//!
+//! The kernel uses rust-analyzer to find the types of variables. Rust-analyzer asks `cargo
+//! metadata` for all packages below the crate and reads their whole source, about 190 packages,
+//! each time a kernel starts: most of a kernel's start. But a variable in a cell can only have a
+//! type that the crate shows in its public signatures. So it gets the crate and the packages that
+//! the crate's manifest names as visible, and of course all that the reader adds with `:dep`.
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::toolchain::{self, Toolchain};
+
+/// The answer that is kept in the template.
+const SAVED: &str = "metadata.json";
+/// Stands in the saved answer for the folder of the kernel that asks.
+const FOLDER: &str = "{kernel}";
+
+/// Keeps the answer for a template, so that a kernel's start need not wait for cargo.
+pub fn save(template: &Path, toolchain: &Toolchain) -> Result<()> {
+    let mut command = Command::new(&toolchain.cargo);
+    command
+        .args([
+            "metadata",
+            "--offline",
+            "--format-version",
+            "1",
+            "--filter-platform",
+            toolchain.host()?,
+        ])
+        .current_dir(template);
+    let answer = prune(&toolchain::stdout(&mut command)?)?;
+    fs::write(
+        template.join(SAVED),
+        answer.replace(folder(template)?, FOLDER),
+    )?;
+    Ok(())
+}
+
+/// The answer saved in a kernel's copy of the template, as if cargo had given it there.
+pub fn saved(kernel: &Path) -> Result<String> {
+    let path = kernel.join(SAVED);
+    let answer =
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(answer.replace(FOLDER, folder(kernel)?))
+}
+
+fn folder(path: &Path) -> Result<&str> {
+    path.to_str()
+        .with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// Leaves only the packages whose types can be those of variables.
+pub fn prune(answer: &str) -> Result<String> {
+    let mut metadata: Value =
+        serde_json::from_str(answer).context("reading the answer of cargo metadata")?;
+    let kept = kept(&metadata);
+    let is_kept = |id: &Value| id.as_str().is_some_and(|id| kept.contains(id));
+    retain(&mut metadata["packages"], |package| is_kept(&package["id"]));
+    retain(&mut metadata["resolve"]["nodes"], |node| {
+        is_kept(&node["id"])
+    });
+    for node in metadata["resolve"]["nodes"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+    {
+        retain(&mut node["deps"], |dependency| is_kept(&dependency["pkg"]));
+        retain(&mut node["dependencies"], is_kept);
+    }
+    Ok(metadata.to_string())
+}
+
+fn retain(list: &mut Value, keep: impl FnMut(&Value) -> bool) {
+    if let Some(list) = list.as_array_mut() {
+        list.retain(keep);
+    }
+}
+
+/// The ids of the packages that are reached from the root. Below the crate, only visible packages
+/// are followed.
+fn kept(metadata: &Value) -> HashSet<String> {
+    let name = |id: &str| {
+        find(&metadata["packages"], id)["name"]
+            .as_str()
+            .unwrap_or_default()
+    };
+    let visible = visible(metadata);
+    let mut kept = HashSet::new();
+    let mut next: Vec<&str> = metadata["resolve"]["root"].as_str().into_iter().collect();
+    while let Some(id) = next.pop() {
+        if !kept.insert(id.to_owned()) {
+            continue;
+        }
+        let below_crate = name(id) == "dldna" || visible.contains(name(id));
+        let dependencies = find(&metadata["resolve"]["nodes"], id)["dependencies"].as_array();
+        next.extend(
+            dependencies
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .filter(|id| !below_crate || visible.contains(name(id))),
+        );
+    }
+    kept
+}
+
+fn find<'a>(list: &'a Value, id: &str) -> &'a Value {
+    let found = list
+        .as_array()
+        .and_then(|list| list.iter().find(|item| item["id"] == id));
+    found.unwrap_or(&Value::Null)
+}
+
+/// The packages that the crate's manifest names under `[package.metadata.notebook]`.
+fn visible(metadata: &Value) -> HashSet<&str> {
+    let crates = metadata["packages"].as_array().into_iter().flatten();
+    crates
+        .filter(|package| package["name"] == "dldna")
+        .flat_map(|package| package["metadata"]["notebook"]["visible"].as_array())
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// `ctx` uses `dldna` and the reader's `regex`; `dldna` uses `dfdx` (visible) and `reqwest`.
+    fn example() -> Value {
+        let package = |name: &str| json!({"id": name, "name": name, "metadata": null});
+        let node = |id: &str, dependencies: &[&str]| {
+            let deps: Vec<_> = dependencies
+                .iter()
+                .map(|id| json!({"pkg": id, "name": id}))
+                .collect();
+            json!({"id": id, "dependencies": dependencies, "deps": deps})
+        };
+        let mut packages: Vec<_> = [
+            "ctx",
+            "dfdx",
+            "gemm",
+            "num-traits",
+            "reqwest",
+            "regex",
+            "memchr",
+        ]
+        .map(package)
+        .into();
+        packages.push(json!({
+            "id": "dldna", "name": "dldna",
+            "metadata": {"notebook": {"visible": ["dfdx", "num-traits"]}},
+        }));
+        json!({
+            "packages": packages,
+            "resolve": {
+                "root": "ctx",
+                "nodes": [
+                    node("ctx", &["dldna", "regex"]),
+                    node("dldna", &["dfdx", "reqwest"]),
+                    node("dfdx", &["gemm", "num-traits"]),
+                    node("gemm", &["num-traits"]),
+                    node("num-traits", &[]),
+                    node("reqwest", &["regex"]),
+                    node("regex", &["memchr"]),
+                    node("memchr", &[]),
+                ],
+            },
+        })
+    }
+
+    #[test]
+    fn keeps_what_is_visible_and_what_the_reader_added() {
+        let pruned: Value = serde_json::from_str(&prune(&example().to_string()).unwrap()).unwrap();
+        let mut names: Vec<_> = pruned["packages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["name"].as_str().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            ["ctx", "dfdx", "dldna", "memchr", "num-traits", "regex"]
+        );
+    }
+
+    #[test]
+    fn no_node_points_to_a_package_that_is_gone() {
+        let pruned: Value = serde_json::from_str(&prune(&example().to_string()).unwrap()).unwrap();
+        for node in pruned["resolve"]["nodes"].as_array().unwrap() {
+            for dependency in node["deps"].as_array().unwrap() {
+                assert!(!find(&pruned["packages"], dependency["pkg"].as_str().unwrap()).is_null());
+            }
+        }
+        assert_eq!(
+            find(&pruned["resolve"]["nodes"], "dldna")["dependencies"],
+            json!(["dfdx"])
+        );
+    }
+}

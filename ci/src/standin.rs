@@ -1,0 +1,180 @@
+//! What a kernel gets when it calls `cargo` or `rustup`.
+//!
+//! The kernel's program is the published one; what makes ours quick is what it is told. In a
+//! kernel's environment this program comes before the real cargo and rustup. It answers at once
+//! what is known since the template was built, and passes everything else on.
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use crate::template::{self, Template};
+use crate::toolchain::Toolchain;
+use crate::{cell, evcxr, metadata, paths, stdlib};
+
+/// The environment variable that names a kernel's folder. Its presence makes this program a stand-in.
+const KERNEL: &str = "DLDNA_KERNEL";
+
+/// Puts the stand-ins into a kernel's environment.
+pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Result<()> {
+    let home = paths::lab().join("standin");
+    let programs = home.join("bin");
+    fs::create_dir_all(&programs)?;
+    let this = std::env::current_exe()?;
+    for name in ["cargo", "rustup"] {
+        paths::put_in_place(&this, &paths::executable(&programs, name))?;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(programs).chain(std::env::split_paths(&path));
+    kernel
+        .env(KERNEL, folder)
+        .env("PATH", std::env::join_paths(path)?)
+        // Rust-analyzer looks for cargo here first. The real cargo gets the real folder back.
+        .env("CARGO_HOME", home)
+        .env("RUSTC", &toolchain.rustc);
+    if let Some(home) = evcxr::cargo_home() {
+        kernel.env(CARGO_HOME, home);
+    }
+    Ok(())
+}
+
+/// The reader's own CARGO_HOME, under another name.
+const CARGO_HOME: &str = "DLDNA_CARGO_HOME";
+
+/// Acts as `cargo` or `rustup` if that is the name under which this program was called.
+pub fn run() -> Option<Result<ExitCode>> {
+    let kernel = PathBuf::from(std::env::var_os(KERNEL)?);
+    let name = PathBuf::from(std::env::args_os().next()?);
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match name.file_stem()?.to_str()? {
+        "cargo" => Some(cargo(&kernel, &arguments)),
+        "rustup" => Some(rustup(&kernel, &arguments)),
+        _ => None,
+    }
+}
+
+fn toolchain(kernel: &Path) -> Result<Toolchain> {
+    let template =
+        Template::read(kernel)?.context("this kernel's folder is gone; restart the kernel")?;
+    Ok(template.toolchain)
+}
+
+fn rustup(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+    let words: Vec<&str> = arguments.iter().filter_map(|it| it.to_str()).collect();
+    match words[..] {
+        ["which", "cargo"] => {
+            let this = std::env::current_exe()?;
+            println!(
+                "{}",
+                paths::executable(this.parent().context("no folder")?, "cargo").display()
+            );
+        }
+        ["which", "rustc"] => println!("{}", toolchain(kernel)?.rustc.display()),
+        // Rust-analyzer wants the standard library's source; the kernel has it or does without.
+        ["component", "add", ..] => return Ok(ExitCode::FAILURE),
+        _ => return pass_on(Command::new(real_rustup()?).args(arguments)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The real rustup, behind this stand-in on PATH.
+fn real_rustup() -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .filter(|directory| Some(directory.as_path()) != this.parent())
+        .map(|directory| paths::executable(&directory, "rustup"))
+        .find(|program| program.is_file())
+        .context("no rustup on PATH")
+}
+
+fn cargo(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+    let words: Vec<&str> = arguments.iter().filter_map(|it| it.to_str()).collect();
+    match words[..] {
+        // Rust-analyzer asks these of cargo first and then of rustc, which answers ten times faster.
+        ["rustc", "-Z", "unstable-options", "--print", ..]
+        | ["locate-project", "--workspace", ..]
+        | ["-Z", "unstable-options", "config", "get", ..] => Ok(ExitCode::FAILURE),
+        // The kernel asks whether a dependency exists, rust-analyzer asks for all packages.
+        ["metadata", ..] => answer_metadata(kernel, arguments),
+        ["build" | "check", ..] => build(kernel, arguments),
+        _ => pass_on(&mut real_cargo(kernel, arguments)?),
+    }
+}
+
+/// A cell, or what the kernel needs checked. To check would mean to check all packages below the
+/// crate first, for minutes; built they are already.
+fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+    if let Some(status) = cell::compile(kernel, &toolchain(kernel)?)? {
+        return Ok(exit_code(status));
+    }
+    let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());
+    pass_on(&mut real_cargo(kernel, arguments)?)
+}
+
+fn real_cargo(
+    kernel: &Path,
+    arguments: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>,
+) -> Result<Command> {
+    let mut command = Command::new(toolchain(kernel)?.cargo);
+    command.args(arguments).env_remove("CARGO_HOME");
+    if let Some(home) = std::env::var_os(CARGO_HOME) {
+        command.env("CARGO_HOME", home);
+    }
+    Ok(command)
+}
+
+fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+    let asked_by_rust_analyzer = arguments.iter().any(|it| it == "--filter-platform");
+    let whole = !arguments.iter().any(|it| it == "--no-deps");
+    if !asked_by_rust_analyzer {
+        // The kernel adds a dependency: from here on types are asked for.
+        stdlib::show(kernel, &toolchain(kernel)?)?;
+    }
+    let manifest = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
+    if asked_by_rust_analyzer && manifest == template::manifest() {
+        print!("{}", metadata::saved(kernel)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !asked_by_rust_analyzer
+        && manifest.contains(&format!("dldna = {}\n", template::dependency()))
+    {
+        println!("{{}}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let output = real_cargo(kernel, arguments)?
+        .stderr(Stdio::inherit())
+        .output()?;
+    let answer = String::from_utf8(output.stdout)?;
+    if output.status.success() && asked_by_rust_analyzer && whole {
+        println!("{}", metadata::prune(&answer)?);
+    } else {
+        print!("{answer}");
+    }
+    Ok(exit_code(output.status))
+}
+
+/// Becomes the real program.
+#[cfg(unix)]
+fn pass_on(command: &mut Command) -> Result<ExitCode> {
+    use std::os::unix::process::CommandExt;
+    let error = command.exec();
+    Err(error).with_context(|| format!("starting {command:?}"))
+}
+
+#[cfg(not(unix))]
+fn pass_on(command: &mut Command) -> Result<ExitCode> {
+    let status = command
+        .status()
+        .with_context(|| format!("starting {command:?}"))?;
+    Ok(exit_code(status))
+}
+
+fn exit_code(status: std::process::ExitStatus) -> ExitCode {
+    if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

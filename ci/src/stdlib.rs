@@ -1,0 +1,111 @@
+//! The standard library's source, as far as a kernel's type inference needs it.
+//!
+//! Of the 34 MB that come with the toolchain, half are tables of vector instructions, and more are
+//! tests. A kernel gets `core`, `alloc` and `std` alone, and only once it has loaded the crate:
+//! before that it evaluates `42`, for which it would read the library a first time.
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::paths;
+use crate::toolchain::Toolchain;
+
+const CRATES: [&str; 3] = ["core", "alloc", "std"];
+
+/// Adds the source to the toolchain if it is missing.
+pub fn install(toolchain: &Toolchain) -> Result<()> {
+    if source(toolchain).is_some() {
+        return Ok(());
+    }
+    println!("Adding the standard library's source, from which the kernel infers types");
+    let status = Command::new("rustup")
+        .args(["component", "add", "rust-src"])
+        .current_dir(paths::repository())
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .status();
+    if !status.is_ok_and(|status| status.success()) || source(toolchain).is_none() {
+        bail!(
+            "the kernel infers no types without the standard library's source; run `rustup component add rust-src`"
+        );
+    }
+    Ok(())
+}
+
+/// Where the toolchain keeps the source.
+pub fn source(toolchain: &Toolchain) -> Option<PathBuf> {
+    let source = toolchain
+        .rustc
+        .parent()?
+        .parent()?
+        .join("lib/rustlib/src/rust/library");
+    source.is_dir().then_some(source)
+}
+
+/// What the kernels read, made once for each version of the toolchain.
+fn kept(toolchain: &Toolchain) -> Result<PathBuf> {
+    let version = toolchain
+        .version
+        .split_whitespace()
+        .nth(1)
+        .context("the compiler names no version")?;
+    Ok(paths::lab().join("library").join(version))
+}
+
+/// Makes the folders that kernels read: one with the source and one without.
+pub fn save(toolchain: &Toolchain) -> Result<()> {
+    let kept = kept(toolchain)?;
+    if kept.exists() {
+        return Ok(());
+    }
+    let unfinished = kept.with_extension("unfinished");
+    fs::create_dir_all(unfinished.join("without/core"))?;
+    for name in CRATES {
+        let to = unfinished.join("with").join(name).join("src");
+        match source(toolchain) {
+            Some(source) => copy(&source.join(name).join("src"), &to)?,
+            None => fs::create_dir_all(to)?,
+        }
+    }
+    fs::rename(unfinished, kept)?;
+    Ok(())
+}
+
+/// Where a kernel reads the source from; nothing is there yet.
+pub fn hide(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
+    place(kernel, &kept(toolchain)?.join("without"))
+}
+
+/// Puts the source in place.
+pub fn show(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
+    place(kernel, &kept(toolchain)?.join("with"))
+}
+
+#[cfg(unix)]
+fn place(kernel: &Path, folder: &Path) -> Result<PathBuf> {
+    let place = kernel.join("library");
+    let new = kernel.join("library.new");
+    std::os::unix::fs::symlink(folder, &new)?;
+    fs::rename(new, &place)?;
+    Ok(place)
+}
+
+/// Without links, the kernel reads the source twice.
+#[cfg(not(unix))]
+fn place(_kernel: &Path, folder: &Path) -> Result<PathBuf> {
+    Ok(folder.with_file_name("with"))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,316 @@
+//! The template: a kernel's working folder in which the crate is already built.
+//!
+//! A stock kernel compiles the crate and all that it uses, about two minutes, each time a
+//! notebook is opened. Here that is done once. Each kernel then gets a copy in which the large
+//! files are hard links, so a copy takes a fraction of a second and next to no disk.
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Instant, UNIX_EPOCH};
+
+use crate::toolchain::Toolchain;
+use crate::{cell, lock, metadata, paths, stdlib};
+
+/// Change this when a template made by an older version of this file cannot be used any more.
+const LAYOUT: u32 = 2;
+
+/// A template that is complete and fits the sources as they are.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Template {
+    pub directory: PathBuf,
+    pub toolchain: Toolchain,
+}
+
+/// What a kernel compiles its cells with. The reader's own code keeps the checks for overflow and
+/// out-of-range arithmetic; the crate and all below it run at full speed.
+const CARGO_CONFIG: &str = r#"[profile.dev.package."*"]
+opt-level = 3
+debug-assertions = false
+overflow-checks = false
+"#;
+
+/// The record inside a template; its presence says that the template is complete.
+const RECORD: &str = "template.json";
+
+impl Template {
+    /// The template, built first where it is missing or the sources have changed.
+    pub fn ready() -> Result<Self> {
+        let directory = templates().join(fingerprint()?);
+        if let Some(template) = Self::read(&directory)? {
+            return Ok(template);
+        }
+        let _lock = lock()?;
+        // Another start may have built it while this one waited.
+        if let Some(template) = Self::read(&directory)? {
+            return Ok(template);
+        }
+        Self::build(&directory)
+    }
+
+    /// The template for the sources as they are, if it has been built.
+    pub fn current() -> Result<Option<Self>> {
+        Self::read(&templates().join(fingerprint()?))
+    }
+
+    pub fn read(directory: &Path) -> Result<Option<Self>> {
+        let path = directory.join(RECORD);
+        match fs::read(&path) {
+            Ok(text) => Ok(Some(
+                serde_json::from_slice(&text)
+                    .with_context(|| format!("reading {}", path.display()))?,
+            )),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+        }
+    }
+
+    fn build(directory: &Path) -> Result<Self> {
+        let started = Instant::now();
+        let toolchain = Toolchain::find()?;
+        let unfinished = templates().join("unfinished");
+        let previous = newest()?;
+        eprintln!(
+            "Building the crate for the notebooks ({})",
+            if previous.is_some() {
+                "it has changed"
+            } else {
+                "once, about 3 minutes"
+            }
+        );
+        if let Some(previous) = &previous
+            && !unfinished.exists()
+        {
+            copy(previous, &unfinished, Contents::All)?;
+            fs::remove_file(unfinished.join(RECORD))?;
+        }
+        stdlib::install(&toolchain)?;
+        fs::create_dir_all(unfinished.join("src"))?;
+        write_cargo_config()?;
+        fs::write(unfinished.join("Cargo.toml"), manifest())?;
+        fs::write(unfinished.join("src/lib.rs"), "")?;
+        fs::copy(
+            paths::repository().join("Cargo.lock"),
+            unfinished.join("Cargo.lock"),
+        )?;
+        compile(&unfinished, &toolchain)?;
+        cell::record(&unfinished, &toolchain)?;
+        metadata::save(&unfinished, &toolchain)?;
+        stdlib::save(&toolchain)?;
+
+        let template = Template {
+            directory: directory.to_owned(),
+            toolchain,
+        };
+        fs::write(
+            unfinished.join(RECORD),
+            serde_json::to_vec_pretty(&template)?,
+        )?;
+        fs::rename(&unfinished, directory)?;
+        if let Some(previous) = previous {
+            fs::remove_dir_all(&previous)?;
+        }
+        eprintln!("Built in {:.0} s", started.elapsed().as_secs_f64());
+        Ok(template)
+    }
+
+    /// Makes a kernel's working folder. No kernel can change what is in another's or in the template.
+    pub fn copy_to(&self, destination: &Path) -> Result<()> {
+        let _lock = lock()?;
+        copy(&self.directory, destination, Contents::ForKernel)
+    }
+}
+
+fn templates() -> PathBuf {
+    paths::lab().join("templates")
+}
+
+fn lock() -> Result<File> {
+    fs::create_dir_all(templates())?;
+    lock::hold(
+        &templates().join("lock"),
+        "Waiting for another start that builds the crate",
+    )
+}
+
+/// The complete template that was made last, if there is one.
+fn newest() -> Result<Option<PathBuf>> {
+    let mut complete = Vec::new();
+    for entry in fs::read_dir(templates())? {
+        let path = entry?.path();
+        if let Ok(record) = fs::metadata(path.join(RECORD)) {
+            complete.push((record.modified()?, path));
+        }
+    }
+    Ok(complete.into_iter().max().map(|(_, path)| path))
+}
+
+/// Changes whenever cargo would compile something anew: like cargo, it goes by the files' times
+/// and sizes.
+fn fingerprint() -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    (LAYOUT, crate::evcxr::VERSION, CARGO_CONFIG, manifest()).hash(&mut hasher);
+    for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
+        hash_file(&paths::repository().join(name), &mut hasher)?;
+    }
+    for name in ["Cargo.toml", "build.rs"] {
+        hash_file(&paths::dldna().join(name), &mut hasher)?;
+    }
+    hash_folder(&paths::dldna().join("src"), &mut hasher)?;
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let mut paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            hash_folder(&path, hasher)?;
+        } else {
+            hash_file(&path, hasher)?;
+        }
+    }
+    Ok(())
+}
+
+fn hash_file(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+    let file = fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
+    let modified = file.modified()?.duration_since(UNIX_EPOCH)?;
+    (path, file.len(), modified).hash(hasher);
+    Ok(())
+}
+
+/// What the kernel's program writes for a notebook that uses the crate and nothing else. It has to
+/// be the same, byte for byte: by this it is known that all of it is built.
+pub fn manifest() -> String {
+    manifest_with(&format!("dldna = {}\n", dependency()))
+}
+
+/// What the kernel's program writes as it starts.
+pub fn manifest_before_crate() -> String {
+    manifest_with("")
+}
+
+fn manifest_with(dependencies: &str) -> String {
+    format!(
+        r#"
+[package]
+name = "ctx"
+version = "1.0.0"
+edition = "2024"
+
+[lib]
+crate-type = ["cdylib"]
+path = "src/lib.rs"
+
+[profile.dev]
+opt-level = 2
+debug = false
+strip = "debuginfo"
+rpath = true
+lto = false
+debug-assertions = true
+codegen-units = 16
+panic = 'unwind'
+incremental = true
+overflow-checks = true
+
+[dependencies]
+{dependencies}
+"#
+    )
+}
+
+/// The crate as a dependency of a cell.
+pub fn dependency() -> String {
+    format!("{{ path = {:?} }}", paths::dldna())
+}
+
+/// Cargo reads this for all folders below `.lab`: the templates and the kernels' own.
+fn write_cargo_config() -> Result<()> {
+    let folder = paths::lab().join(".cargo");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("config.toml"), CARGO_CONFIG)?;
+    Ok(())
+}
+
+/// Builds the crate as the kernel's program builds it below a cell.
+fn compile(directory: &Path, toolchain: &Toolchain) -> Result<()> {
+    let status = cargo_build(directory, toolchain)?
+        .args(["--package", "dldna"])
+        .status()
+        .with_context(|| format!("running {}", toolchain.cargo.display()))?;
+    if !status.success() {
+        bail!("the crate does not compile; see above, or run `cargo check -p dldna`");
+    }
+    Ok(())
+}
+
+/// Cargo as the kernel's program calls it.
+pub fn cargo_build(directory: &Path, toolchain: &Toolchain) -> Result<Command> {
+    let mut command = Command::new(&toolchain.cargo);
+    command
+        .args(["build", "--target", toolchain.host()?])
+        .current_dir(directory)
+        .env("CARGO_TARGET_DIR", "target")
+        .env("CARGO_BUILD_BUILD_DIR", "target")
+        .env("RUSTC", &toolchain.rustc)
+        .env("RUSTFLAGS", "-Cprefer-dynamic")
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Contents {
+    All,
+    /// Without what only a new build of the crate would use.
+    ForKernel,
+}
+
+/// Copies a folder. Files that cargo and rustc replace as a whole are hard links; files that they
+/// write to in place are copies, so that the original stays as it is.
+fn copy(from: &Path, to: &Path, contents: Contents) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let source = entry.path();
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            if contents == Contents::All || entry.file_name() != "incremental" {
+                copy(&source, &target, contents)?;
+            }
+        } else if is_replaced_whole(&source) {
+            fs::hard_link(&source, &target)
+                .with_context(|| format!("linking {} to {}", source.display(), target.display()))?;
+        } else {
+            copy_file(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Compiled libraries: rustc writes them under another name and renames them.
+fn is_replaced_whole(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| {
+        ["rlib", "rmeta", "so", "dylib", "dll"]
+            .iter()
+            .any(|it| extension == *it)
+    })
+}
+
+/// Copies one file with its time, by which cargo judges what is fresh.
+fn copy_file(source: &Path, target: &Path) -> Result<()> {
+    let context = || format!("copying {} to {}", source.display(), target.display());
+    fs::copy(source, target).with_context(context)?;
+    let modified = fs::metadata(source)?.modified()?;
+    File::options()
+        .write(true)
+        .open(target)?
+        .set_modified(modified)
+        .with_context(context)
+}
