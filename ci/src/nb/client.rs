@@ -160,8 +160,10 @@ impl Kernel {
             kernel_name: Some("rust".to_owned()),
         };
         std::fs::write(&connection_file, serde_json::to_vec(&info)?)?;
-        let mut process = command.spawn(folder, &connection_file, File::create(&log)?)?;
+        // Held until now, the ports are less likely to be given to another kernel that starts. Held
+        // any longer, a kernel on a busy machine opens them before this program comes to close them.
         drop(listeners);
+        let mut process = command.spawn(folder, &connection_file, File::create(&log)?)?;
 
         let session = uuid::Uuid::new_v4().to_string();
         let connected = tokio::select! {
