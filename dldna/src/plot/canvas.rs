@@ -75,6 +75,9 @@ impl TextStyle {
     }
 }
 
+/// Nobody looks at a figure of more pixels, and it would fill the memory.
+pub(crate) const LARGEST_SIDE: f32 = 8000.0;
+
 /// White paper; all coordinates are pixels of the finished figure.
 pub(crate) struct Canvas {
     width: usize,
@@ -93,6 +96,14 @@ impl Canvas {
             height,
             pixels: vec![255; 3 * width * height * (SCALE * SCALE) as usize],
         }
+    }
+
+    /// A canvas whose size depends on the reader's data.
+    pub fn checked(width: f32, height: f32) -> Result<Self, PlotError> {
+        if width > LARGEST_SIDE || height > LARGEST_SIDE {
+            return Err(PlotError::TooLarge { width, height });
+        }
+        Ok(Canvas::new(width, height))
     }
 
     fn full_size(&self) -> (u32, u32) {
