@@ -1,38 +1,730 @@
-//! Gray and colour images.
+//! Eight-bit images: decoding, grey values, crops, and the way to arrays and tensors.
+//!
+//! PNG and JPEG files become a [`GrayImage`] or an [`RgbImage`]. Row 0 is the top row; pixels are stored row after row.
+//!
+//! How files are read:
+//! - PNG: palettes and 1, 2, 4 bit files are expanded, of 16 bit samples the high byte is kept, and transparent pixels are
+//!   laid over white.
+//! - JPEG: decoded to RGB; an EXIF rotation is ignored.
+//! - Grey values of a colour file always come from its RGB values by [`RgbImage::to_gray`], for PNG and JPEG alike. OpenCV's
+//!   `imread(.., IMREAD_COLOR)` followed by `cvtColor` does the same. Its `IMREAD_GRAYSCALE` takes the luma that a JPEG file
+//!   stores, before colours are clipped to 0..255, and differs from this in a few saturated pixels.
 
-/// An image of one brightness per pixel.
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use dfdx::prelude::{Const, Tensor, TensorFromVec};
+use ndarray::Array2;
+use thiserror::Error;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::data::{DownloadError, fetch};
+
+/// More pixels than this are refused before memory is taken for them: a small file can declare a huge picture.
+const MAX_PIXELS: usize = 64 << 20;
+
+/// A larger file is not an image of at most [`MAX_PIXELS`] that anybody would load over the network.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// What can go wrong with an image.
+#[derive(Debug, Error)]
+pub enum ImageError {
+    /// The file could not be read.
+    #[error("cannot read the image {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The image could not be downloaded.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// The bytes are neither PNG nor JPEG.
+    #[error("not an image that can be read: expected PNG or JPEG, found {found}")]
+    UnknownFormat {
+        /// The first bytes.
+        found: String,
+    },
+    /// A PNG or JPEG file is damaged, cut short, or of a kind that is not supported.
+    #[error("damaged or unsupported {format} image: {reason}")]
+    Decode {
+        /// `PNG` or `JPEG`.
+        format: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The image has more pixels than are accepted.
+    #[error("image of {width} x {height} pixels: expected at most {} million", MAX_PIXELS >> 20)]
+    TooLarge {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
+    /// The number of values does not belong to the size.
+    #[error(
+        "an image of height {height}, width {width} and {channels} channel(s) cannot be made of {found} values: \
+         expected height x width x channels, and at least one pixel"
+    )]
+    Size {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// Values per pixel.
+        channels: usize,
+        /// Number of values that came.
+        found: usize,
+    },
+    /// A crop reaches beyond the image, or is empty.
+    #[error(
+        "crop of height {height} and width {width} at row {top}, column {left}: \
+         expected at least one pixel and all of them inside the image of height {image_height} and width {image_width}"
+    )]
+    Crop {
+        /// First row of the crop.
+        top: usize,
+        /// First column of the crop.
+        left: usize,
+        /// Rows of the crop.
+        height: usize,
+        /// Columns of the crop.
+        width: usize,
+        /// Rows of the image.
+        image_height: usize,
+        /// Columns of the image.
+        image_width: usize,
+    },
+    /// Another error, with the file or URL it belongs to.
+    #[error("{origin}: {source}")]
+    In {
+        /// File or URL.
+        origin: String,
+        /// What went wrong there.
+        source: Box<ImageError>,
+    },
+}
+
+impl ImageError {
+    fn in_origin(self, origin: impl Into<String>) -> Self {
+        ImageError::In {
+            origin: origin.into(),
+            source: Box::new(self),
+        }
+    }
+}
+
+/// A grey image of `height` rows and `width` columns.
+///
+/// `pixels` holds `height * width` values, row after row: the pixel of row `y` and column `x` is `pixels[y * width + x]`.
+/// [`GrayImage::new`] checks this; whoever changes the fields keeps it.
+///
+/// ```
+/// use dldna::image::GrayImage;
+///
+/// let ramp = GrayImage::new(2, 3, vec![0, 1, 2, 10, 11, 12])?;
+/// assert_eq!(ramp.rotate90().pixels, [10, 0, 11, 1, 12, 2]);
+/// # Ok::<(), dldna::image::ImageError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrayImage {
     /// Number of rows.
     pub height: usize,
     /// Number of columns.
     pub width: usize,
-    /// Brightness, row by row.
+    /// Grey values, row after row; 0 is black, 255 white.
     pub pixels: Vec<u8>,
 }
 
-/// An image of red, green and blue per pixel.
+impl GrayImage {
+    /// An image from its grey values, row after row.
+    ///
+    /// # Errors
+    /// [`ImageError::Size`] if there are not `height * width` values, or none.
+    pub fn new(height: usize, width: usize, pixels: Vec<u8>) -> Result<Self, ImageError> {
+        check_size(height, width, 1, pixels.len())?;
+        Ok(GrayImage {
+            height,
+            width,
+            pixels,
+        })
+    }
+
+    /// Decodes a PNG or JPEG file; colours become grey as in [`RgbImage::to_gray`].
+    ///
+    /// # Errors
+    /// If the bytes are not a whole, supported PNG or JPEG file.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ImageError> {
+        let Decoded {
+            height,
+            width,
+            pixels,
+        } = decode(bytes)?;
+        match pixels {
+            Pixels::Gray(pixels) => Self::new(height, width, pixels),
+            Pixels::Rgb(pixels) => Ok(RgbImage::new(height, width, pixels)?.to_gray()),
+        }
+    }
+
+    /// Reads and decodes a PNG or JPEG file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or decoded; the error names the file.
+    pub fn from_path(path: impl AsRef<Path>) -> Result<Self, ImageError> {
+        read_and_decode(path.as_ref(), Self::from_bytes)
+    }
+
+    /// Downloads and decodes a PNG or JPEG file.
+    ///
+    /// # Errors
+    /// If the download fails or the file cannot be decoded; the error names the URL.
+    pub fn from_url(url: &str) -> Result<Self, ImageError> {
+        fetch_and_decode(url, Self::from_bytes)
+    }
+
+    /// The part of `height` rows and `width` columns whose upper left pixel is at row `top`, column `left`.
+    ///
+    /// # Errors
+    /// [`ImageError::Crop`] if the part is empty or reaches beyond the image.
+    pub fn crop(
+        &self,
+        top: usize,
+        left: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<Self, ImageError> {
+        let pixels = crop(
+            &self.pixels,
+            [self.height, self.width],
+            1,
+            [top, left, height, width],
+        )?;
+        Self::new(height, width, pixels)
+    }
+
+    /// The image turned clockwise by a quarter turn.
+    pub fn rotate90(&self) -> Self {
+        let pixels = rotate90(&self.pixels, self.height, self.width, 1);
+        GrayImage {
+            height: self.width,
+            width: self.height,
+            pixels,
+        }
+    }
+
+    /// The grey values 0..=255 as a matrix of shape `(height, width)`.
+    ///
+    /// ```
+    /// use dldna::image::GrayImage;
+    ///
+    /// let image = GrayImage::new(1, 2, vec![7, 200])?;
+    /// assert_eq!(GrayImage::from_array(&image.to_array())?, image);
+    /// # Ok::<(), dldna::image::ImageError>(())
+    /// ```
+    pub fn to_array(&self) -> Array2<u8> {
+        Array2::from_shape_fn((self.height, self.width), |(y, x)| {
+            self.pixels[y * self.width + x]
+        })
+    }
+
+    /// An image from a matrix of shape `(height, width)`.
+    ///
+    /// # Errors
+    /// [`ImageError::Size`] if the matrix is empty.
+    pub fn from_array(array: &Array2<u8>) -> Result<Self, ImageError> {
+        Self::new(
+            array.nrows(),
+            array.ncols(),
+            array.iter().copied().collect(),
+        )
+    }
+
+    /// A batch of one: shape `(1, 1, height, width)`, values `pixel / 255` in 0..=1.
+    ///
+    /// ```
+    /// use dfdx::prelude::*;
+    /// use dldna::image::GrayImage;
+    ///
+    /// let device = Cpu::default();
+    /// let x = GrayImage::new(1, 2, vec![0, 255])?.to_tensor(&device);
+    /// assert_eq!(x.as_vec(), [0.0, 1.0]);
+    /// # Ok::<(), dldna::image::ImageError>(())
+    /// ```
+    pub fn to_tensor<D: TensorFromVec<f32>>(
+        &self,
+        device: &D,
+    ) -> Tensor<(usize, Const<1>, usize, usize), f32, D> {
+        let values = self.pixels.iter().map(|&pixel| to_unit(pixel)).collect();
+        device.tensor_from_vec(values, (1, Const, self.height, self.width))
+    }
+
+    /// The image as a PNG file.
+    ///
+    /// # Errors
+    /// [`ImageError::Size`] if the fields were changed so that they no longer belong together.
+    pub fn to_png(&self) -> Result<Vec<u8>, ImageError> {
+        encode_png(&self.pixels, self.height, self.width, 1)
+    }
+
+    /// Shows the image in a notebook.
+    pub fn evcxr_display(&self) {
+        display(&self.pixels, self.height, self.width, 1);
+    }
+}
+
+/// A colour image of `height` rows and `width` columns.
+///
+/// `pixels` is interleaved: red, green and blue of one pixel lie side by side, pixel after pixel, row after row. The red value
+/// of row `y` and column `x` is `pixels[3 * (y * width + x)]`. [`RgbImage::new`] checks the number of values; whoever changes
+/// the fields keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RgbImage {
     /// Number of rows.
     pub height: usize,
     /// Number of columns.
     pub width: usize,
-    /// Red, green, blue, row by row.
+    /// Red, green, blue, red, green, blue, ..
     pub pixels: Vec<u8>,
 }
 
-/// What can go wrong with an image.
-#[derive(Debug, thiserror::Error)]
-#[error("images cannot be loaded yet")]
-pub struct ImageError;
-
-impl GrayImage {
-    /// Loads an image from an address.
+impl RgbImage {
+    /// An image from its interleaved values.
     ///
     /// # Errors
-    /// Always.
-    pub fn from_url(_url: &str) -> Result<Self, ImageError> {
-        Err(ImageError)
+    /// [`ImageError::Size`] if there are not `3 * height * width` values, or none.
+    pub fn new(height: usize, width: usize, pixels: Vec<u8>) -> Result<Self, ImageError> {
+        check_size(height, width, 3, pixels.len())?;
+        Ok(RgbImage {
+            height,
+            width,
+            pixels,
+        })
     }
+
+    /// Decodes a PNG or JPEG file; in a grey file red, green and blue are equal.
+    ///
+    /// # Errors
+    /// If the bytes are not a whole, supported PNG or JPEG file.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ImageError> {
+        let Decoded {
+            height,
+            width,
+            pixels,
+        } = decode(bytes)?;
+        let pixels = match pixels {
+            Pixels::Gray(pixels) => pixels.into_iter().flat_map(|gray| [gray; 3]).collect(),
+            Pixels::Rgb(pixels) => pixels,
+        };
+        Self::new(height, width, pixels)
+    }
+
+    /// Reads and decodes a PNG or JPEG file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or decoded; the error names the file.
+    pub fn from_path(path: impl AsRef<Path>) -> Result<Self, ImageError> {
+        read_and_decode(path.as_ref(), Self::from_bytes)
+    }
+
+    /// Downloads and decodes a PNG or JPEG file.
+    ///
+    /// # Errors
+    /// If the download fails or the file cannot be decoded; the error names the URL.
+    pub fn from_url(url: &str) -> Result<Self, ImageError> {
+        fetch_and_decode(url, Self::from_bytes)
+    }
+
+    /// Grey values `0.299 R + 0.587 G + 0.114 B` (ITU-R BT.601), rounded as OpenCV's `cvtColor(.., COLOR_RGB2GRAY)` rounds them.
+    ///
+    /// ```
+    /// use dldna::image::RgbImage;
+    ///
+    /// let image = RgbImage::new(1, 2, vec![255, 0, 0, 255, 255, 255])?;
+    /// assert_eq!(image.to_gray().pixels, [76, 255]);
+    /// # Ok::<(), dldna::image::ImageError>(())
+    /// ```
+    pub fn to_gray(&self) -> GrayImage {
+        // The three weights times 2^15; they add up to 2^15, so that white stays white.
+        let gray = |rgb: &[u8]| {
+            let [red, green, blue] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
+            ((9798 * red + 19235 * green + 3735 * blue + (1 << 14)) >> 15) as u8
+        };
+        let pixels = self.pixels.chunks_exact(3).map(gray).collect();
+        GrayImage {
+            height: self.height,
+            width: self.width,
+            pixels,
+        }
+    }
+
+    /// The red, green and blue values as three grey images.
+    pub fn channels(&self) -> [GrayImage; 3] {
+        [0, 1, 2].map(|channel| GrayImage {
+            height: self.height,
+            width: self.width,
+            pixels: self
+                .pixels
+                .iter()
+                .skip(channel)
+                .step_by(3)
+                .copied()
+                .collect(),
+        })
+    }
+
+    /// The part of `height` rows and `width` columns whose upper left pixel is at row `top`, column `left`.
+    ///
+    /// # Errors
+    /// [`ImageError::Crop`] if the part is empty or reaches beyond the image.
+    pub fn crop(
+        &self,
+        top: usize,
+        left: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<Self, ImageError> {
+        let pixels = crop(
+            &self.pixels,
+            [self.height, self.width],
+            3,
+            [top, left, height, width],
+        )?;
+        Self::new(height, width, pixels)
+    }
+
+    /// The image turned clockwise by a quarter turn.
+    pub fn rotate90(&self) -> Self {
+        let pixels = rotate90(&self.pixels, self.height, self.width, 3);
+        RgbImage {
+            height: self.width,
+            width: self.height,
+            pixels,
+        }
+    }
+
+    /// A batch of one: shape `(1, 3, height, width)`, values `pixel / 255` in 0..=1, red first.
+    ///
+    /// ```
+    /// use dfdx::prelude::*;
+    /// use dldna::image::RgbImage;
+    ///
+    /// let device = Cpu::default();
+    /// let x = RgbImage::new(1, 2, vec![255, 0, 51, 0, 0, 51])?.to_tensor(&device);
+    /// assert_eq!(x.as_vec(), [1.0, 0.0, 0.0, 0.0, 0.2, 0.2]);
+    /// # Ok::<(), dldna::image::ImageError>(())
+    /// ```
+    pub fn to_tensor<D: TensorFromVec<f32>>(
+        &self,
+        device: &D,
+    ) -> Tensor<(usize, Const<3>, usize, usize), f32, D> {
+        let values = (0..3)
+            .flat_map(|channel| self.pixels.iter().skip(channel).step_by(3))
+            .map(|&p| to_unit(p))
+            .collect();
+        device.tensor_from_vec(values, (1, Const, self.height, self.width))
+    }
+
+    /// The image as a PNG file.
+    ///
+    /// # Errors
+    /// [`ImageError::Size`] if the fields were changed so that they no longer belong together.
+    pub fn to_png(&self) -> Result<Vec<u8>, ImageError> {
+        encode_png(&self.pixels, self.height, self.width, 3)
+    }
+
+    /// Shows the image in a notebook.
+    pub fn evcxr_display(&self) {
+        display(&self.pixels, self.height, self.width, 3);
+    }
+}
+
+fn to_unit(pixel: u8) -> f32 {
+    f32::from(pixel) / 255.0
+}
+
+fn check_size(
+    height: usize,
+    width: usize,
+    channels: usize,
+    found: usize,
+) -> Result<(), ImageError> {
+    let expected = height
+        .checked_mul(width)
+        .and_then(|pixels| pixels.checked_mul(channels));
+    if found == 0 || expected != Some(found) {
+        return Err(ImageError::Size {
+            height,
+            width,
+            channels,
+            found,
+        });
+    }
+    Ok(())
+}
+
+fn read_and_decode<T>(
+    path: &Path,
+    decode: impl FnOnce(&[u8]) -> Result<T, ImageError>,
+) -> Result<T, ImageError> {
+    let bytes = std::fs::read(path).map_err(|source| ImageError::Read {
+        path: path.into(),
+        source,
+    })?;
+    decode(&bytes).map_err(|error| error.in_origin(path.display().to_string()))
+}
+
+fn fetch_and_decode<T>(
+    url: &str,
+    decode: impl FnOnce(&[u8]) -> Result<T, ImageError>,
+) -> Result<T, ImageError> {
+    let bytes = fetch(url, MAX_FILE_BYTES)?;
+    decode(&bytes).map_err(|error| error.in_origin(url))
+}
+
+fn crop(
+    pixels: &[u8],
+    image: [usize; 2],
+    channels: usize,
+    part: [usize; 4],
+) -> Result<Vec<u8>, ImageError> {
+    let [image_height, image_width] = image;
+    let [top, left, height, width] = part;
+    let inside = |start: usize, length: usize, end: usize| {
+        length > 0 && start.checked_add(length).is_some_and(|e| e <= end)
+    };
+    if !inside(top, height, image_height) || !inside(left, width, image_width) {
+        return Err(ImageError::Crop {
+            top,
+            left,
+            height,
+            width,
+            image_height,
+            image_width,
+        });
+    }
+    let rows = pixels
+        .chunks_exact(image_width * channels)
+        .skip(top)
+        .take(height);
+    Ok(rows
+        .flat_map(|row| &row[left * channels..(left + width) * channels])
+        .copied()
+        .collect())
+}
+
+fn rotate90(pixels: &[u8], height: usize, width: usize, channels: usize) -> Vec<u8> {
+    // Clockwise: column x, read from the bottom up, becomes row x.
+    let columns =
+        (0..width).flat_map(|x| (0..height).rev().map(move |y| (y * width + x) * channels));
+    columns
+        .flat_map(|start| &pixels[start..start + channels])
+        .copied()
+        .collect()
+}
+
+struct Decoded {
+    height: usize,
+    width: usize,
+    pixels: Pixels,
+}
+
+enum Pixels {
+    Gray(Vec<u8>),
+    Rgb(Vec<u8>),
+}
+
+fn decode(bytes: &[u8]) -> Result<Decoded, ImageError> {
+    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        decode_png(bytes)
+    } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+        decode_jpeg(bytes)
+    } else {
+        Err(ImageError::UnknownFormat {
+            found: describe_start(bytes),
+        })
+    }
+}
+
+/// The first bytes of a file in words, for error messages.
+pub(crate) fn describe_start(bytes: &[u8]) -> String {
+    let start = &bytes[..bytes.len().min(12)];
+    if start.is_empty() {
+        return "nothing (0 bytes)".to_string();
+    }
+    if start
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+    {
+        return format!("text that begins with {:?}", String::from_utf8_lossy(start));
+    }
+    let hex: Vec<String> = start.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("the first bytes {}", hex.join(" "))
+}
+
+fn check_pixels(height: usize, width: usize) -> Result<(), ImageError> {
+    if height
+        .checked_mul(width)
+        .is_none_or(|pixels| pixels > MAX_PIXELS)
+    {
+        return Err(ImageError::TooLarge { height, width });
+    }
+    Ok(())
+}
+
+fn decode_png(bytes: &[u8]) -> Result<Decoded, ImageError> {
+    let failed = |error: png::DecodingError| ImageError::Decode {
+        format: "PNG",
+        reason: error.to_string(),
+    };
+    let mut options = png::DecodeOptions::default();
+    options.set_ignore_checksums(false);
+    let mut decoder = png::Decoder::new_with_options(Cursor::new(bytes), options);
+    decoder.set_limits(png::Limits {
+        bytes: 4 * MAX_PIXELS,
+    });
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let info = decoder.read_header_info().map_err(failed)?;
+    let (height, width) = (info.height as usize, info.width as usize);
+    check_pixels(height, width)?;
+
+    let mut reader = decoder.read_info().map_err(failed)?;
+    let length = reader
+        .output_buffer_size()
+        .ok_or(ImageError::TooLarge { height, width })?;
+    let mut values = vec![0; length];
+    reader.next_frame(&mut values).map_err(failed)?;
+    // Reads to the end mark: without it the file was cut.
+    reader.finish().map_err(failed)?;
+
+    let pixels = match reader.output_color_type().0 {
+        png::ColorType::Grayscale => Pixels::Gray(values),
+        png::ColorType::GrayscaleAlpha => Pixels::Gray(lay_over_white(&values, 1)),
+        png::ColorType::Rgba => Pixels::Rgb(lay_over_white(&values, 3)),
+        png::ColorType::Rgb | png::ColorType::Indexed => Pixels::Rgb(values),
+    };
+    Ok(Decoded {
+        height,
+        width,
+        pixels,
+    })
+}
+
+/// Drops the alpha value that follows the `channels` values of each pixel: `alpha * value + (1 - alpha) * white`, rounded.
+fn lay_over_white(values: &[u8], channels: usize) -> Vec<u8> {
+    let blend = |pixel: &[u8]| {
+        let alpha = u32::from(pixel[channels]);
+        let over_white =
+            move |value: u8| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        pixel[..channels]
+            .iter()
+            .map(|&value| over_white(value))
+            .collect::<Vec<u8>>()
+    };
+    values.chunks_exact(channels + 1).flat_map(blend).collect()
+}
+
+fn decode_jpeg(bytes: &[u8]) -> Result<Decoded, ImageError> {
+    let failed = |reason: String| ImageError::Decode {
+        format: "JPEG",
+        reason,
+    };
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder
+        .decode_headers()
+        .map_err(|error| failed(error.to_string()))?;
+    let info = decoder
+        .info()
+        .ok_or_else(|| failed("no header".to_string()))?;
+    let (height, width) = (usize::from(info.height), usize::from(info.width));
+    check_pixels(height, width)?;
+
+    let gray = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let output = if gray {
+        ColorSpace::Luma
+    } else {
+        ColorSpace::RGB
+    };
+    decoder.set_options(options.jpeg_set_out_colorspace(output));
+    let values = decoder
+        .decode()
+        .map_err(|error| failed(error.to_string()))?;
+    let pixels = if gray {
+        Pixels::Gray(values)
+    } else {
+        Pixels::Rgb(values)
+    };
+    Ok(Decoded {
+        height,
+        width,
+        pixels,
+    })
+}
+
+fn encode_png(
+    pixels: &[u8],
+    height: usize,
+    width: usize,
+    channels: usize,
+) -> Result<Vec<u8>, ImageError> {
+    let wrong_size = || ImageError::Size {
+        height,
+        width,
+        channels,
+        found: pixels.len(),
+    };
+    check_size(height, width, channels, pixels.len())?;
+    let (png_width, png_height) = u32::try_from(width)
+        .ok()
+        .zip(u32::try_from(height).ok())
+        .ok_or_else(wrong_size)?;
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, png_width, png_height);
+    encoder.set_color(if channels == 1 {
+        png::ColorType::Grayscale
+    } else {
+        png::ColorType::Rgb
+    });
+    encoder.set_depth(png::BitDepth::Eight);
+    // Writing to memory fails for no other reason than the size.
+    let written = encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(pixels));
+    written.map_err(|_| wrong_size())?;
+    Ok(bytes)
+}
+
+/// Images smaller than this are enlarged for the screen, every pixel to a square of equal pixels.
+const SMALLEST_SHOWN: usize = 224;
+
+fn display(pixels: &[u8], height: usize, width: usize, channels: usize) {
+    let factor = (SMALLEST_SHOWN / height.max(width).max(1)).max(1);
+    let enlarged = enlarge(pixels, width, channels, factor);
+    match encode_png(&enlarged, height * factor, width * factor, channels) {
+        Ok(png) => {
+            let text = base64::engine::general_purpose::STANDARD.encode(png);
+            println!("EVCXR_BEGIN_CONTENT image/png\n{text}\nEVCXR_END_CONTENT");
+        }
+        Err(error) => println!("{error}"),
+    }
+}
+
+fn enlarge(pixels: &[u8], width: usize, channels: usize, factor: usize) -> Vec<u8> {
+    let wide = |row: &[u8]| {
+        row.chunks(channels)
+            .flat_map(|pixel| pixel.repeat(factor))
+            .collect::<Vec<u8>>()
+    };
+    pixels
+        .chunks((width * channels).max(1))
+        .flat_map(|row| wide(row).repeat(factor))
+        .collect()
 }

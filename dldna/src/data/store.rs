@@ -1,0 +1,198 @@
+//! Finds the files of the full data sets on this machine, or downloads them.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ring::digest::{SHA256, digest};
+use serde::Deserialize;
+
+use super::download::fetch;
+use super::idx::{gunzip, is_gzip};
+use super::{DataError, chosen_folder, shipped};
+
+/// A gzip file is longer than its content only by its header and a few bytes for each block that does not shrink.
+const GZIP_OVERHEAD: u64 = 64 << 10;
+
+/// One file of a data set, as `data/datasets.toml` describes it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RemoteFile {
+    /// Path below a data folder, such as `mnist/t10k-labels-idx1-ubyte.gz`.
+    pub path: String,
+    /// Where it can be downloaded, best first.
+    pub urls: Vec<String>,
+    /// Length of the unpacked content in bytes.
+    pub size: u64,
+    /// SHA-256 of the unpacked content in hexadecimal digits. Packed files differ from mirror to mirror; their content does not.
+    pub sha256: String,
+    /// The licence of the content.
+    pub licence: String,
+    /// What to do if the file is nowhere and cannot be downloaded.
+    pub way_out: String,
+}
+
+/// The folders of this machine that hold data sets.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Searched in this order. Each holds one folder per data set, such as `mnist`.
+    pub folders: Vec<PathBuf>,
+    /// Where downloads are kept.
+    pub cache: PathBuf,
+}
+
+impl Store {
+    /// The folder named by `DLDNA_DATA`, the repository's `data/cache`, Debian's `/usr/share/datasets`; downloads go to `data/cache`.
+    pub fn standard() -> Store {
+        let cache = shipped().join("cache");
+        let folders = chosen_folder()
+            .into_iter()
+            .chain([cache.clone(), "/usr/share/datasets".into()])
+            .collect();
+        Store { folders, cache }
+    }
+
+    /// The unpacked content of a file: from the first folder that has it, packed or not, or downloaded.
+    ///
+    /// Length and SHA-256 are checked in each case. A download appears in the cache whole or not at all: it is checked in memory,
+    /// written to a temporary file beside its place, and renamed. Two processes that download the same file do no harm to each other.
+    ///
+    /// # Errors
+    /// If a file that was found is damaged, if the cache cannot be written, or if no address delivers the right file.
+    pub fn load(&self, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
+        match self.find(file) {
+            Some(path) => read_checked(&path, file),
+            None => self.download(file),
+        }
+    }
+
+    fn find(&self, file: &RemoteFile) -> Option<PathBuf> {
+        let plain = file.path.strip_suffix(".gz").unwrap_or(&file.path);
+        let places = self
+            .folders
+            .iter()
+            .flat_map(|folder| [folder.join(&file.path), folder.join(plain)]);
+        places.into_iter().find(|path| path.exists())
+    }
+
+    fn download(&self, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
+        let target = self.cache.join(&file.path);
+        // A cache that cannot be written is better known before the download than after it.
+        TemporaryFile::beside(&target)?;
+        let mut attempts = Vec::new();
+        for url in &file.urls {
+            let packed = match fetch(url, file.size + GZIP_OVERHEAD) {
+                Ok(packed) => packed,
+                Err(error) => {
+                    attempts.push(DataError::from(error));
+                    continue;
+                }
+            };
+            match unpack_checked(&packed, file) {
+                Ok(content) => return write_whole(&target, &packed).map(|()| content),
+                Err(error) => attempts.push(error.at(url)),
+            }
+        }
+        Err(DataError::Unavailable {
+            path: file.path.clone(),
+            folders: self.folders.clone(),
+            attempts,
+            way_out: file.way_out.clone(),
+        })
+    }
+}
+
+fn read_checked(path: &Path, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
+    let unreadable = |source| DataError::Read {
+        path: path.into(),
+        source,
+    };
+    let length = fs::metadata(path).map_err(unreadable)?.len();
+    let content = if length > file.size + GZIP_OVERHEAD {
+        Err(DataError::FileSize {
+            expected: file.size,
+            found: format!("a file of {length}"),
+        })
+    } else {
+        unpack_checked(&fs::read(path).map_err(unreadable)?, file)
+    };
+    content.map_err(|error| DataError::Damaged {
+        path: path.into(),
+        source: Box::new(error),
+    })
+}
+
+fn unpack_checked(bytes: &[u8], file: &RemoteFile) -> Result<Vec<u8>, DataError> {
+    let content = if is_gzip(bytes) {
+        gunzip(bytes, file.size + 1)?
+    } else {
+        bytes.to_vec()
+    };
+    let found = content.len() as u64;
+    if found != file.size {
+        let found = if found > file.size {
+            "more".to_string()
+        } else {
+            found.to_string()
+        };
+        return Err(DataError::FileSize {
+            expected: file.size,
+            found,
+        });
+    }
+    let found: String = digest(&SHA256, &content)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if !found.eq_ignore_ascii_case(&file.sha256) {
+        return Err(DataError::Hash {
+            expected: file.sha256.clone(),
+            found,
+        });
+    }
+    Ok(content)
+}
+
+fn write_whole(target: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    let failed = |source| DataError::Write {
+        path: target.into(),
+        source,
+    };
+    let mut temporary = TemporaryFile::beside(target)?;
+    temporary.file.write_all(bytes).map_err(failed)?;
+    // On the disk before it has its name: after a power cut there is a whole file or none.
+    temporary.file.sync_all().map_err(failed)?;
+    fs::rename(&temporary.path, target).map_err(failed)
+}
+
+/// A file that goes away with this value, unless it was renamed.
+struct TemporaryFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl TemporaryFile {
+    /// An empty file in the folder of `target`, which is made if need be.
+    fn beside(target: &Path) -> Result<TemporaryFile, DataError> {
+        let failed = |source| DataError::Write {
+            path: target.into(),
+            source,
+        };
+        fs::create_dir_all(target.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+        // Process and time make the name; `create_new` sees to it that nobody else has the file.
+        let nanoseconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
+        let path = target.with_file_name(format!(".download-{}-{nanoseconds}", std::process::id()));
+        let file = File::create_new(&path).map_err(failed)?;
+        Ok(TemporaryFile { path, file })
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,1204 @@
+//! Images, IDX files, data sets and downloads: what they hold, and what they say to bad input.
+//!
+//! With `--nocapture` each bad input is printed with the message it got.
+
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use dldna::data::idx::{Idx, IdxError};
+use dldna::data::{
+    self, DataError, Dataset, DownloadError, FASHION_MNIST_CLASSES, Normalisation, RemoteFile,
+    Store,
+};
+use dldna::image::{GrayImage, ImageError, RgbImage};
+use flate2::{Compression, write::GzEncoder};
+use proptest::prelude::*;
+use ring::digest::{SHA256, digest};
+use tempfile::TempDir;
+
+/// Prints the message of a bad input and checks that it holds every part that a reader needs.
+fn assert_says(input: &str, error: &dyn Error, parts: &[&str]) {
+    let message = error.to_string();
+    println!("{input} -> {message}");
+    for part in parts {
+        assert!(
+            message.contains(part),
+            "{input}: {message:?} does not contain {part:?}"
+        );
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+// ---------------------------------------------------------------------------------------------------------------- images
+
+/// Values of OpenCV 5.0: `cvtColor(.., COLOR_RGB2GRAY)`. On the last seven an older rule with 14 bit weights differs.
+const OPENCV_GRAY: [([u8; 3], u8); 15] = [
+    ([255, 0, 0], 76),
+    ([0, 255, 0], 150),
+    ([0, 0, 255], 29),
+    ([12, 200, 33], 125),
+    ([255, 255, 255], 255),
+    ([1, 1, 1], 1),
+    ([128, 64, 32], 79),
+    ([250, 3, 77], 85),
+    ([0, 129, 77], 85),
+    ([37, 128, 143], 102),
+    ([74, 127, 16], 99),
+    ([111, 130, 193], 131),
+    ([148, 132, 226], 147),
+    ([185, 132, 243], 160),
+    ([222, 127, 198], 163),
+];
+
+#[test]
+fn gray_values_are_opencvs() {
+    let pixels = OPENCV_GRAY.iter().flat_map(|(rgb, _)| *rgb).collect();
+    let image = RgbImage::new(3, 5, pixels).unwrap();
+    assert_eq!(image.to_gray().pixels, OPENCV_GRAY.map(|(_, gray)| gray));
+}
+
+#[test]
+fn the_photograph_is_what_opencv_reads() {
+    let photograph = data::photograph().unwrap();
+    assert_eq!((photograph.height, photograph.width), (600, 868));
+    let mean =
+        |values: &[u8]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
+    // Means of OpenCV 5.0's `imread`, red, green, blue. JPEG decoders may differ by a step in single pixels, not in the mean.
+    for (channel, want) in photograph
+        .channels()
+        .iter()
+        .zip([142.915, 143.583, 133.725])
+    {
+        assert!(
+            (mean(&channel.pixels) - want).abs() < 0.1,
+            "{} {want}",
+            mean(&channel.pixels)
+        );
+    }
+    let gray = photograph.to_gray();
+    let want = [
+        [130.03, 193.56, 195.38, 192.36],
+        [139.99, 208.87, 191.57, 148.44],
+        [60.01, 82.48, 94.96, 69.55],
+    ];
+    for (row, want) in want.iter().enumerate() {
+        for (column, want) in want.iter().enumerate() {
+            let part = gray.crop(200 * row, 217 * column, 200, 217).unwrap();
+            assert!(
+                (mean(&part.pixels) - want).abs() < 0.1,
+                "part {row} {column}: {} {want}",
+                mean(&part.pixels)
+            );
+        }
+    }
+}
+
+fn png_file(
+    width: u32,
+    height: u32,
+    color: png::ColorType,
+    depth: png::BitDepth,
+    data: &[u8],
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    if color == png::ColorType::Indexed {
+        encoder.set_palette(vec![10, 20, 30, 200, 100, 50]);
+    }
+    encoder
+        .write_header()
+        .unwrap()
+        .write_image_data(data)
+        .unwrap();
+    bytes
+}
+
+#[test]
+fn every_kind_of_png_is_read() {
+    use png::{BitDepth::*, ColorType::*};
+    let gray = |color, depth, data: &[u8]| {
+        GrayImage::from_bytes(&png_file(2, 1, color, depth, data))
+            .unwrap()
+            .pixels
+    };
+    assert_eq!(gray(Grayscale, One, &[0b0100_0000]), [0, 255]);
+    assert_eq!(gray(Grayscale, Two, &[0b0110_0000]), [85, 170]);
+    assert_eq!(gray(Grayscale, Four, &[0x1f]), [17, 255]);
+    assert_eq!(gray(Grayscale, Eight, &[3, 4]), [3, 4]);
+    assert_eq!(gray(Grayscale, Sixteen, &[3, 255, 4, 0]), [3, 4]);
+    assert_eq!(gray(GrayscaleAlpha, Eight, &[100, 255, 100, 0]), [100, 255]);
+
+    let rgb = |color, depth, data: &[u8]| {
+        RgbImage::from_bytes(&png_file(2, 1, color, depth, data))
+            .unwrap()
+            .pixels
+    };
+    assert_eq!(rgb(Grayscale, Eight, &[3, 4]), [3, 3, 3, 4, 4, 4]);
+    assert_eq!(rgb(Rgb, Eight, &[1, 2, 3, 4, 5, 6]), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(
+        rgb(Rgb, Sixteen, &[1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0]),
+        [1, 2, 3, 4, 5, 6]
+    );
+    assert_eq!(
+        rgb(Indexed, One, &[0b1000_0000]),
+        [200, 100, 50, 10, 20, 30]
+    );
+    // Half transparent black over white: 255 * (255 - 128) / 255.
+    assert_eq!(
+        rgb(Rgba, Eight, &[0, 0, 0, 128, 9, 8, 7, 255]),
+        [127, 127, 127, 9, 8, 7]
+    );
+}
+
+#[test]
+fn bad_images_are_told_apart() {
+    let png = png_file(4, 4, png::ColorType::Rgb, png::BitDepth::Eight, &[7; 48]);
+    let jpeg = fs::read(photograph_path()).unwrap();
+    let read = |bytes: &[u8]| GrayImage::from_bytes(bytes).unwrap_err();
+    assert_says(
+        "empty image file",
+        &read(b""),
+        &["expected PNG or JPEG", "nothing (0 bytes)"],
+    );
+    assert_says(
+        "GIF",
+        &read(b"GIF89a\x01\x00\x01\x00"),
+        &["expected PNG or JPEG", "47 49 46"],
+    );
+    assert_says(
+        "HTML page as image",
+        &read(b"<!DOCTYPE html>"),
+        &["expected PNG or JPEG", "<!DOCTYPE"],
+    );
+    assert_says(
+        "PNG cut to half",
+        &read(&png[..png.len() / 2]),
+        &["damaged or unsupported PNG"],
+    );
+    assert_says(
+        "JPEG cut to half",
+        &read(&jpeg[..jpeg.len() / 2]),
+        &["damaged or unsupported JPEG"],
+    );
+    let mut damaged = png.clone();
+    damaged[45] ^= 0x55;
+    assert_says(
+        "PNG with a damaged byte",
+        &read(&damaged),
+        &["damaged or unsupported PNG"],
+    );
+    let huge = png_header(100_000, 100_000);
+    assert_says(
+        "PNG that declares 100000 x 100000",
+        &read(&huge),
+        &["100000 x 100000", "at most 64 million"],
+    );
+
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("picture.png");
+    let error = GrayImage::from_path(&path).unwrap_err();
+    assert_says("missing image", &error, &["picture.png", "No such file"]);
+    fs::write(&path, &png[..40]).unwrap();
+    let error = RgbImage::from_path(&path).unwrap_err();
+    assert_says("cut PNG file", &error, &["picture.png", "damaged"]);
+
+    let image = GrayImage::new(2, 3, vec![0; 6]).unwrap();
+    assert_says(
+        "crop outside",
+        &image.crop(1, 0, 2, 1).unwrap_err(),
+        &["height 2", "row 1", "inside"],
+    );
+    assert!(matches!(
+        image.crop(usize::MAX, 0, 2, 1),
+        Err(ImageError::Crop { .. })
+    ));
+    assert!(matches!(
+        image.crop(0, 0, 0, 1),
+        Err(ImageError::Crop { .. })
+    ));
+    let error = GrayImage::new(2, 3, vec![0; 5]).unwrap_err();
+    assert_says(
+        "wrong number of pixels",
+        &error,
+        &["height 2", "width 3", "5 values"],
+    );
+    assert!(GrayImage::new(0, 0, vec![]).is_err());
+    assert!(RgbImage::new(usize::MAX, 2, vec![0; 6]).is_err());
+}
+
+/// A PNG file that ends after its header.
+fn png_header(width: u32, height: u32) -> Vec<u8> {
+    let mut chunk = b"IHDR".to_vec();
+    chunk.extend([width.to_be_bytes(), height.to_be_bytes()].concat());
+    chunk.extend([8, 2, 0, 0, 0]);
+    let mut sum = flate2::Crc::new();
+    sum.update(&chunk);
+    [
+        b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec(),
+        chunk,
+        sum.sum().to_be_bytes().to_vec(),
+    ]
+    .concat()
+}
+
+fn photograph_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/building.jpg")
+}
+
+#[test]
+fn no_cut_image_is_taken_for_a_whole_one() {
+    let png = png_file(4, 4, png::ColorType::Rgb, png::BitDepth::Eight, &[7; 48]);
+    for length in 0..png.len() {
+        assert!(
+            GrayImage::from_bytes(&png[..length]).is_err(),
+            "PNG cut to {length} of {} bytes",
+            png.len()
+        );
+    }
+    let jpeg = fs::read(photograph_path()).unwrap();
+    for length in
+        (0..jpeg.len())
+            .step_by(2503)
+            .chain([jpeg.len() - 3, jpeg.len() - 2, jpeg.len() - 1])
+    {
+        assert!(
+            GrayImage::from_bytes(&jpeg[..length]).is_err(),
+            "JPEG cut to {length} of {} bytes",
+            jpeg.len()
+        );
+    }
+}
+
+#[test]
+fn png_files_hold_what_was_written() {
+    let gray = GrayImage::new(2, 3, vec![0, 1, 2, 253, 254, 255]).unwrap();
+    assert_eq!(
+        GrayImage::from_bytes(&gray.to_png().unwrap()).unwrap(),
+        gray
+    );
+    let rgb = RgbImage::new(1, 2, vec![0, 1, 2, 253, 254, 255]).unwrap();
+    assert_eq!(RgbImage::from_bytes(&rgb.to_png().unwrap()).unwrap(), rgb);
+}
+
+proptest! {
+    #[test]
+    fn crops_and_turns_are_those_of_ndarray(
+        height in 1_usize..6, width in 1_usize..6, seed in any::<[u8; 25]>(), part in any::<[prop::sample::Index; 4]>()
+    ) {
+        let image = GrayImage::new(height, width, seed[..height * width].to_vec()).unwrap();
+        let array = image.to_array();
+        // Clockwise: transpose, then mirror each row.
+        let turned = array.t().slice(ndarray::s![.., ..;-1]).to_owned();
+        prop_assert_eq!(image.rotate90().to_array(), turned);
+        let (top, left) = (part[0].index(height), part[1].index(width));
+        let (rows, columns) = (1 + part[2].index(height - top), 1 + part[3].index(width - left));
+        let want = array.slice(ndarray::s![top..top + rows, left..left + columns]).to_owned();
+        prop_assert_eq!(image.crop(top, left, rows, columns).unwrap().to_array(), want);
+    }
+
+    #[test]
+    fn colour_images_turn_and_crop_as_their_channels_do(height in 1_usize..5, width in 2_usize..5, seed in any::<[u8; 32]>()) {
+        let pixels = seed.iter().cycle().take(3 * height * width).copied().collect();
+        let image = RgbImage::new(height, width, pixels).unwrap();
+        let turned = image.rotate90().channels();
+        let cropped = image.crop(0, 1, height, width - 1).unwrap().channels();
+        for (channel, gray) in image.channels().iter().enumerate() {
+            prop_assert_eq!(&turned[channel], &gray.rotate90());
+            prop_assert_eq!(&cropped[channel], &gray.crop(0, 1, height, width - 1).unwrap());
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..5) {
+        let start: &[u8] = match kind {
+            0 => b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR",
+            1 => &[0xff, 0xd8, 0xff],
+            2 => &[0x1f, 0x8b, 8, 0],
+            3 => &[0, 0, 8, 3],
+            _ => &[],
+        };
+        bytes.splice(0..0, start.iter().copied());
+        let _ = GrayImage::from_bytes(&bytes);
+        let _ = Idx::from_bytes(&bytes, 3);
+        let _ = Idx::from_bytes(&gzip(&bytes), 1);
+    }
+
+    #[test]
+    fn a_damaged_photograph_never_panics(position in any::<prop::sample::Index>(), value in any::<u8>()) {
+        let mut jpeg = fs::read(photograph_path()).unwrap();
+        // The tables and the first part of the scan: damage there reaches furthest.
+        let position = position.index(4000);
+        jpeg[position] = value;
+        let _ = RgbImage::from_bytes(&jpeg[..20_000]);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------------- IDX
+
+#[test]
+fn bad_idx_files_are_told_apart() {
+    let idx = Idx {
+        sizes: vec![2, 1, 3],
+        values: vec![1, 2, 3, 4, 5, 6],
+    };
+    let bytes = idx.to_bytes();
+    let read = |bytes: &[u8]| Idx::from_bytes(bytes, 3).unwrap_err();
+    assert_says(
+        "empty IDX",
+        &read(b""),
+        &["expected the magic number 00 00 08 03", "nothing"],
+    );
+    assert_says(
+        "HTML page as IDX",
+        &read(b"<html>"),
+        &["expected the magic number 00 00 08 03", "<htm"],
+    );
+    assert_says(
+        "labels where images belong",
+        &read(&[0, 0, 8, 1, 0, 0, 0, 0]),
+        &["00 00 08 03", "00 00 08 01"],
+    );
+    assert_says(
+        "IDX of floats",
+        &read(&[0, 0, 13, 3]),
+        &["unsigned bytes", "00 00 0d 03"],
+    );
+    assert_says(
+        "IDX cut in the sizes",
+        &read(&bytes[..10]),
+        &["cut short", "expected 16 bytes", "found 10"],
+    );
+    assert_says(
+        "IDX cut in the values",
+        &read(&bytes[..20]),
+        &["cut short", "expected 22 bytes", "found 20"],
+    );
+    assert_says(
+        "IDX with a byte too many",
+        &read(&[&bytes[..], &[0]].concat()),
+        &["goes on after its 22 bytes"],
+    );
+    let packed = gzip(&bytes);
+    assert_says(
+        "gzip cut short",
+        &read(&packed[..packed.len() - 9]),
+        &["damaged gzip"],
+    );
+    assert_says(
+        "gzip header only",
+        &read(&packed[..10]),
+        &["damaged gzip", "after 0"],
+    );
+    let mut damaged = packed.clone();
+    let checksum = damaged.len() - 6;
+    damaged[checksum] ^= 1;
+    assert_says(
+        "gzip with a wrong checksum",
+        &read(&damaged),
+        &["damaged gzip"],
+    );
+    assert_says(
+        "gzip of something else",
+        &read(&gzip(b"hello, world")),
+        &["magic number", "hell"],
+    );
+    let long = gzip(&[&bytes[..], &[0; 1000]].concat());
+    assert_says(
+        "gzip that goes on",
+        &read(&long),
+        &["goes on after its 22 bytes"],
+    );
+    for length in 0..packed.len() {
+        assert!(
+            Idx::from_bytes(&packed[..length], 3).is_err(),
+            "gzip cut to {length}"
+        );
+    }
+}
+
+#[test]
+fn declared_sizes_take_no_memory() {
+    let declares = |sizes: [u32; 3]| {
+        let header = Idx {
+            sizes: sizes.to_vec(),
+            values: vec![1, 2, 3],
+        }
+        .to_bytes();
+        Idx::from_bytes(&header, 3).unwrap_err()
+    };
+    assert_says(
+        "IDX that declares 2^96 values",
+        &declares([u32::MAX; 3]),
+        &["4294967295", "at most 1073741824"],
+    );
+    assert_says(
+        "IDX that declares 2^30 values",
+        &declares([1 << 10; 3]),
+        &["expected 1073741840 bytes", "found 19"],
+    );
+    // A gigabyte of zeros packs to a megabyte; only what the header declares is unpacked.
+    let bomb = gzip(
+        &[
+            &Idx {
+                sizes: vec![1, 1, 1],
+                values: vec![],
+            }
+            .to_bytes()[..],
+            &vec![0; 50 << 20],
+        ]
+        .concat(),
+    );
+    assert!(matches!(
+        Idx::from_bytes(&bomb, 3),
+        Err(IdxError::Trailing { expected: 17 })
+    ));
+}
+
+proptest! {
+    #[test]
+    fn idx_files_hold_what_was_written(sizes in [0_u32..5, 1..5, 1..5], packed in any::<bool>(), seed in any::<u8>()) {
+        let count = sizes.iter().product::<u32>();
+        let values = (0..count).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect();
+        let idx = Idx { sizes: sizes.to_vec(), values };
+        let bytes = if packed { gzip(&idx.to_bytes()) } else { idx.to_bytes() };
+        prop_assert_eq!(Idx::from_bytes(&bytes, 3).unwrap(), idx);
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------------- data sets
+
+fn classes(count: usize) -> Vec<String> {
+    (0..count).map(|class| class.to_string()).collect()
+}
+
+#[test]
+fn images_and_labels_must_belong_together() {
+    let folder = TempDir::new().unwrap();
+    let (images, labels) = (
+        folder.path().join("images.gz"),
+        folder.path().join("labels"),
+    );
+    let write = |count: u32, label_values: Vec<u8>| {
+        let pixels = Idx {
+            sizes: vec![count, 2, 2],
+            values: vec![9; 4 * count as usize],
+        };
+        fs::write(&images, gzip(&pixels.to_bytes())).unwrap();
+        fs::write(
+            &labels,
+            Idx {
+                sizes: vec![label_values.len() as u32],
+                values: label_values,
+            }
+            .to_bytes(),
+        )
+        .unwrap();
+        Dataset::from_idx_files(&images, &labels, classes(2))
+    };
+    assert_eq!(write(3, vec![0, 1, 1]).unwrap().labels(), [0, 1, 1]);
+    let error = write(3, vec![0, 1]).unwrap_err();
+    assert_says(
+        "3 images, 2 labels",
+        &error,
+        &["images.gz", "labels", "3 images, 2 labels"],
+    );
+    let error = write(2, vec![0, 2]).unwrap_err();
+    assert_says(
+        "label without a class",
+        &error,
+        &["labels", "label 2 of image 1", "below 2"],
+    );
+
+    let error = Dataset::from_idx_files(&labels, &labels, classes(2)).unwrap_err();
+    assert_says(
+        "label file in the place of images",
+        &error,
+        &["labels: not an IDX file", "00 00 08 01"],
+    );
+    let error =
+        Dataset::from_idx_files(folder.path().join("none"), &labels, classes(2)).unwrap_err();
+    assert_says("missing IDX file", &error, &["none", "No such file"]);
+    let error = Dataset::from_idx_files(folder.path(), &labels, classes(2)).unwrap_err();
+    assert_says(
+        "folder in the place of a file",
+        &error,
+        &["cannot read", "directory"],
+    );
+
+    let error = Dataset::new(vec![0; 7], vec![0, 0], 2, 2, classes(1)).unwrap_err();
+    assert_says(
+        "wrong number of pixels",
+        &error,
+        &["2 images", "height 2", "found 7"],
+    );
+    assert!(Dataset::new(vec![], vec![0], 0, 5, classes(1)).is_err());
+    assert!(Dataset::new(vec![1], vec![0], usize::MAX, 2, classes(1)).is_err());
+    let error = Dataset::new(vec![1], vec![0], 1, 1, classes(1))
+        .unwrap()
+        .image(1)
+        .unwrap_err();
+    assert_says("image beyond the last", &error, &["no image 1", "has 1"]);
+}
+
+#[test]
+fn parts_and_batches_keep_images_with_their_labels() {
+    let images: Vec<u8> = (0..10).flat_map(|i| [i, 100 + i]).collect();
+    let set = Dataset::new(images, (0..10).collect(), 1, 2, classes(10)).unwrap();
+    let belongs = |set: &Dataset| {
+        (0..set.len()).all(|i| {
+            let label = set.label(i).unwrap() as u8;
+            set.image(i).unwrap().pixels == [label, 100 + label]
+        })
+    };
+    assert_eq!(set.take(3).labels(), [0, 1, 2]);
+    assert_eq!(set.take(99), set);
+    let shuffled = set.shuffled(7);
+    assert!(belongs(&set) && belongs(&shuffled) && belongs(&set.select(&[9, 4, 4]).unwrap()));
+    assert_ne!(shuffled.labels(), set.labels());
+    assert_eq!(shuffled, set.shuffled(7));
+    assert_ne!(shuffled, set.shuffled(8));
+    let mut sorted = shuffled.labels().to_vec();
+    sorted.sort_unstable();
+    assert_eq!(sorted, set.labels());
+    assert!(matches!(
+        set.select(&[10]),
+        Err(DataError::Index {
+            index: 10,
+            count: 10
+        })
+    ));
+
+    let batches: Vec<_> = set
+        .batches(
+            4,
+            Normalisation {
+                mean: 0.5,
+                std: 0.25,
+            },
+        )
+        .collect();
+    assert_eq!(
+        batches
+            .iter()
+            .map(|batch| batch.labels.len())
+            .collect::<Vec<_>>(),
+        [4, 4, 2]
+    );
+    assert_eq!(batches[2].labels, [8, 9]);
+    let want = [8.0, 108.0, 9.0, 109.0].map(|pixel: f32| (pixel / 255.0 - 0.5) / 0.25);
+    for (got, want) in batches[2].images.iter().zip(want) {
+        assert!((got - want).abs() < 1e-6, "{got} {want}");
+    }
+    let tensor = batches[2].to_tensor(&dfdx::prelude::Cpu::default());
+    assert_eq!(dfdx::prelude::HasShape::shape(&tensor).0, 2);
+    assert_eq!(set.batches(0, Normalisation::UNIT).count(), 10);
+}
+
+#[test]
+fn samples_are_balanced_and_real() {
+    let fashion = data::fashion_mnist_sample().unwrap();
+    let mnist = data::mnist_sample().unwrap();
+    for (set, each) in [
+        (&fashion.train, 200),
+        (&fashion.test, 50),
+        (&mnist.train, 100),
+        (&mnist.test, 20),
+    ] {
+        assert_eq!((set.height(), set.width(), set.len()), (28, 28, 10 * each));
+        for class in 0..10 {
+            assert_eq!(
+                set.labels().iter().filter(|&&label| label == class).count(),
+                each
+            );
+        }
+    }
+    // First images, as the data sets' authors show them: ankle boot, and the digits 5 and 7.
+    assert_eq!(fashion.train.label(0).unwrap(), 9);
+    assert_eq!(fashion.test.class_name(0).unwrap(), "Ankle boot");
+    assert_eq!(
+        (mnist.train.label(0).unwrap(), mnist.test.label(0).unwrap()),
+        (5, 7)
+    );
+    assert_eq!(fashion.train.class_names(), FASHION_MNIST_CLASSES);
+    // Published mean and standard deviation of the full training sets; a sample comes near them.
+    assert_mean_and_deviation(&fashion.train, Normalisation::FASHION_MNIST, 0.01);
+    assert_mean_and_deviation(&mnist.train, Normalisation::MNIST, 0.01);
+}
+
+fn assert_mean_and_deviation(set: &Dataset, want: Normalisation, tolerance: f64) {
+    let values: Vec<f64> = set
+        .batches(100, Normalisation::UNIT)
+        .flat_map(|batch| batch.images)
+        .map(f64::from)
+        .collect();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let deviation = (values
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f64>()
+        / values.len() as f64)
+        .sqrt();
+    assert!(
+        (mean - f64::from(want.mean)).abs() < tolerance,
+        "mean {mean} {want:?}"
+    );
+    assert!(
+        (deviation - f64::from(want.std)).abs() < tolerance,
+        "deviation {deviation} {want:?}"
+    );
+}
+
+#[test]
+fn the_full_set_of_debians_package_is_found_and_holds_the_sample() {
+    if !Path::new("/usr/share/datasets/fashion-mnist").exists() {
+        eprintln!("SKIPPED: Debian's dataset-fashion-mnist is not installed");
+        return;
+    }
+    let full = data::fashion_mnist().unwrap();
+    assert_eq!((full.train.len(), full.test.len()), (60_000, 10_000));
+    assert_mean_and_deviation(&full.train, Normalisation::FASHION_MNIST, 1e-4);
+    let sample = data::fashion_mnist_sample().unwrap().test;
+    let mut from = 0;
+    for index in 0..sample.len() {
+        let (image, label) = (sample.image(index).unwrap(), sample.label(index).unwrap());
+        let same = |i: &usize| {
+            full.test.labels()[*i] as usize == label && full.test.image(*i).unwrap() == image
+        };
+        from = (from..full.test.len())
+            .find(same)
+            .expect("sample images are those of the full set, in its order")
+            + 1;
+    }
+}
+
+#[test]
+fn the_catalogue_describes_both_sets() {
+    let catalogue = data::catalogue();
+    assert_eq!(
+        catalogue.keys().collect::<Vec<_>>(),
+        ["fashion-mnist", "mnist"]
+    );
+    for (set, files) in &catalogue {
+        for (file, size) in
+            files
+                .iter()
+                .zip([16 + 60_000 * 784, 8 + 60_000, 16 + 10_000 * 784, 8 + 10_000])
+        {
+            assert_eq!(file.size, size);
+            assert!(file.path.starts_with(&format!("{set}/")) && file.path.ends_with("-ubyte.gz"));
+            assert!(
+                file.sha256.len() == 64
+                    && file.sha256.bytes().all(|digit| digit.is_ascii_hexdigit())
+            );
+            assert!(
+                !file.urls.is_empty()
+                    && !file.licence.is_empty()
+                    && file.way_out.contains("sample()")
+            );
+        }
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------------- downloads
+
+/// An HTTP server on this machine. `answer` gets the path and writes the whole answer.
+fn serve(answer: impl Fn(&str, &mut TcpStream) -> std::io::Result<()> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap())
+                .lines()
+                .map_while(Result::ok);
+            let request = lines.next().unwrap_or_default();
+            lines.find(|line| line.is_empty());
+            let path = request.split(' ').nth(1).unwrap_or_default().to_string();
+            // The client may hang up at any time; that is its right.
+            let _ = answer(&path, &mut stream);
+        }
+    });
+    address
+}
+
+fn answer_with(
+    stream: &mut TcpStream,
+    status: &str,
+    length: usize,
+    body: &[u8],
+) -> std::io::Result<()> {
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    )?;
+    stream.write_all(body)
+}
+
+fn content() -> Vec<u8> {
+    Idx {
+        sizes: vec![200_000],
+        values: (0..200_000_u32).map(|i| (i * i >> 5) as u8).collect(),
+    }
+    .to_bytes()
+}
+
+fn file_at(urls: &[String]) -> RemoteFile {
+    let content = content();
+    RemoteFile {
+        path: "set/labels.gz".into(),
+        urls: urls.to_vec(),
+        size: content.len() as u64,
+        sha256: digest(&SHA256, &content)
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+        licence: "CC0-1.0".into(),
+        way_out: "Use the sample.".into(),
+    }
+}
+
+fn store_in(folder: &Path) -> Store {
+    Store {
+        folders: vec![folder.join("own"), folder.join("cache")],
+        cache: folder.join("cache"),
+    }
+}
+
+/// All files below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_below(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+/// Downloads from `url` into an empty folder, which must fail and leave no file.
+fn failed_download(url: String) -> DataError {
+    let folder = TempDir::new().unwrap();
+    let error = store_in(folder.path()).load(&file_at(&[url])).unwrap_err();
+    assert_eq!(files_below(folder.path()), Vec::<PathBuf>::new());
+    error
+}
+
+fn no_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}/labels.gz", listener.local_addr().unwrap())
+}
+
+#[test]
+fn failed_downloads_are_told_apart_and_leave_nothing() {
+    let packed = gzip(&content());
+    let server = serve(move |path, stream| {
+        match path {
+        "/cut" => answer_with(stream, "200 OK", packed.len(), &packed[..packed.len() / 2]),
+        "/cut-chunk" => stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\nabc"),
+        "/cut-gzip" => answer_with(stream, "200 OK", packed.len() / 2, &packed[..packed.len() / 2]),
+        "/wrong-hash" => {
+            let mut other = content();
+            other[100] ^= 1;
+            let other = gzip(&other);
+            answer_with(stream, "200 OK", other.len(), &other)
+        }
+        "/wrong-size" => answer_with(stream, "200 OK", 500, &[7; 500]),
+        "/bomb" => {
+            let bomb = gzip(&vec![0; 20 << 20]);
+            answer_with(stream, "200 OK", bomb.len(), &bomb)
+        }
+        "/login-page" => answer_with(stream, "200 OK", 30, b"<html>Please log in</html>    "),
+        "/too-long" => answer_with(stream, "200 OK", 1 << 40, b"x"),
+        "/endless" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+            loop {
+                stream.write_all(&[0; 1 << 16])?;
+            }
+        }
+        "/not-http" => stream.write_all(b"220 ftp ready\r\n"),
+        "/loop" => stream.write_all(b"HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+        "/broken" => answer_with(stream, "503 Service Unavailable", 0, b""),
+        _ => answer_with(stream, "404 Not Found", 4, b"none"),
+    }
+    });
+    let size = content().len().to_string();
+    for (input, path, parts) in [
+        ("404", "/none", &["status 404 (not found)"][..]),
+        ("503", "/broken", &["status 503", "try again later"]),
+        (
+            "connection cut at half the length",
+            "/cut",
+            &["connection was cut", "expected", "received"],
+        ),
+        (
+            "connection cut in a chunk",
+            "/cut-chunk",
+            &["connection was cut"],
+        ),
+        (
+            "gzip cut short at the server",
+            "/cut-gzip",
+            &["damaged gzip"],
+        ),
+        ("wrong hash", "/wrong-hash", &["expected SHA-256", "found"]),
+        (
+            "wrong size",
+            "/wrong-size",
+            &["wrong size", &size, "found 500"],
+        ),
+        ("gzip bomb", "/bomb", &["wrong size", &size, "found more"]),
+        ("login page", "/login-page", &["wrong size", "found 30"]),
+        (
+            "announced length too great",
+            "/too-long",
+            &["at most", "announces 1099511627776"],
+        ),
+        ("endless body", "/endless", &["at most", "more came"]),
+        ("not HTTP", "/not-http", &["cannot be reached"]),
+        (
+            "endless redirect",
+            "/loop",
+            &["cannot be reached", "redirect"],
+        ),
+    ] {
+        let url = format!("{server}{path}");
+        let error = failed_download(url.clone());
+        assert!(matches!(error, DataError::Unavailable { .. }));
+        assert_says(
+            input,
+            &error,
+            &[
+                &[
+                    &url,
+                    "set/labels.gz is not in",
+                    "/own",
+                    "/cache",
+                    "Use the sample.",
+                ],
+                parts,
+            ]
+            .concat(),
+        );
+    }
+}
+
+#[test]
+fn unreachable_hosts_are_named() {
+    for (input, url, parts) in [
+        (
+            "unknown host",
+            "http://no-such-host.invalid/labels.gz".to_string(),
+            &["no-such-host.invalid", "cannot be reached"],
+        ),
+        (
+            "refused connection",
+            no_server(),
+            &["127.0.0.1", "Connection refused"],
+        ),
+        (
+            "no address",
+            "labels.gz".to_string(),
+            &["labels.gz", "cannot be reached"],
+        ),
+        (
+            "other scheme",
+            "ftp://127.0.0.1/labels.gz".to_string(),
+            &["ftp://127.0.0.1", "cannot be reached"],
+        ),
+        (
+            "no encryption at the other end",
+            no_server().replace("http", "https"),
+            &["https://127", "cannot be reached"],
+        ),
+    ] {
+        assert_says(input, &failed_download(url), parts);
+    }
+}
+
+#[test]
+fn a_good_download_is_kept_and_not_repeated() {
+    let packed = gzip(&content());
+    let server = serve(move |_, stream| answer_with(stream, "200 OK", packed.len(), &packed));
+    let folder = TempDir::new().unwrap();
+    let store = store_in(folder.path());
+    // The first two addresses fail, the third delivers.
+    let urls = [
+        no_server(),
+        "http://no-such-host.invalid/".into(),
+        format!("{server}/labels.gz"),
+    ];
+    assert_eq!(store.load(&file_at(&urls)).unwrap(), content());
+    let kept = folder.path().join("cache/set/labels.gz");
+    assert_eq!(files_below(folder.path()), [kept.clone()]);
+    assert_eq!(fs::read(&kept).unwrap(), gzip(&content()));
+    assert_eq!(store.load(&file_at(&[])).unwrap(), content());
+}
+
+#[test]
+fn folders_are_searched_in_order_and_checked() {
+    let folder = TempDir::new().unwrap();
+    let store = store_in(folder.path());
+    let write = |place: &str, bytes: &[u8]| {
+        let path = folder.path().join(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    write("cache/set/labels.gz", &gzip(&content()));
+    assert_eq!(store.load(&file_at(&[])).unwrap(), content());
+    // The earlier folder wins, and a damaged file there is not passed over in silence.
+    let mut other = content();
+    other[50] ^= 1;
+    for (input, bytes, part) in [
+        ("damaged file in a folder", gzip(&other), "expected SHA-256"),
+        (
+            "cut file in a folder",
+            gzip(&content())[..1000].to_vec(),
+            "damaged gzip",
+        ),
+        ("short file in a folder", vec![1; 10], "found 10"),
+        (
+            "long file in a folder",
+            vec![1; 1 << 20],
+            "found a file of 1048576",
+        ),
+    ] {
+        write("own/set/labels.gz", &bytes);
+        let error = store.load(&file_at(&[])).unwrap_err();
+        assert!(matches!(error, DataError::Damaged { .. }));
+        assert_says(
+            input,
+            &error,
+            &["own/set/labels.gz", part, "Delete or replace this file"],
+        );
+    }
+    fs::remove_file(folder.path().join("own/set/labels.gz")).unwrap();
+    write("own/set/labels", &content());
+    assert_eq!(store.load(&file_at(&[])).unwrap(), content());
+}
+
+#[test]
+fn images_come_over_http() {
+    let photograph = fs::read(photograph_path()).unwrap();
+    let server = serve(move |path, stream| match path {
+        "/building.jpg" => answer_with(stream, "200 OK", photograph.len(), &photograph),
+        "/page" => answer_with(stream, "200 OK", 15, b"<!DOCTYPE html>"),
+        _ => answer_with(stream, "404 Not Found", 0, b""),
+    });
+    let image = RgbImage::from_url(&format!("{server}/building.jpg")).unwrap();
+    assert_eq!(image, data::photograph().unwrap());
+    assert_eq!(
+        GrayImage::from_url(&format!("{server}/building.jpg")).unwrap(),
+        image.to_gray()
+    );
+    let error = GrayImage::from_url(&format!("{server}/none.jpg")).unwrap_err();
+    assert!(matches!(
+        error,
+        ImageError::Download(DownloadError::Status { status: 404, .. })
+    ));
+    assert_says("image: 404", &error, &["none.jpg", "404"]);
+    let error = GrayImage::from_url(&format!("{server}/page")).unwrap_err();
+    assert_says(
+        "image: a page instead",
+        &error,
+        &["/page", "expected PNG or JPEG", "<!DOCTYPE"],
+    );
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named() {
+    let folder = TempDir::new().unwrap();
+    fs::write(
+        folder.path().join("cache"),
+        b"a file where the folder should be",
+    )
+    .unwrap();
+    let error = store_in(folder.path())
+        .load(&file_at(&[no_server()]))
+        .unwrap_err();
+    assert!(matches!(error, DataError::Write { .. }));
+    assert_says(
+        "file in the place of the cache folder",
+        &error,
+        &["cannot write", "cache/set/labels.gz"],
+    );
+}
+
+/// The download that other tests run in a process of its own.
+#[test]
+#[ignore = "started by other tests"]
+fn download_in_a_child() {
+    let (Ok(url), Ok(folder)) = (
+        std::env::var("DLDNA_TEST_URL"),
+        std::env::var("DLDNA_TEST_FOLDER"),
+    ) else {
+        panic!("DLDNA_TEST_URL and DLDNA_TEST_FOLDER are not set");
+    };
+    let folder = Path::new(&folder);
+    match store_in(folder).load(&file_at(&[url])) {
+        Ok(content) => println!("loaded {} bytes", content.len()),
+        Err(error) => println!("failed: {error}"),
+    }
+    println!("files: {:?}", files_below(folder));
+}
+
+/// The command line of a child that downloads `url` below `folder`, after the shell has run `before`.
+fn child(before: &str, url: &str, folder: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+    command.arg(format!(
+        "{before} && exec \"$0\" --exact download_in_a_child --ignored --nocapture"
+    ));
+    command.arg(std::env::current_exe().unwrap());
+    command
+        .env("DLDNA_TEST_URL", url)
+        .env("DLDNA_TEST_FOLDER", folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a download on a file system of its own, mounted with `options`; `None` where this machine does not allow such mounts.
+fn download_onto(options: &str, url: &str) -> Option<String> {
+    let folder = TempDir::new().unwrap();
+    let mount = format!("mount -t tmpfs -o {options} tmpfs \"$DLDNA_TEST_FOLDER\" && echo mounted");
+    let output = child(&mount, url, folder.path()).output();
+    let text = output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
+    if !text.contains("mounted") {
+        eprintln!(
+            "SKIPPED: no file system with {options}, this machine does not let the test mount one"
+        );
+        return None;
+    }
+    Some(text)
+}
+
+#[test]
+fn full_and_read_only_disks_are_named_and_left_clean() {
+    let packed = gzip(&content());
+    assert!(packed.len() > 32 << 10, "more than the small disk holds");
+    let server = serve(move |_, stream| answer_with(stream, "200 OK", packed.len(), &packed));
+    for (input, options, part) in [
+        ("full disk", "size=32k", "No space left on device"),
+        ("read-only disk", "ro", "Read-only file system"),
+    ] {
+        let Some(text) = download_onto(options, &format!("{server}/labels.gz")) else {
+            continue;
+        };
+        println!("{input} -> {text}");
+        assert!(
+            text.contains("failed: cannot write") && text.contains("cache/set/labels.gz"),
+            "{text}"
+        );
+        assert!(text.contains(part) && text.contains("files: []"), "{text}");
+    }
+    if let Some(text) = download_onto("size=4m", &format!("{server}/labels.gz")) {
+        assert!(
+            text.contains("loaded 200008 bytes"),
+            "the same way with enough room: {text}"
+        );
+    }
+}
+
+#[test]
+fn a_killed_download_leaves_nothing() {
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let server = serve(move |_, stream| {
+        answer_with(stream, "200 OK", 150_000, &[9; 75_000])?;
+        begun.send(()).unwrap();
+        // Waits until the client is gone.
+        stream.read(&mut [0; 1]).map(|_| ())
+    });
+    let folder = TempDir::new().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "download_in_a_child", "--ignored", "--nocapture"])
+        .stdout(Stdio::null());
+    command
+        .env("DLDNA_TEST_URL", format!("{server}/labels.gz"))
+        .env("DLDNA_TEST_FOLDER", folder.path());
+    let mut process = command.spawn().unwrap();
+    has_begun.recv().unwrap();
+    process.kill().unwrap();
+    assert!(!process.wait().unwrap().success());
+    assert_eq!(files_below(folder.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn two_processes_may_download_the_same_file() {
+    let packed = gzip(&content());
+    let server = serve(move |_, stream| answer_with(stream, "200 OK", packed.len(), &packed));
+    let folder = TempDir::new().unwrap();
+    let start = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "download_in_a_child", "--ignored", "--nocapture"])
+            .stdout(Stdio::piped());
+        command
+            .env("DLDNA_TEST_URL", format!("{server}/labels.gz"))
+            .env("DLDNA_TEST_FOLDER", folder.path());
+        command.spawn().unwrap()
+    };
+    for process in [start(), start(), start()] {
+        let output = process.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("loaded 200008 bytes"), "{text}");
+    }
+    assert_eq!(
+        files_below(folder.path()),
+        [folder.path().join("cache/set/labels.gz")]
+    );
+}
+
+#[test]
+fn the_environment_variable_chooses_the_folder() {
+    let folder = TempDir::new().unwrap();
+    let set = folder.path().join("mnist");
+    fs::create_dir_all(&set).unwrap();
+    fs::write(set.join("train-images-idx3-ubyte"), b"not it").unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "mnist_in_a_child", "--ignored", "--nocapture"])
+        .env("DLDNA_DATA", folder.path());
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let named = set.join("train-images-idx3-ubyte").display().to_string();
+    assert!(
+        text.contains(&format!(
+            "failed: {named}: wrong size: expected 47040016 bytes, found 6"
+        )),
+        "{text}"
+    );
+    assert!(text.contains("photograph of 868 columns"), "{text}");
+}
+
+#[test]
+#[ignore = "started by another test"]
+fn mnist_in_a_child() {
+    match data::mnist() {
+        Ok(split) => println!("loaded {:?}", split.train),
+        Err(error) => println!("failed: {error}"),
+    }
+    println!(
+        "photograph of {} columns",
+        data::photograph().unwrap().width
+    );
+}
