@@ -440,14 +440,23 @@ pub fn shift_response<B: Dim, H: Dim, W: Dim>(
     max_shift: usize,
     seed: u64,
 ) -> Result<ShiftTable, ShiftError> {
-    let [batch, _, height, width] = images.shape().concrete();
+    change_by_shift(elements(images), images.shape().concrete(), max_shift, seed)
+}
+
+/// [`shift_response`], compiled once for all shapes.
+fn change_by_shift(
+    pixels: Vec<f32>,
+    [batch, _, height, width]: [usize; 4],
+    max_shift: usize,
+    seed: u64,
+) -> Result<ShiftTable, ShiftError> {
     if height < 4 || width < 4 {
         return Err(ShiftError::ImageTooSmall { height, width });
     }
     let dev = Cpu::seed_from_u64(seed);
     let convolution = dev.try_build_module::<nn::BiasedConv2D<1, 8, 3, 1, 1>, f32>()?;
     let stages = |shift: usize| -> Result<[Vec<f32>; 5], CpuError> {
-        let pixels = shifted_right(elements(images), width, shift);
+        let pixels = shifted_right(pixels.clone(), width, shift);
         let image = dev.try_tensor_from_vec(pixels, (batch, Const::<1>, height, width))?;
         let features = convolution.try_forward(image.clone())?.try_relu()?;
         Ok([

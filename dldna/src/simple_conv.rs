@@ -3,8 +3,9 @@
 //! These layers are for reading, not for training: they record no gradients and are slow. [`crate::nn`] has the
 //! layers for real networks; the notebook of section 7.1.3 compares the two.
 
+use std::ops::{Index, IndexMut};
+
 use dfdx::prelude::*;
-use ndarray::{Array4, s};
 
 use crate::summary::{OutputSizeError, conv_output_size};
 
@@ -155,13 +156,17 @@ impl SimpleConv2d {
         &self,
         x: &Tensor<(N, C, H, W), f32, Cpu>,
     ) -> Result<Tensor4, SimpleConvError> {
-        let [batch, out_channels, out_height, out_width] =
-            self.output_shape(x.shape().concrete())?;
-        let x = pad(&to_array(x), self.padding)?;
-        let weight = to_array(&self.weight);
+        self.loops(Grid::from(x))
+    }
+
+    /// [`forward`](Self::forward), compiled once for all shapes.
+    fn loops(&self, x: Grid) -> Result<Tensor4, SimpleConvError> {
+        let [batch, out_channels, out_height, out_width] = self.output_shape(x.shape)?;
+        let x = x.padded(self.padding)?;
+        let weight = Grid::from(&self.weight);
         let bias = elements(&self.bias);
 
-        let mut y = zeros([batch, out_channels, out_height, out_width])?;
+        let mut y = Grid::zeros([batch, out_channels, out_height, out_width])?;
         for n in 0..batch {
             for co in 0..out_channels {
                 for h in 0..out_height {
@@ -180,7 +185,7 @@ impl SimpleConv2d {
                 }
             }
         }
-        to_tensor(y)
+        y.into_tensor()
     }
 
     /// Applies the layer as one matrix product for each image: weights `(out_channels, in_channels * k * k)` times
@@ -202,9 +207,13 @@ impl SimpleConv2d {
         &self,
         x: &Tensor<(N, C, H, W), f32, Cpu>,
     ) -> Result<Tensor4, SimpleConvError> {
-        let output_shape = self.output_shape(x.shape().concrete())?;
-        let [batch, out_channels, out_height, out_width] = output_shape;
-        let columns = im2col(x, self.kernel_size, self.stride, self.padding)?;
+        self.matrix_product(Grid::from(x))
+    }
+
+    /// [`forward_im2col`](Self::forward_im2col), compiled once for all shapes.
+    fn matrix_product(&self, x: Grid) -> Result<Tensor4, SimpleConvError> {
+        let [batch, out_channels, out_height, out_width] = self.output_shape(x.shape)?;
+        let columns = window_columns(x, self.kernel_size, self.stride, self.padding)?;
         let rows = columns.shape().1;
         let pixels = out_height * out_width;
 
@@ -289,12 +298,16 @@ impl SimpleMaxPool2d {
         &self,
         x: &Tensor<(N, C, H, W), f32, Cpu>,
     ) -> Result<Tensor4, SimpleConvError> {
-        let shape @ [batch, channels, height, width] = x.shape().concrete();
-        let out_height = window_output_size(height, self.kernel_size, self.stride, 0, shape)?;
-        let out_width = window_output_size(width, self.kernel_size, self.stride, 0, shape)?;
-        let x = to_array(x);
+        self.loops(Grid::from(x))
+    }
 
-        let mut y = zeros([batch, channels, out_height, out_width])?;
+    /// [`forward`](Self::forward), compiled once for all shapes.
+    fn loops(&self, x: Grid) -> Result<Tensor4, SimpleConvError> {
+        let [batch, channels, height, width] = x.shape;
+        let size = |size| window_output_size(size, self.kernel_size, self.stride, 0, x.shape);
+        let (out_height, out_width) = (size(height)?, size(width)?);
+
+        let mut y = Grid::zeros([batch, channels, out_height, out_width])?;
         for n in 0..batch {
             for c in 0..channels {
                 for h in 0..out_height {
@@ -314,7 +327,7 @@ impl SimpleMaxPool2d {
                 }
             }
         }
-        to_tensor(y)
+        y.into_tensor()
     }
 }
 
@@ -342,13 +355,23 @@ pub fn im2col<N: Dim, C: Dim, H: Dim, W: Dim>(
     stride: usize,
     padding: usize,
 ) -> Result<Columns, SimpleConvError> {
-    let shape @ [batch, channels, height, width] = x.shape().concrete();
-    let out_height = window_output_size(height, kernel_size, stride, padding, shape)?;
-    let out_width = window_output_size(width, kernel_size, stride, padding, shape)?;
-    let x = pad(&to_array(x), padding)?;
+    window_columns(Grid::from(x), kernel_size, stride, padding)
+}
+
+/// [`im2col`], compiled once for all shapes.
+fn window_columns(
+    x: Grid,
+    kernel_size: usize,
+    stride: usize,
+    padding: usize,
+) -> Result<Columns, SimpleConvError> {
+    let [batch, channels, height, width] = x.shape;
+    let size = |size| window_output_size(size, kernel_size, stride, padding, x.shape);
+    let (out_height, out_width) = (size(height)?, size(width)?);
+    let x = x.padded(padding)?;
 
     let rows = channels * kernel_size * kernel_size;
-    let mut columns = zeros([batch, rows, out_height, out_width])?;
+    let mut columns = Grid::zeros([batch, rows, out_height, out_width])?;
     for n in 0..batch {
         for c in 0..channels {
             for i in 0..kernel_size {
@@ -363,8 +386,8 @@ pub fn im2col<N: Dim, C: Dim, H: Dim, W: Dim>(
             }
         }
     }
-    let columns = columns.into_raw_vec_and_offset().0;
-    Ok(Cpu::default().try_tensor_from_vec(columns, (batch, rows, out_height * out_width))?)
+    let shape = (batch, rows, out_height * out_width);
+    Ok(Cpu::default().try_tensor_from_vec(columns.values, shape)?)
 }
 
 /// Output size of one side of images of shape `shape`.
@@ -379,23 +402,81 @@ fn window_output_size(
         .map_err(|source| SimpleConvError::OutputSize { shape, source })
 }
 
-/// The images with `padding` rows and columns of zeros on every side.
-fn pad(x: &Array4<f32>, padding: usize) -> Result<Array4<f32>, SimpleConvError> {
-    let (batch, channels, height, width) = x.dim();
-    let mut padded = zeros([batch, channels, height + 2 * padding, width + 2 * padding])?;
-    let (rows, columns) = (padding..padding + height, padding..padding + width);
-    padded.slice_mut(s![.., .., rows, columns]).assign(x);
-    Ok(padded)
+/// Four dimensions of numbers in one row-major vector.
+///
+/// The checked index of ndarray's `Array4` takes three times as long. That would make the loops look slower than
+/// loops are.
+struct Grid {
+    values: Vec<f32>,
+    shape: [usize; 4],
 }
 
-fn zeros(shape: [usize; 4]) -> Result<Array4<f32>, SimpleConvError> {
-    let bytes = shape
-        .iter()
-        .try_fold(size_of::<f32>(), |bytes, &size| bytes.checked_mul(size));
-    if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
-        return Err(SimpleConvError::TooLarge { shape });
+impl Grid {
+    fn zeros(shape: [usize; 4]) -> Result<Self, SimpleConvError> {
+        let bytes = shape
+            .iter()
+            .try_fold(size_of::<f32>(), |bytes, &size| bytes.checked_mul(size));
+        if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
+            return Err(SimpleConvError::TooLarge { shape });
+        }
+        let values = vec![0.0; shape.iter().product()];
+        Ok(Self { values, shape })
     }
-    Ok(Array4::zeros(shape))
+
+    /// The images with `padding` rows and columns of zeros on every side.
+    fn padded(self, padding: usize) -> Result<Self, SimpleConvError> {
+        let [batch, channels, height, width] = self.shape;
+        let shape = [batch, channels, height + 2 * padding, width + 2 * padding];
+        let mut padded = Self::zeros(shape)?;
+        for n in 0..batch {
+            for c in 0..channels {
+                for h in 0..height {
+                    for w in 0..width {
+                        padded[[n, c, h + padding, w + padding]] = self[[n, c, h, w]];
+                    }
+                }
+            }
+        }
+        Ok(padded)
+    }
+
+    fn into_tensor(self) -> Result<Tensor4, SimpleConvError> {
+        let [batch, channels, height, width] = self.shape;
+        let shape = (batch, channels, height, width);
+        Ok(Cpu::default().try_tensor_from_vec(self.values, shape)?)
+    }
+
+    #[inline]
+    fn position(&self, [n, c, h, w]: [usize; 4]) -> usize {
+        let [_, channels, height, width] = self.shape;
+        ((n * channels + c) * height + h) * width + w
+    }
+}
+
+impl<S: Shape<Concrete = [usize; 4]>> From<&Tensor<S, f32, Cpu>> for Grid {
+    fn from(x: &Tensor<S, f32, Cpu>) -> Self {
+        Self {
+            values: elements(x),
+            shape: x.shape().concrete(),
+        }
+    }
+}
+
+impl Index<[usize; 4]> for Grid {
+    type Output = f32;
+
+    #[inline]
+    fn index(&self, at: [usize; 4]) -> &f32 {
+        &self.values[self.position(at)]
+    }
+}
+
+impl IndexMut<[usize; 4]> for Grid {
+    #[inline]
+    fn index_mut(&mut self, at: [usize; 4]) -> &mut f32 {
+        let position = self.position(at);
+        &mut self.values[position]
+    }
 }
 
 /// The elements of a tensor in row-major order.
@@ -406,15 +487,4 @@ pub(crate) fn elements<S: Shape>(x: &Tensor<S, f32, Cpu>) -> Vec<f32> {
         return Vec::new();
     }
     x.as_vec()
-}
-
-fn to_array<S: Shape<Concrete = [usize; 4]>>(x: &Tensor<S, f32, Cpu>) -> Array4<f32> {
-    Array4::from_shape_vec(x.shape().concrete(), elements(x))
-        .expect("a tensor has as many elements as its shape says")
-}
-
-fn to_tensor(y: Array4<f32>) -> Result<Tensor4, SimpleConvError> {
-    let shape = y.dim();
-    let values = y.into_raw_vec_and_offset().0;
-    Ok(Cpu::default().try_tensor_from_vec(values, shape)?)
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::display::{Content, emit};
+
 /// Rows of cells under one header each. The first `left_aligned` columns are names; the others are numbers and
 /// line up at the right.
 pub(crate) struct Table {
@@ -26,7 +28,10 @@ impl Table {
 
     /// Prints the table for the notebook: the text for every front end, the HTML for those that show it.
     pub(crate) fn show(&self, caption: &str) {
-        show_text_and_html(&format!("{self}{caption}"), &self.to_html(caption));
+        emit(&[
+            Content::Text("text/plain", &format!("{self}{caption}")),
+            Content::Text("text/html", &self.to_html(caption)),
+        ]);
     }
 
     fn to_html(&self, caption: &str) -> String {
@@ -81,12 +86,6 @@ impl fmt::Display for Table {
             writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
         Ok(())
-    }
-}
-
-fn show_text_and_html(text: &str, html: &str) {
-    for (mime, content) in [("text/plain", text), ("text/html", html)] {
-        println!("EVCXR_BEGIN_CONTENT {mime}\n{content}\nEVCXR_END_CONTENT");
     }
 }
 
