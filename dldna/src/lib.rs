@@ -6,6 +6,7 @@
 //! | see small networks at work | [`cnn`] |
 //! | see how a layer computes | [`kernels`] for the fast way, [`simple_conv`] for the plain way |
 //! | filter a photograph | [`filter_utils`], [`frequency`] |
+//! | see as the first cells of the visual cortex do | [`visual_cortex`] |
 //! | count parameters, sizes and work | [`summary`], [`param_share`], [`receptive_field`] |
 //! | load data | [`data`], [`image`] |
 //! | draw | [`plot`], [`conv_visual`] |
@@ -28,5 +29,6 @@ pub mod receptive_field;
 pub mod simple_conv;
 pub mod summary;
 mod table;
+pub mod visual_cortex;
 
 pub use notebook::{VERSION, VersionMismatch, check_notebook};
