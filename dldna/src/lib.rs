@@ -3,7 +3,7 @@
 //! | you want to | look in |
 //! |---|---|
 //! | build a network | [`nn`], and [`prelude`] for everything at once |
-//! | see small networks at work | [`cnn`] |
+//! | see small networks at work | [`cnn`], [`feature_levels`] |
 //! | see how a layer computes | [`kernels`] for the fast way, [`simple_conv`] for the plain way |
 //! | filter a photograph | [`filter_utils`], [`frequency`] |
 //! | see as the first cells of the visual cortex do | [`visual_cortex`] |
@@ -16,6 +16,7 @@ pub mod cnn;
 pub mod conv_visual;
 pub mod data;
 pub mod display;
+pub mod feature_levels;
 pub mod filter_utils;
 pub mod frequency;
 pub mod image;
