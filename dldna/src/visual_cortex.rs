@@ -16,7 +16,7 @@ use crate::plot::{ColorMap, HeatMap};
 use ndarray::Array2;
 use std::f32::consts::PI;
 
-/// Rows and columns of a simple cell's receptive field.
+/// Rows and columns of a simple cell's receptive field. It is round: a square one would favour the diagonals.
 const FIELD: usize = 15;
 /// Distance in pixels between two stripes that excite the cell.
 const WAVELENGTH: f32 = 8.0;
@@ -89,10 +89,10 @@ fn along_and_across(row: usize, column: usize, size: usize, degrees: f32) -> (f3
 
 /// A cell that fires at a bar of one angle at one place.
 ///
-/// Its weights are a Gabor function, waves under a bell: with `a` along the preferred angle, `b` across it,
+/// Its weights are a Gabor function in a round field, waves under a bell: with `a` along the preferred angle, `b` across it,
 ///
 /// ```text
-/// w(a, b) = exp(−(a²/4 + b²) / 2σ²) · (cos(2πb / λ) − c),    σ = 2.5, λ = 8 pixels
+/// w(a, b) = exp(−(a²/4 + b²) / 2σ²) · (cos(2πb / λ) − c),    σ = 2.5 and λ = 8 pixels, zero more than 7.5 pixels from the centre
 /// ```
 ///
 /// where `c` makes the sum of all weights zero, so that even light does not excite the cell. Weights are scaled so that the positive
@@ -119,7 +119,9 @@ impl SimpleCell {
         let place = |(row, column)| along_and_across(row, column, FIELD, degrees);
         let envelope = Array2::from_shape_fn((FIELD, FIELD), |at| {
             let (a, b) = place(at);
-            (-(a * a / 4.0 + b * b) / (2.0 * SPREAD * SPREAD)).exp()
+            let inside = a.hypot(b) <= FIELD as f32 / 2.0;
+            let bell = (-(a * a / 4.0 + b * b) / (2.0 * SPREAD * SPREAD)).exp();
+            if inside { bell } else { 0.0 }
         });
         let waves = Array2::from_shape_fn((FIELD, FIELD), |at| {
             (2.0 * PI * place(at).1 / WAVELENGTH).cos()
@@ -138,7 +140,7 @@ impl SimpleCell {
         self.degrees
     }
 
-    /// The cell's weights, 15 × 15, the first axis down.
+    /// The cell's weights, 15 × 15, the first axis down; zero outside the round field.
     pub fn receptive_field(&self) -> &Array2<f32> {
         &self.receptive_field
     }
