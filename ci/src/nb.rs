@@ -263,7 +263,7 @@ impl Session {
         done.time = start.elapsed();
         for fault in &done.faults {
             self.progress
-                .print(&format!("\nFAILED {}: {fault}\n", done.name));
+                .print(&format!("FAILED {}: {fault}\n", done.name));
         }
         done
     }
@@ -298,14 +298,14 @@ impl Session {
             done.faults.extend(differences);
         }
         if let Some(failure) = failure {
-            done.faults.push(self.describe(&failure, &cells));
+            done.faults.insert(0, self.describe(&failure, &cells));
         } else if self.update {
             let problems;
             (done.note, problems) = self.write(file, &cells, outputs)?;
             done.faults.extend(problems);
-            return Ok(());
+        } else {
+            done.faults.extend(lint::problems(file));
         }
-        done.faults.extend(lint::problems(file));
         Ok(())
     }
 

@@ -363,7 +363,7 @@ fn expected_failures_and_words_about_panics_pass() {
         traceback.contains("cell_4:1:") && !traceback.contains("38;5"),
         "{traceback}"
     );
-    assert_eq!(outputs(6)[0]["text"], json!(["done  \n"]));
+    assert_eq!(outputs(6)[0]["text"], json!(["done\n"]));
     assert_eq!(outputs(7)[0]["data"]["text/plain"], json!(["9"]));
 
     let first = bench.text("good");

@@ -3,9 +3,10 @@
 //! | you want to | look in |
 //! |---|---|
 //! | build a network | [`nn`], and [`prelude`] for everything at once |
-//! | see small networks at work | [`cnn`] |
+//! | see small networks at work | [`cnn`], [`feature_levels`] |
 //! | see how a layer computes | [`kernels`] for the fast way, [`simple_conv`] for the plain way |
 //! | filter a photograph | [`filter_utils`], [`frequency`] |
+//! | see as the first cells of the visual cortex do | [`visual_cortex`] |
 //! | count parameters, sizes and work | [`summary`], [`param_share`], [`receptive_field`] |
 //! | load data | [`data`], [`image`] |
 //! | draw | [`plot`], [`conv_visual`] |
@@ -15,6 +16,7 @@ pub mod cnn;
 pub mod conv_visual;
 pub mod data;
 pub mod display;
+pub mod feature_levels;
 pub mod filter_utils;
 pub mod frequency;
 pub mod image;
@@ -28,5 +30,6 @@ pub mod receptive_field;
 pub mod simple_conv;
 pub mod summary;
 mod table;
+pub mod visual_cortex;
 
 pub use notebook::{VERSION, VersionMismatch, check_notebook};

@@ -2,6 +2,7 @@
 //!
 //! Where dldna and dfdx have a layer of the same name, such as [`BatchNorm2D`], the name means dldna's.
 
+pub use dfdx::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 pub use dfdx::prelude::*;
 
 pub use crate::nn::{

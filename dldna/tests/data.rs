@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use dldna::data::idx::{Idx, IdxError};
 use dldna::data::{
@@ -17,6 +18,8 @@ use dldna::data::{
 use dldna::image::{GrayImage, ImageError, RgbImage};
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
 use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
 
@@ -36,6 +39,14 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// Inputs that failed are printed, not kept in files.
+fn random_inputs() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------- images
@@ -72,14 +83,14 @@ fn the_photograph_is_what_opencv_reads() {
     assert_eq!((photograph.height, photograph.width), (600, 868));
     let mean =
         |values: &[u8]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
-    // Means of OpenCV 5.0's `imread`, red, green, blue. JPEG decoders may differ by a step in single pixels, not in the mean.
+    // Means of OpenCV 5.0's `imread`, red, green, blue. Decoders round colours differently, by up to 4 steps here.
     for (channel, want) in photograph
         .channels()
         .iter()
         .zip([142.915, 143.583, 133.725])
     {
         assert!(
-            (mean(&channel.pixels) - want).abs() < 0.1,
+            (mean(&channel.pixels) - want).abs() < 0.3,
             "{} {want}",
             mean(&channel.pixels)
         );
@@ -94,7 +105,7 @@ fn the_photograph_is_what_opencv_reads() {
         for (column, want) in want.iter().enumerate() {
             let part = gray.crop(200 * row, 217 * column, 200, 217).unwrap();
             assert!(
-                (mean(&part.pixels) - want).abs() < 0.1,
+                (mean(&part.pixels) - want).abs() < 0.02,
                 "part {row} {column}: {} {want}",
                 mean(&part.pixels)
             );
@@ -292,6 +303,8 @@ fn png_files_hold_what_was_written() {
 }
 
 proptest! {
+    #![proptest_config(random_inputs())]
+
     #[test]
     fn crops_and_turns_are_those_of_ndarray(
         height in 1_usize..6, width in 1_usize..6, seed in any::<[u8; 25]>(), part in any::<[prop::sample::Index; 4]>()
@@ -466,6 +479,8 @@ fn declared_sizes_take_no_memory() {
 }
 
 proptest! {
+    #![proptest_config(random_inputs())]
+
     #[test]
     fn idx_files_hold_what_was_written(sizes in [0_u32..5, 1..5, 1..5], packed in any::<bool>(), seed in any::<u8>()) {
         let count = sizes.iter().product::<u32>();
@@ -745,10 +760,13 @@ fn answer_with(
     stream.write_all(body)
 }
 
+/// An IDX file that does not shrink when it is packed.
 fn content() -> Vec<u8> {
+    let mut values = vec![0; 200_000];
+    StdRng::seed_from_u64(1).fill_bytes(&mut values);
     Idx {
         sizes: vec![200_000],
-        values: (0..200_000_u32).map(|i| (i * i >> 5) as u8).collect(),
+        values,
     }
     .to_bytes()
 }
@@ -900,6 +918,17 @@ fn failed_downloads_are_told_apart_and_leave_nothing() {
     }
 }
 
+/// A server that answers in plain text before it is asked, as one without encryption may.
+fn plain_text_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/labels.gz", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
+    address
+}
+
 #[test]
 fn unreachable_hosts_are_named() {
     for (input, url, parts) in [
@@ -925,7 +954,7 @@ fn unreachable_hosts_are_named() {
         ),
         (
             "no encryption at the other end",
-            no_server().replace("http", "https"),
+            plain_text_server().replace("http", "https"),
             &["https://127", "cannot be reached"],
         ),
     ] {
@@ -947,7 +976,7 @@ fn a_good_download_is_kept_and_not_repeated() {
     ];
     assert_eq!(store.load(&file_at(&urls)).unwrap(), content());
     let kept = folder.path().join("cache/set/labels.gz");
-    assert_eq!(files_below(folder.path()), [kept.clone()]);
+    assert_eq!(files_below(folder.path()), std::slice::from_ref(&kept));
     assert_eq!(fs::read(&kept).unwrap(), gzip(&content()));
     assert_eq!(store.load(&file_at(&[])).unwrap(), content());
 }
@@ -1122,7 +1151,7 @@ fn full_and_read_only_disks_are_named_and_left_clean() {
 fn a_killed_download_leaves_nothing() {
     let (begun, has_begun) = std::sync::mpsc::channel();
     let server = serve(move |_, stream| {
-        answer_with(stream, "200 OK", 150_000, &[9; 75_000])?;
+        answer_with(stream, "200 OK", 200_000, &[9; 100_000])?;
         begun.send(()).unwrap();
         // Waits until the client is gone.
         stream.read(&mut [0; 1]).map(|_| ())
@@ -1136,7 +1165,7 @@ fn a_killed_download_leaves_nothing() {
         .env("DLDNA_TEST_URL", format!("{server}/labels.gz"))
         .env("DLDNA_TEST_FOLDER", folder.path());
     let mut process = command.spawn().unwrap();
-    has_begun.recv().unwrap();
+    has_begun.recv_timeout(Duration::from_secs(60)).unwrap();
     process.kill().unwrap();
     assert!(!process.wait().unwrap().success());
     assert_eq!(files_below(folder.path()), Vec::<PathBuf>::new());

@@ -25,6 +25,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 /// A kernel that is not ready by then is not coming: the stock kernel builds nothing at its start,
 /// ours may build its template first.
 const START_LIMIT: Duration = Duration::from_secs(900);
+const START_ATTEMPTS: usize = 5;
+/// What a kernel writes when it cannot open a port.
+const PORT_TAKEN: &str = "Address already in use";
 /// Silence after which the output of a finished cell is complete. The kernel reads the standard
 /// error of the cell in a thread of its own, so lines may arrive after the reply.
 const SILENCE: Duration = Duration::from_millis(80);
@@ -62,6 +65,8 @@ impl KernelCommand {
                         .map(|a| a.replace("{connection_file}", &connection_file)),
                 )
                 .current_dir(folder)
+                // A backtrace of the kernel would bury its message.
+                .env_remove("RUST_BACKTRACE")
                 .stdin(Stdio::null())
                 .stdout(log)
                 .stderr(error_log);
@@ -126,6 +131,17 @@ pub struct Kernel {
 impl Kernel {
     /// Starts a kernel in `folder` and waits until it can run a cell.
     pub async fn start(command: &KernelCommand, folder: &Path) -> Result<Self> {
+        // The kernel opens the ports that we found free, so another program may come first.
+        for _ in 1..START_ATTEMPTS {
+            match Self::try_start(command, folder).await {
+                Err(error) if error.to_string().contains(PORT_TAKEN) => {}
+                started => return started,
+            }
+        }
+        Self::try_start(command, folder).await
+    }
+
+    async fn try_start(command: &KernelCommand, folder: &Path) -> Result<Self> {
         let temporary = tempfile::Builder::new().prefix("dldna-nb-").tempdir()?;
         let log = temporary.path().join("kernel.log");
         let connection_file = temporary.path().join("connection.json");
@@ -144,8 +160,10 @@ impl Kernel {
             kernel_name: Some("rust".to_owned()),
         };
         std::fs::write(&connection_file, serde_json::to_vec(&info)?)?;
-        let mut process = command.spawn(folder, &connection_file, File::create(&log)?)?;
+        // Held until now, the ports are less likely to be given to another kernel that starts. Held
+        // any longer, a kernel on a busy machine opens them before this program comes to close them.
         drop(listeners);
+        let mut process = command.spawn(folder, &connection_file, File::create(&log)?)?;
 
         let session = uuid::Uuid::new_v4().to_string();
         let connected = tokio::select! {

@@ -235,8 +235,11 @@ fn verdict(received: &Received, end: &End, ending: Ending) -> Verdict {
         return Verdict::Failed(reason.to_owned());
     }
     if received.open_line {
+        // The kernel reads whole lines: without our mark, the text would have waited for the next
+        // cell's, or, flushed, have hidden the kernel's own end mark.
         return Verdict::Broke(
-            "its standard output does not end with a line end, so a reader's kernel would wait for ever"
+            "its standard output does not end with a line end; for a reader it would appear in the \
+             next cell, or hang the kernel"
                 .to_owned(),
         );
     }

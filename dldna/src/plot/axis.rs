@@ -72,7 +72,7 @@ impl Axis {
     }
 
     /// The same axis with its lower end at zero, for values that are lengths or amounts.
-    pub fn from_zero(&self, ticks: usize) -> Axis {
+    pub fn starting_at_zero(&self, ticks: usize) -> Axis {
         Axis::over(0.0, self.high, self.log, ticks, false)
     }
 
@@ -158,7 +158,7 @@ pub(crate) fn number(value: f64) -> String {
         }
         .to_owned();
     }
-    if size >= 1e15 || size < 1e-4 {
+    if !(1e-4..1e15).contains(&size) {
         let exponent = (size.log10() + 1e-9).floor();
         let mantissa = trimmed(value / 10f64.powf(exponent), 1);
         let power = format!("10{}", superscript(exponent as i64));

@@ -71,7 +71,8 @@ impl BarChart {
     /// Draws the chart.
     ///
     /// # Errors
-    /// [`PlotError::Count`] when a series has not one value for each label, [`PlotError::Empty`] when there is nothing that can be drawn.
+    /// [`PlotError::Count`] when a series has not one value for each label, [`PlotError::Empty`] when there is
+    /// nothing that can be drawn, [`PlotError::TooLarge`] for hundreds of bars.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         for (name, values) in &self.series {
             if values.len() != self.labels.len() {
@@ -92,11 +93,11 @@ impl BarChart {
             .fold(0.0, f32::max);
         let fits = self.label_width() + 12.0 <= slot
             && (value_width + 6.0) * self.series.len() as f32 <= 0.9 * slot;
-        Ok(if fits {
-            self.draw_upright(&axis)
+        if fits {
+            Ok(self.draw_upright(&axis))
         } else {
             self.draw_lying(&axis)
-        })
+        }
     }
 
     fn values(&self) -> impl Iterator<Item = f64> + Clone + '_ {
@@ -221,11 +222,12 @@ impl BarChart {
         canvas.finish()
     }
 
-    fn draw_lying(&self, axis: &Axis) -> Figure {
+    fn draw_lying(&self, axis: &Axis) -> Result<Figure, PlotError> {
         let bar = if self.series.len() > 1 { 20.0 } else { 24.0 };
         let slot = bar * self.series.len() as f32 + 12.0;
         let plot_height = slot * self.labels.len() as f32;
-        let mut canvas = Canvas::new(WIDTH, 140.0 + plot_height + 24.0 * self.series.len() as f32);
+        let mut canvas =
+            Canvas::checked(WIDTH, 140.0 + plot_height + 24.0 * self.series.len() as f32)?;
         let top = self.draw_heading(&mut canvas) + 4.0;
         let bottom = top + plot_height;
         let left = EDGE + self.label_width() + 12.0;
@@ -275,7 +277,7 @@ impl BarChart {
             );
             height += 26.0;
         }
-        canvas.cropped(height).finish()
+        Ok(canvas.cropped(height).finish())
     }
 }
 

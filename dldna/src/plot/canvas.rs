@@ -75,6 +75,9 @@ impl TextStyle {
     }
 }
 
+/// Nobody looks at a figure of more pixels, and it would fill the memory.
+pub(crate) const LARGEST_SIDE: f32 = 8000.0;
+
 /// White paper; all coordinates are pixels of the finished figure.
 pub(crate) struct Canvas {
     width: usize,
@@ -93,6 +96,14 @@ impl Canvas {
             height,
             pixels: vec![255; 3 * width * height * (SCALE * SCALE) as usize],
         }
+    }
+
+    /// A canvas whose size depends on the reader's data.
+    pub fn checked(width: f32, height: f32) -> Result<Self, PlotError> {
+        if width > LARGEST_SIDE || height > LARGEST_SIDE {
+            return Err(PlotError::TooLarge { width, height });
+        }
+        Ok(Canvas::new(width, height))
     }
 
     fn full_size(&self) -> (u32, u32) {
@@ -147,14 +158,9 @@ impl Canvas {
     pub fn text(&mut self, text: &str, x: f32, y: f32, style: TextStyle) {
         for (i, line) in text.split('\n').enumerate() {
             let at = point(x, y + i as f32 * LINE_SPACING * style.size);
-            let size = style.size * SCALE;
-            let anchor = (style.h_pos, style.v_pos);
             done(self.surface().write(
                 line,
-                size,
-                style.weight,
-                style.color,
-                anchor,
+                style.size(style.size * SCALE),
                 at,
                 &FontTransform::None,
             ));
@@ -163,18 +169,11 @@ impl Canvas {
 
     /// A line of text that reads upwards.
     pub fn text_upwards(&mut self, text: &str, x: f32, y: f32, style: TextStyle) {
-        let anchor = (style.h_pos, style.v_pos);
-        let size = style.size * SCALE;
-        let turn = FontTransform::Rotate270;
-        done(self.surface().write(
-            text,
-            size,
-            style.weight,
-            style.color,
-            anchor,
-            point(x, y),
-            &turn,
-        ));
+        let style = style.size(style.size * SCALE);
+        done(
+            self.surface()
+                .write(text, style, point(x, y), &FontTransform::Rotate270),
+        );
     }
 
     /// `raster` scaled to the given place.
@@ -243,37 +242,32 @@ pub(crate) struct Surface<'a> {
 type Drawn<'a> = Result<(), DrawingErrorKind<<BitMapBackend<'a> as DrawingBackend>::ErrorType>>;
 
 impl<'a> Surface<'a> {
-    #[allow(clippy::too_many_arguments)]
+    /// Writes a line of text, whose size is in pixels of this surface.
     fn write(
         &mut self,
         text: &str,
-        size: f32,
-        weight: Weight,
-        color: RGBColor,
-        (h_pos, v_pos): (HPos, VPos),
+        style: TextStyle,
         (x, y): BackendCoord,
         transform: &FontTransform,
     ) -> Drawn<'a> {
-        let width = text::width(text, size, weight);
-        let left = match h_pos {
+        let width = style.width(text);
+        let left = match style.h_pos {
             HPos::Left => 0.0,
             HPos::Center => -width / 2.0,
             HPos::Right => -width,
         };
-        let base = match v_pos {
-            VPos::Top => text::cap_height(size),
-            VPos::Center => text::cap_height(size) / 2.0,
+        let base = match style.v_pos {
+            VPos::Top => text::cap_height(style.size),
+            VPos::Center => text::cap_height(style.size) / 2.0,
             VPos::Bottom => 0.0,
         };
         let (left, base) = (left.round() as i32, base.round() as i32);
         let mut result = Ok(());
-        text::draw(text, size, weight, |dx, dy, coverage| {
+        text::draw(text, style.size, style.weight, |dx, dy, coverage| {
             let (dx, dy) = transform.transform(left + dx, base + dy);
             if result.is_ok() {
-                result = self.bitmap.draw_pixel(
-                    (x + dx, y + dy),
-                    color.mix(coverage.into()).to_backend_color(),
-                );
+                let color = style.color.mix(coverage.into()).to_backend_color();
+                result = self.bitmap.draw_pixel((x + dx, y + dy), color);
             }
         });
         result
@@ -342,17 +336,15 @@ impl<'a> DrawingBackend for Surface<'a> {
         at: BackendCoord,
     ) -> Drawn<'a> {
         let (r, g, b) = style.color().rgb;
-        let anchor = (style.anchor().h_pos, style.anchor().v_pos);
-        let size = style.size() as f32;
-        self.write(
-            text,
-            size,
-            weight(style),
-            RGBColor(r, g, b),
-            anchor,
-            at,
-            &style.transform(),
-        )
+        let transform = style.transform();
+        let style = TextStyle {
+            size: style.size() as f32,
+            weight: weight(style),
+            color: RGBColor(r, g, b),
+            h_pos: style.anchor().h_pos,
+            v_pos: style.anchor().v_pos,
+        };
+        self.write(text, style, at, &transform)
     }
 
     fn estimate_text_size<S: BackendTextStyle>(

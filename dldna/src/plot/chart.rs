@@ -171,7 +171,7 @@ impl Chart {
         let span = axis.high - axis.low;
         let amounts = !values.clone().any(|v| v < 0.0);
         Some(if !self.log_y && amounts && axis.low < 0.3 * span {
-            axis.from_zero(6)
+            axis.starting_at_zero(6)
         } else {
             axis
         })

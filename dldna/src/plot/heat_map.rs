@@ -44,6 +44,9 @@ const CELL: f32 = 52.0;
 /// Matrices up to this size have cells of that side.
 const SMALL: usize = 12;
 const EDGE: f32 = 14.0;
+const SLIMMEST: f32 = 24.0;
+/// Room for the numbers at the colour bar.
+const SHORTEST_BAR: f32 = 60.0;
 
 impl HeatMap {
     /// A map of `values`, which are given row by row.
@@ -132,7 +135,10 @@ impl HeatMap {
             ends(&self.values, self.map).ok_or(PlotError::Empty { what: "a heat map" })?;
         let (low, high) = self.range.unwrap_or(automatic);
         let cell = self.cell();
-        let (width, height) = (cell * self.columns as f32, cell * self.rows as f32);
+        // A matrix of one row or column is drawn as a strip that can be seen.
+        let width = (cell * self.columns as f32).max(SLIMMEST);
+        let height = (cell * self.rows as f32).max(SLIMMEST);
+        let (cell, cell_height) = (width / self.columns as f32, height / self.rows as f32);
 
         let widest = |labels: &[String]| labels.iter().map(|l| LABEL.width(l)).fold(0.0, f32::max);
         let upright = widest(&self.column_labels) + 6.0 > cell;
@@ -155,7 +161,13 @@ impl HeatMap {
         };
         let top = title_height(&self.title);
         let full_width = (left + width + right).max(TITLE.width(&self.title) + 2.0 * EDGE);
-        let mut canvas = Canvas::new(full_width, top + height + below + EDGE);
+        let bar_height = if self.show_values {
+            0.0
+        } else {
+            height.max(SHORTEST_BAR)
+        };
+        let mut canvas =
+            Canvas::checked(full_width, top + (height + below).max(bar_height) + EDGE)?;
 
         draw_title(&mut canvas, &self.title, left);
         let raster = Raster::from_values(self.columns, &self.values, low, high, self.map);
@@ -164,13 +176,13 @@ impl HeatMap {
         if self.show_values {
             write_values(&mut canvas, &self.values, &raster, (left, top), cell);
         } else {
-            bar.draw(&mut canvas, left + width + 16.0, top, height);
+            bar.draw(&mut canvas, left + width + 16.0, top, bar_height);
         }
         for (i, label) in self.row_labels.iter().enumerate() {
             canvas.text(
                 label,
                 left - 8.0,
-                top + (i as f32 + 0.5) * cell,
+                top + (i as f32 + 0.5) * cell_height,
                 LABEL.right(),
             );
         }

@@ -43,6 +43,8 @@ const EDGE: f32 = 12.0;
 const GAP: f32 = 14.0;
 /// Small pictures are not blown up beyond this width.
 const LARGEST: f32 = 300.0;
+/// Nor are slender ones higher than this.
+const TALLEST: f32 = 900.0;
 
 impl ImageGrid {
     /// A grid of `columns` pictures a row (at least one), without pictures yet. An empty `title` takes no room.
@@ -137,7 +139,7 @@ impl ImageGrid {
         let height = top + heights.iter().map(|h| h + name_height + GAP).sum::<f32>();
         let width = (2.0 * EDGE + columns * (panel_width + GAP) - GAP)
             .max(TITLE.width(&self.title) + 2.0 * EDGE);
-        let mut canvas = Canvas::new(width, height);
+        let mut canvas = Canvas::checked(width, height)?;
         draw_title(&mut canvas, &self.title, EDGE);
         let mut y = top;
         for (row, row_height) in self.panels.chunks(self.columns).zip(&heights) {
@@ -157,22 +159,26 @@ impl ImageGrid {
     }
 }
 
-fn panel_height(panel: &Panel, width: f32) -> f32 {
-    (width * panel.raster.height as f32 / panel.raster.width as f32)
-        .round()
-        .max(1.0)
+/// Width and height of a picture that has `room` across.
+fn panel_size(panel: &Panel, room: f32) -> (f32, f32) {
+    let (width, height) = (panel.raster.width as f32, panel.raster.height as f32);
+    let scale = (room / width).min(TALLEST / height);
+    (
+        (width * scale).round().max(1.0),
+        (height * scale).round().max(1.0),
+    )
 }
 
-fn row_height(row: &[Panel], width: f32) -> f32 {
+fn row_height(row: &[Panel], room: f32) -> f32 {
     row.iter()
-        .map(|p| panel_height(p, width))
+        .map(|p| panel_size(p, room).1)
         .fold(0.0, f32::max)
 }
 
-fn draw_panel(canvas: &mut Canvas, panel: &Panel, x: f32, y: f32, width: f32, name_height: f32) {
-    let height = panel_height(panel, width);
+fn draw_panel(canvas: &mut Canvas, panel: &Panel, x: f32, y: f32, room: f32, name_height: f32) {
+    let (width, height) = panel_size(panel, room);
     // A name too long for a narrow picture is set smaller.
-    let size = (LABEL.size * width / LABEL.width(&panel.name).max(1.0)).clamp(9.0, LABEL.size);
+    let size = (LABEL.size * room / LABEL.width(&panel.name).max(1.0)).clamp(9.0, LABEL.size);
     canvas.text(&panel.name, x, y + 0.45 * name_height, LABEL.size(size));
     canvas.image(&panel.raster, x, y + name_height, width, height);
     canvas.frame(x, y + name_height, width, height, 0.5, FAINT);

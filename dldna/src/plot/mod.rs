@@ -71,6 +71,17 @@ pub enum PlotError {
         /// The number that came.
         got: usize,
     },
+    /// A figure that would have too many pixels.
+    #[error(
+        "the figure would be {width:.0}x{height:.0} pixels, expected at most {} each way: show fewer items, or more a row",
+        canvas::LARGEST_SIDE
+    )]
+    TooLarge {
+        /// Pixels across.
+        width: f32,
+        /// Pixels down.
+        height: f32,
+    },
     /// The file could not be written.
     #[error("cannot write the figure to {}: {source}", path.display())]
     Save {

@@ -57,7 +57,7 @@ impl Timeline {
     /// Draws the timeline.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] without events.
+    /// [`PlotError::Empty`] without events, [`PlotError::TooLarge`] for hundreds of them.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         let mut events = self.events.clone();
         events.sort_by_key(|e| e.year);
@@ -74,12 +74,12 @@ impl Timeline {
                 .map_or(0, |next| next.year.saturating_sub(event.year));
             y += (1 + lines[i].len()) as f32 * LINE_SPACING * LABEL.size
                 + 10.0
-                + 2.5 * (pause as f32).sqrt();
+                + (2.5 * (pause as f32).sqrt()).min(60.0);
         }
         let (Some(first), Some(last)) = (places.first(), places.last()) else {
             return Err(PlotError::Empty { what: "a timeline" });
         };
-        let mut canvas = Canvas::new(WIDTH, y);
+        let mut canvas = Canvas::checked(WIDTH, y)?;
         draw_title(&mut canvas, &self.title, 12.0);
         canvas.fill(LINE_X - 1.0, *first, 2.0, last - first, FAINT);
         for ((event, lines), &y) in events.iter().zip(&lines).zip(&places) {

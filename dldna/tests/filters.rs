@@ -1,0 +1,172 @@
+//! The classic filters against OpenCV, and against a plain loop on shapes that no fixture has.
+
+use dldna::filter_utils::{Filter, GrayImage, apply_filter, apply_filter_f32};
+use ndarray::Array2;
+use proptest::prelude::*;
+use safetensors::SafeTensors;
+
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = std::env::var("DLDNA_FIXTURES").unwrap_or("tests/fixtures".to_owned());
+    let path = format!("{folder}/{name}.safetensors");
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+fn matrix(file: &SafeTensors, name: &str) -> Array2<f32> {
+    let tensor = file.tensor(name).unwrap();
+    let values = tensor
+        .data()
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+        .collect();
+    Array2::from_shape_vec((tensor.shape()[0], tensor.shape()[1]), values).unwrap()
+}
+
+fn kernel_names(file: &SafeTensors) -> Vec<String> {
+    let names: Vec<String> = file
+        .names()
+        .iter()
+        .filter_map(|n| n.strip_prefix("kernel/"))
+        .map(str::to_owned)
+        .collect();
+    assert!(!names.is_empty());
+    names
+}
+
+#[test]
+fn bytes_equal_opencv_bit_for_bit() {
+    let bytes = fixture("filters");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let pixels = matrix(&file, "image");
+    let (height, width) = pixels.dim();
+    let image = GrayImage {
+        height,
+        width,
+        pixels: pixels.iter().map(|&v| v as u8).collect(),
+    };
+    for name in kernel_names(&file) {
+        let got = apply_filter(&image, &matrix(&file, &format!("kernel/{name}")));
+        let want = matrix(&file, &format!("filtered/{name}"));
+        assert_eq!((got.height, got.width), want.dim());
+        let wrong = got
+            .pixels
+            .iter()
+            .zip(&want)
+            .filter(|&(&g, &w)| f32::from(g) != w)
+            .count();
+        assert_eq!(wrong, 0, "{name}: {wrong} of {} pixels differ", want.len());
+    }
+}
+
+#[test]
+fn floats_equal_opencv_within_tolerance() {
+    let bytes = fixture("filters");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let image = matrix(&file, "image");
+    for name in kernel_names(&file) {
+        let got = apply_filter_f32(&image, &matrix(&file, &format!("kernel/{name}")));
+        let want = matrix(&file, &format!("filtered_float/{name}"));
+        for ((place, got), want) in got.indexed_iter().zip(&want) {
+            assert!(
+                (got - want).abs() <= 1e-4 * want.abs().max(1.0),
+                "{name} at {place:?}: {got}, expected {want}"
+            );
+        }
+    }
+}
+
+#[test]
+fn our_kernels_are_those_of_opencv_and_the_chapter() {
+    let bytes = fixture("filters");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut filters = Filter::classics();
+    assert_eq!(filters.len(), 5);
+    filters.push(Filter::sobel_y());
+    for filter in filters {
+        let name = filter.name.to_lowercase().replace(' ', "_");
+        assert_eq!(
+            filter.kernel,
+            matrix(&file, &format!("kernel/{name}")),
+            "{name}"
+        );
+    }
+}
+
+/// OpenCV's "reflect 101", step by step: bounce between the ends until inside.
+fn bounced(mut index: i64, length: i64) -> i64 {
+    if length == 1 {
+        return 0;
+    }
+    while index < 0 || index >= length {
+        index = if index < 0 {
+            -index
+        } else {
+            2 * length - 2 - index
+        };
+    }
+    index
+}
+
+/// The sum at one place, in f64.
+fn sum_at(image: &Array2<f64>, kernel: &Array2<f32>, row: usize, column: usize) -> f64 {
+    let (height, width) = image.dim();
+    let mut sum = 0.0;
+    for i in 0..kernel.nrows() as i64 {
+        for j in 0..kernel.ncols() as i64 {
+            let y = bounced(row as i64 + i - kernel.nrows() as i64 / 2, height as i64);
+            let x = bounced(column as i64 + j - kernel.ncols() as i64 / 2, width as i64);
+            sum += image[[y as usize, x as usize]] * f64::from(kernel[[i as usize, j as usize]]);
+        }
+    }
+    sum
+}
+
+fn image_and_kernel() -> impl Strategy<Value = (GrayImage, Array2<f32>)> {
+    ((1usize..9, 1usize..9), (1usize..8, 1usize..8)).prop_flat_map(
+        |((height, width), (rows, columns))| {
+            let pixels = prop::collection::vec(any::<u8>(), height * width);
+            let weights = prop::collection::vec(-2.0f32..2.0, rows * columns);
+            (pixels, weights).prop_map(move |(pixels, weights)| {
+                let kernel = Array2::from_shape_vec((rows, columns), weights).unwrap();
+                (
+                    GrayImage {
+                        height,
+                        width,
+                        pixels,
+                    },
+                    kernel,
+                )
+            })
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_shape_equals_the_plain_loop((image, kernel) in image_and_kernel()) {
+        let values = image.pixels.iter().map(|&p| f64::from(p)).collect();
+        let values = Array2::from_shape_vec((image.height, image.width), values).unwrap();
+        let bytes = apply_filter(&image, &kernel);
+        let floats = apply_filter_f32(&values.mapv(|v| v as f32), &kernel);
+        for ((row, column), float) in floats.indexed_iter() {
+            let want = sum_at(&values, &kernel, row, column);
+            prop_assert!((f64::from(*float) - want).abs() <= 1e-4 * want.abs().max(255.0));
+            // Half a step for rounding, and a little for sums that come close to a tie.
+            let byte = f64::from(bytes.pixels[row * image.width + column]);
+            prop_assert!((byte - want.clamp(0.0, 255.0)).abs() <= 0.5 + 1e-2);
+        }
+    }
+
+    #[test]
+    fn a_shifted_image_gives_a_shifted_result(pixels in prop::collection::vec(any::<u8>(), 144), shift in 1usize..4) {
+        let image = GrayImage { height: 12, width: 12, pixels };
+        let moved = GrayImage { pixels: (0..144).map(|i| image.pixels[i / 12 * 12 + (i % 12 + shift) % 12]).collect(), ..image };
+        let kernel = Filter::emboss().kernel;
+        let (a, b) = (apply_filter(&image, &kernel), apply_filter(&moved, &kernel));
+        // Away from the border, where neither the mirror nor the seam is seen.
+        for row in 0..12 {
+            for column in 1..11 - shift {
+                prop_assert_eq!(b.pixels[row * 12 + column], a.pixels[row * 12 + column + shift]);
+            }
+        }
+    }
+}
