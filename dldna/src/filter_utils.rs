@@ -14,6 +14,8 @@ use crate::plot::{
     TITLE, draw_matrix, number,
 };
 use ndarray::{Array2, arr2};
+use rand::{SeedableRng, rngs::StdRng};
+use rand_distr::{Distribution, Normal};
 
 pub use crate::image::{GrayImage, ImageError, RgbImage};
 
@@ -56,6 +58,19 @@ pub enum FilterError {
         /// The number that came.
         got: usize,
     },
+    /// A spread that is not positive and finite, or a Gaussian kernel without a pixel in its centre.
+    #[error(
+        "a Gaussian kernel needs an odd size and a positive standard deviation, got size {size} and standard deviation {standard_deviation}"
+    )]
+    Gaussian {
+        /// Rows and columns asked for.
+        size: usize,
+        /// Standard deviation asked for, in pixels.
+        standard_deviation: f32,
+    },
+    /// Two images that cannot be compared pixel by pixel.
+    #[error("expected two images of the same size, got {0}x{1} and {2}x{3}")]
+    Sizes(usize, usize, usize, usize),
     /// The figure could not be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
@@ -114,13 +129,37 @@ impl Filter {
     /// assert!((kernel.sum() - 1.0).abs() < 1e-6); // brightness is kept
     /// ```
     pub fn gaussian_blur() -> Filter {
-        // exp(−x² / 2σ²) at x = −1, 0, 1 for σ = 1, scaled to a sum of one; the kernel is the outer product with itself.
-        let side = (-0.5f64).exp();
-        let weights = [side, 1.0, side].map(|w| w / (1.0 + 2.0 * side));
-        Filter::new(
-            "Gaussian Blur",
-            Array2::from_shape_fn((3, 3), |(i, j)| (weights[i] * weights[j]) as f32),
-        )
+        Filter::new("Gaussian Blur", gaussian_kernel(3, 1.0))
+    }
+
+    /// A weighted mean of `size` × `size` pixels, the weights a Gaussian with the given standard deviation in pixels.
+    ///
+    /// The weights fall to a hundredth of the centre's at three standard deviations, so a size of six of them loses little.
+    ///
+    /// # Errors
+    /// [`FilterError::Gaussian`] when the size is even, or the standard deviation is not positive and finite.
+    ///
+    /// # Example
+    /// ```
+    /// use dldna::filter_utils::Filter;
+    ///
+    /// let wide = Filter::gaussian(13, 2.0)?;
+    /// assert!((wide.kernel.sum() - 1.0).abs() < 1e-6);
+    /// assert_eq!(Filter::gaussian(3, 1.0)?.kernel, Filter::gaussian_blur().kernel);
+    /// # Ok::<(), dldna::filter_utils::FilterError>(())
+    /// ```
+    pub fn gaussian(size: usize, standard_deviation: f32) -> Result<Filter, FilterError> {
+        if size % 2 == 0 || !(standard_deviation > 0.0 && standard_deviation.is_finite()) {
+            return Err(FilterError::Gaussian {
+                size,
+                standard_deviation,
+            });
+        }
+        let name = format!("Gaussian {size}x{size}");
+        Ok(Filter::new(
+            &name,
+            gaussian_kernel(size, standard_deviation.into()),
+        ))
     }
 
     /// The pixel plus its difference from its four neighbours: edges gain contrast, flat areas stay.
@@ -187,6 +226,101 @@ impl Filter {
             arr2(&[[-1.0, -2.0, -1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]),
         )
     }
+}
+
+/// exp(−x² / 2σ²) at the distances x from the centre, scaled to a sum of one; the kernel is the outer product with itself.
+fn gaussian_kernel(size: usize, standard_deviation: f64) -> Array2<f32> {
+    let bell = |i: usize| {
+        let distance = i as f64 - (size / 2) as f64;
+        (-0.5 * (distance / standard_deviation).powi(2)).exp()
+    };
+    let sum: f64 = (0..size).map(bell).sum();
+    let weight = |i: usize| bell(i) / sum;
+    Array2::from_shape_fn((size, size), |(i, j)| (weight(i) * weight(j)) as f32)
+}
+
+/// `kernel` turned by half a turn: its first weight becomes the last.
+///
+/// A correlation with the one is a convolution with the other.
+///
+/// # Example
+/// ```
+/// use dldna::filter_utils::flip_kernel;
+///
+/// assert_eq!(flip_kernel(&ndarray::arr2(&[[1.0, 2.0], [3.0, 4.0]])), ndarray::arr2(&[[4.0, 3.0], [2.0, 1.0]]));
+/// ```
+pub fn flip_kernel(kernel: &Array2<f32>) -> Array2<f32> {
+    let (rows, columns) = kernel.dim();
+    Array2::from_shape_fn((rows, columns), |(i, j)| {
+        kernel[[rows - 1 - i, columns - 1 - j]]
+    })
+}
+
+/// `image` with noise: each pixel is moved by a random amount from a normal distribution of the given standard deviation (in grey
+/// values), then rounded and clipped to 0..255. The same seed gives the same noise.
+///
+/// A standard deviation that is not finite or is negative adds no noise.
+///
+/// # Example
+/// ```
+/// use dldna::filter_utils::{GrayImage, add_noise, root_mean_square_error};
+///
+/// let image = GrayImage { height: 100, width: 100, pixels: vec![128; 10_000] };
+/// let noisy = add_noise(&image, 20.0, 0);
+/// assert!((root_mean_square_error(&image, &noisy)? - 20.0).abs() < 1.0);
+/// assert_eq!(noisy, add_noise(&image, 20.0, 0));
+/// # Ok::<(), dldna::filter_utils::FilterError>(())
+/// ```
+pub fn add_noise(image: &GrayImage, standard_deviation: f32, seed: u64) -> GrayImage {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut noisy = image.clone();
+    if let (Ok(noise), false) = (
+        Normal::new(0.0, standard_deviation),
+        standard_deviation < 0.0,
+    ) {
+        for pixel in &mut noisy.pixels {
+            *pixel = (f32::from(*pixel) + noise.sample(&mut rng)).round() as u8;
+        }
+    }
+    noisy
+}
+
+/// How far two images are apart, in grey values: √(mean of the squared differences). 0 if they are equal.
+///
+/// # Errors
+/// [`FilterError::Sizes`] when the images differ in size, [`FilterError::Pixels`] when one contradicts its size or is empty.
+///
+/// # Example
+/// ```
+/// use dldna::filter_utils::{GrayImage, root_mean_square_error};
+///
+/// let a = GrayImage { height: 1, width: 2, pixels: vec![10, 20] };
+/// let b = GrayImage { height: 1, width: 2, pixels: vec![13, 24] };
+/// assert_eq!(root_mean_square_error(&a, &b)?, 12.5f32.sqrt());
+/// # Ok::<(), dldna::filter_utils::FilterError>(())
+/// ```
+pub fn root_mean_square_error(a: &GrayImage, b: &GrayImage) -> Result<f32, FilterError> {
+    if (a.height, a.width) != (b.height, b.width) {
+        return Err(FilterError::Sizes(a.height, a.width, b.height, b.width));
+    }
+    let expected = a.height.saturating_mul(a.width);
+    for image in [a, b] {
+        let got = image.pixels.len();
+        if got == 0 || got != expected {
+            return Err(FilterError::Pixels {
+                height: a.height,
+                width: a.width,
+                expected,
+                got,
+            });
+        }
+    }
+    let squares = a
+        .pixels
+        .iter()
+        .zip(&b.pixels)
+        .map(|(&a, &b)| f64::from(a.abs_diff(b)).powi(2));
+    Ok((squares.sum::<f64>() / expected as f64).sqrt() as f32)
 }
 
 /// The index that stands for `index` in a row of `length` pixels: beyond the border the image goes on as in a mirror that stands on the
@@ -573,6 +707,57 @@ mod tests {
             pixels: vec![9],
         };
         assert_eq!(apply_filter(&short, &arr2(&[[1.0]])).pixels, [9, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_gaussian_is_refused_where_it_has_no_meaning() {
+        for (size, deviation) in [(4, 1.0), (0, 1.0), (3, 0.0), (3, -1.0), (3, f32::NAN)] {
+            let error = Filter::gaussian(size, deviation).unwrap_err().to_string();
+            assert!(error.contains(&format!("size {size}")), "{error}");
+        }
+        // A very narrow one is the pixel itself.
+        let narrow = Filter::gaussian(3, 1e-30).unwrap().kernel;
+        assert_eq!(
+            narrow,
+            arr2(&[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+        );
+    }
+
+    #[test]
+    fn the_variance_of_a_gaussian_is_its_standard_deviation_squared() {
+        let kernel = Filter::gaussian(25, 2.0).unwrap().kernel;
+        let variance = kernel
+            .indexed_iter()
+            .map(|((i, _), w)| (i as f32 - 12.0).powi(2) * w);
+        assert!((variance.sum::<f32>() - 4.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_convolution_is_a_correlation_with_the_flipped_kernel() {
+        let image = arr2(&[[1.0, 5.0, 2.0], [7.0, 3.0, 8.0], [4.0, 9.0, 6.0]]);
+        let kernel = arr2(&[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 10.0]]);
+        let ours = apply_filter_f32(&image, &flip_kernel(&kernel))[[1, 1]];
+        let wide = image.mapv(f64::from);
+        let full = crate::frequency::convolve_direct(&wide, &kernel.mapv(f64::from)).unwrap();
+        assert_eq!(f64::from(ours), full[[2, 2]]);
+    }
+
+    #[test]
+    fn noise_without_a_meaningful_spread_changes_nothing() {
+        let image = GrayImage {
+            height: 1,
+            width: 2,
+            pixels: vec![7, 8],
+        };
+        for deviation in [0.0, -3.0, f32::NAN, f32::INFINITY] {
+            assert_eq!(add_noise(&image, deviation, 1), image);
+        }
+        let other = GrayImage {
+            height: 2,
+            width: 1,
+            pixels: vec![7, 8],
+        };
+        assert!(root_mean_square_error(&image, &other).is_err());
     }
 
     #[test]

@@ -443,6 +443,30 @@ fn signed_frequency(k: usize, n: usize) -> f32 {
     }
 }
 
+/// A picture of a single wave: `size` × `size` pixels with `down` periods from top to bottom and `across` from left to right, mean 128 and
+/// amplitude 100.
+///
+/// # Example
+/// ```
+/// use dldna::frequency::wave_image;
+///
+/// // Two pixels a period is the finest wave that pixels can hold: stripes.
+/// assert_eq!(wave_image(4, 0.0, 2.0).pixels[..4], [228, 28, 228, 28]);
+/// ```
+pub fn wave_image(size: usize, down: f64, across: f64) -> GrayImage {
+    let angle = |i: usize| {
+        let (row, column) = (i / size, i % size);
+        2.0 * PI * (down * row as f64 + across * column as f64) / size as f64
+    };
+    GrayImage {
+        height: size,
+        width: size,
+        pixels: (0..size * size)
+            .map(|i| (128.0 + 100.0 * angle(i).cos()).round() as u8)
+            .collect(),
+    }
+}
+
 /// log(1 + magnitude) of an image's spectrum, zero frequency in the centre.
 ///
 /// # Errors
@@ -521,6 +545,16 @@ mod tests {
             .into_iter()
             .fold(0.0, f64::max);
         assert!((peak - 1.17898).abs() < 1e-3, "{peak}");
+    }
+
+    #[test]
+    fn a_wave_is_two_points_in_the_spectrum() {
+        let wave = wave_image(32, 3.0, 5.0);
+        let spectrum = log_spectrum(&wave).unwrap();
+        let mut order: Vec<_> = spectrum.indexed_iter().collect();
+        order.sort_by(|a, b| b.1.total_cmp(a.1));
+        let places: std::collections::BTreeSet<_> = order[..3].iter().map(|p| p.0).collect();
+        assert_eq!(places, [(13, 11), (16, 16), (19, 21)].into());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
-use dfdx::prelude::{Const, Tensor, TensorFromVec};
+use dfdx::prelude::{Const, Cpu, HasShape, Tensor, TensorFromVec};
 use ndarray::Array2;
 use thiserror::Error;
 use zune_jpeg::JpegDecoder;
@@ -442,6 +442,42 @@ impl RgbImage {
     pub fn evcxr_display(&self) {
         display(&self.pixels, self.height, self.width, 3);
     }
+}
+
+/// How alike the channels of a batch are: Pearson's correlation of each pair over all pixels of all images, shape `(C, C)`.
+///
+/// 1 means that one channel is the other up to brightness and contrast, 0 that neither tells anything (linear) about the other.
+/// A channel without contrast has no correlation: NaN.
+///
+/// ```
+/// use dldna::image::{RgbImage, channel_correlations};
+/// use dldna::prelude::*;
+///
+/// let image = RgbImage::new(1, 2, vec![0, 10, 255, 255, 20, 0])?;
+/// let table = channel_correlations(&image.to_tensor(&Cpu::default()));
+/// assert!((table[[0, 1]] - 1.0).abs() < 1e-6); // red and green rise together
+/// assert!((table[[0, 2]] + 1.0).abs() < 1e-6); // blue falls
+/// # Ok::<(), dldna::image::ImageError>(())
+/// ```
+pub fn channel_correlations<const C: usize>(
+    batch: &Tensor<(usize, Const<C>, usize, usize), f32, Cpu>,
+) -> Array2<f32> {
+    let &(images, _, height, width) = batch.shape();
+    let values = batch.as_vec();
+    let pixels = height * width;
+    // Deviations from the mean, channel by channel.
+    let centred = |channel: usize| {
+        let places = (0..images).flat_map(|n| &values[(n * C + channel) * pixels..][..pixels]);
+        let all: Vec<f64> = places.map(|&v| f64::from(v)).collect();
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        all.into_iter().map(|v| v - mean).collect()
+    };
+    let channels: Vec<Vec<f64>> = (0..C).map(centred).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    Array2::from_shape_fn((C, C), |(i, j)| {
+        let (a, b) = (&channels[i], &channels[j]);
+        (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()) as f32
+    })
 }
 
 fn to_unit(pixel: u8) -> f32 {
