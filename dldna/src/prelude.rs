@@ -5,6 +5,12 @@
 pub use dfdx::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 pub use dfdx::prelude::*;
 
+pub use crate::cnn::{HierarchicalCnn, SimpleCnn};
+pub use crate::filter_utils::{Filter, apply_filter};
+pub use crate::image::{GrayImage, RgbImage};
 pub use crate::nn::{
     AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, LayerDevice, MaxPool2D,
 };
+pub use crate::plot::{BarChart, Chart, ColorMap, Figure, HeatMap, ImageGrid, Timeline};
+pub use crate::simple_conv::{SimpleConv2d, SimpleMaxPool2d};
+pub use crate::summary::{Summarize, Summary, count_parameters};
