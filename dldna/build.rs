@@ -5,7 +5,10 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let rustc = std::env::var_os("RUSTC").expect("cargo names the compiler");
-    let version = Command::new(rustc).arg("--version").output().expect("the compiler runs");
+    let version = Command::new(rustc)
+        .arg("--version")
+        .output()
+        .expect("the compiler runs");
     let version = String::from_utf8_lossy(&version.stdout);
     if version.contains("nightly") {
         println!(

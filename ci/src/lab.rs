@@ -123,6 +123,7 @@ fn start(args: &Args) -> Result<()> {
             "--ServerApp.root_dir={}",
             paths::notebooks().display()
         ))
+        .arg("--MultiKernelManager.default_kernel_name=rust")
         // After a change of the crate a kernel builds it before it answers.
         .arg("--MappingKernelManager.kernel_info_timeout=600")
         .arg("--LabApp.news_url=None")

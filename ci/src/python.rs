@@ -49,7 +49,10 @@ pub fn install() -> Result<()> {
     }
     let python = find()?;
     check_venv(&python)?;
-    println!("Installing JupyterLab for {} (once, about a minute)", python.display());
+    println!(
+        "Installing JupyterLab for {} (once, about a minute)",
+        python.display()
+    );
     // What pip has fetched stays in its own cache, so starting over costs little.
     if environment().exists() {
         fs::remove_dir_all(environment())?;
