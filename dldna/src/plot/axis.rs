@@ -85,6 +85,8 @@ impl Axis {
     pub fn label(&self, tick: f64) -> String {
         if self.log {
             number(10f64.powf(tick))
+        } else if self.high.abs().max(self.low.abs()) >= 1e6 {
+            number(tick)
         } else {
             fixed(tick, self.decimals)
         }
@@ -244,6 +246,9 @@ mod tests {
         let axis = Axis::fit([0.0, 0.97].into_iter(), false, 0.0, 6).unwrap();
         let labels: Vec<_> = axis.ticks.iter().map(|&t| axis.label(t)).collect();
         assert_eq!(labels, ["0.0", "0.2", "0.4", "0.6", "0.8"]);
+        let millions = Axis::fit([0.0, 8.4e6].into_iter(), false, 0.0, 5).unwrap();
+        let labels: Vec<_> = millions.ticks.iter().map(|&t| millions.label(t)).collect();
+        assert_eq!(labels, ["0", "2M", "4M", "6M", "8M"]);
         let epochs = Axis::fit([1.0, 3.0].into_iter(), false, 0.0, 8).unwrap();
         assert_eq!(epochs.ticks, [1.0, 2.0, 3.0]);
         let decades = Axis::fit([0.01, 1000.0].into_iter(), true, 0.0, 8).unwrap();
