@@ -149,7 +149,7 @@ impl Filter {
     /// # Ok::<(), dldna::filter_utils::FilterError>(())
     /// ```
     pub fn gaussian(size: usize, standard_deviation: f32) -> Result<Filter, FilterError> {
-        if size % 2 == 0 || !(standard_deviation > 0.0 && standard_deviation.is_finite()) {
+        if size.is_multiple_of(2) || !(standard_deviation > 0.0 && standard_deviation.is_finite()) {
             return Err(FilterError::Gaussian {
                 size,
                 standard_deviation,

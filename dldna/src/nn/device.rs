@@ -10,9 +10,12 @@ use dfdx::prelude::*;
     message = "the layers of `dldna::nn` cannot run on `{Self}`",
     note = "use `Cpu`"
 )]
+#[allow(
+    clippy::type_complexity,
+    reason = "the shapes are what a reader wants to see"
+)]
 pub trait LayerDevice: Device<f32> {
     /// Convolution: input `(batch, IN, height, width)`, weight `(OUT, IN, kernel, kernel)`, bias `(OUT)`.
-    #[allow(clippy::type_complexity)]
     fn conv2d<
         const IN: usize,
         const OUT: usize,
@@ -30,7 +33,6 @@ pub trait LayerDevice: Device<f32> {
     ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>, Self::Err>;
 
     /// Convolution of each channel with its own kernel: weight `(C, 1, kernel, kernel)`.
-    #[allow(clippy::type_complexity)]
     fn depthwise_conv2d<
         const C: usize,
         const K: usize,
@@ -57,7 +59,6 @@ pub trait LayerDevice: Device<f32> {
     ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err>;
 
     /// Batch normalisation by the batch's own statistics: returns the result, the mean and the biased variance.
-    #[allow(clippy::type_complexity)]
     fn batch_norm2d_train<const C: usize, B: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
         input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
         scale: &Tensor<Rank1<C>, f32, Self>,
