@@ -67,7 +67,9 @@ fn record_call(path: &Path) -> Result<ExitCode> {
     let folder = path.parent().context("the record is in a folder")?;
     let folder = folder.to_str().context("the folder's name is not UTF-8")?;
     let general = |text: String| text.replace(folder, FOLDER);
-    let environment = std::env::vars().filter(|(name, _)| name.starts_with("CARGO_"));
+    // Not cargo's job server: it ends with cargo, and each cell's compiler would complain of that.
+    let environment = std::env::vars()
+        .filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_MAKEFLAGS");
     let recorded = Recorded {
         arguments: arguments.into_iter().map(general).collect(),
         environment: environment
