@@ -35,8 +35,9 @@ pub fn run(_args: Args) -> Result<()> {
                 "warnings",
             ])
         }),
-        step("tests", tests),
+        // The tests of the tool itself run notebooks, so the kernel comes before them.
         step("kernel", || lab::set_up_kernel().map(|()| Tests::default())),
+        step("tests", tests),
         step("notebooks", notebooks),
     ];
     print!("{}", table(&outcomes));
