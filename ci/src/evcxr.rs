@@ -50,7 +50,10 @@ pub fn install() -> Result<PathBuf> {
     println!("Building the Rust kernel, {NAME} {VERSION} (once, about 8 minutes)");
     let started = Instant::now();
     let build = paths::lab().join("evcxr-build");
-    let status = Command::new(Toolchain::find()?.cargo)
+    let toolchain = Toolchain::find()?;
+    let status = Command::new(toolchain.cargo)
+        // By its real path: rustup's stand-in would obey the toolchain files that some packages ship.
+        .env("RUSTC", toolchain.rustc)
         .args(["install", "--locked", "--version", VERSION, NAME, "--root"])
         .arg(paths::lab())
         .arg("--target-dir")

@@ -115,7 +115,19 @@ fn jupyter() -> Command {
     command
 }
 
+/// A class of forty should not each be asked whether they want news of Jupyter.
+fn disable_announcements() -> Result<()> {
+    let folder = paths::lab().join("jupyter/config/labconfig");
+    fs::create_dir_all(&folder)?;
+    let page = serde_json::json!({
+        "disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}
+    });
+    fs::write(folder.join("page_config.json"), page.to_string())?;
+    Ok(())
+}
+
 fn start(args: &Args) -> Result<()> {
+    disable_announcements()?;
     let mut command = jupyter();
     command
         .arg("lab")
@@ -125,9 +137,7 @@ fn start(args: &Args) -> Result<()> {
         ))
         .arg("--MultiKernelManager.default_kernel_name=rust")
         // After a change of the crate a kernel builds it before it answers.
-        .arg("--MappingKernelManager.kernel_info_timeout=600")
-        .arg("--LabApp.news_url=None")
-        .arg("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate");
+        .arg("--MappingKernelManager.kernel_info_timeout=600");
     if args.no_browser {
         command.arg("--no-browser");
     }
