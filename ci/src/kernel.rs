@@ -42,17 +42,21 @@ fn set_environment(kernel: &mut Command, template: &Template, home: &Home) -> Re
         )
         // The program would renew its own entry in the reader's list of kernels, if there is one.
         .env("JUPYTER_PATH", paths::lab().join("none"));
-    // Cells link to the standard library as a shared one, by a path that is right only in /tmp.
+    // Cells link to the crate and the standard library as shared ones. The kernel's own come first: cargo
+    // puts the folder of the workspace's build here, with a crate of the same name; and the path to the
+    // standard library that evcxr leaves in a cell is right only in /tmp.
     let variable = if cfg!(target_os = "macos") {
         "DYLD_FALLBACK_LIBRARY_PATH"
     } else {
         "LD_LIBRARY_PATH"
     };
     let old = std::env::var_os(variable).unwrap_or_default();
-    let library = std::iter::once(template.toolchain.library.clone());
+    let target = home.directory.join("target");
+    let build = target.join(template.toolchain.host()?).join("debug/deps");
+    let own = [build, template.toolchain.library.clone()];
     kernel.env(
         variable,
-        std::env::join_paths(library.chain(std::env::split_paths(&old)))?,
+        std::env::join_paths(own.into_iter().chain(std::env::split_paths(&old)))?,
     );
     standin::install(kernel, &home.directory, &template.toolchain)
 }
