@@ -1,25 +1,12 @@
 //! The classic filters against OpenCV, and against a plain loop on shapes that no fixture has.
 
+mod common;
+
+use common::{matrix, read};
 use dldna::filter_utils::{Filter, GrayImage, apply_filter, apply_filter_f32};
 use ndarray::Array2;
 use proptest::prelude::*;
 use safetensors::SafeTensors;
-
-fn fixture(name: &str) -> Vec<u8> {
-    let folder = std::env::var("DLDNA_FIXTURES").unwrap_or("tests/fixtures".to_owned());
-    let path = format!("{folder}/{name}.safetensors");
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
-}
-
-fn matrix(file: &SafeTensors, name: &str) -> Array2<f32> {
-    let tensor = file.tensor(name).unwrap();
-    let values = tensor
-        .data()
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-        .collect();
-    Array2::from_shape_vec((tensor.shape()[0], tensor.shape()[1]), values).unwrap()
-}
 
 fn kernel_names(file: &SafeTensors) -> Vec<String> {
     let names: Vec<String> = file
@@ -34,7 +21,7 @@ fn kernel_names(file: &SafeTensors) -> Vec<String> {
 
 #[test]
 fn bytes_equal_opencv_bit_for_bit() {
-    let bytes = fixture("filters");
+    let bytes = read("filters.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let pixels = matrix(&file, "image");
     let (height, width) = pixels.dim();
@@ -59,7 +46,7 @@ fn bytes_equal_opencv_bit_for_bit() {
 
 #[test]
 fn floats_equal_opencv_within_tolerance() {
-    let bytes = fixture("filters");
+    let bytes = read("filters.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let image = matrix(&file, "image");
     for name in kernel_names(&file) {
@@ -76,7 +63,7 @@ fn floats_equal_opencv_within_tolerance() {
 
 #[test]
 fn our_kernels_are_those_of_opencv_and_the_chapter() {
-    let bytes = fixture("filters");
+    let bytes = read("filters.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mut filters = Filter::classics();
     assert_eq!(filters.len(), 5);

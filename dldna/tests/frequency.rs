@@ -1,5 +1,8 @@
 //! Fourier transforms against NumPy and against their own laws.
 
+mod common;
+
+use common::{matrix, read};
 use dldna::frequency::{
     Complex, convolve_direct, convolve_fft, dft, fft, fft_shift, fft2, frequency_response,
     inverse_fft, inverse_fft2,
@@ -9,25 +12,9 @@ use proptest::prelude::*;
 use safetensors::SafeTensors;
 use std::f64::consts::PI;
 
-fn fixture(name: &str) -> Vec<u8> {
-    let folder = std::env::var("DLDNA_FIXTURES").unwrap_or("tests/fixtures".to_owned());
-    let path = format!("{folder}/{name}.safetensors");
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
-}
-
-fn matrix(file: &SafeTensors, name: &str) -> Array2<f32> {
-    let tensor = file.tensor(name).unwrap();
-    let values = tensor
-        .data()
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-        .collect();
-    Array2::from_shape_vec((tensor.shape()[0], tensor.shape()[1]), values).unwrap()
-}
-
 #[test]
 fn responses_equal_numpy() {
-    let bytes = fixture("filters");
+    let bytes = read("filters.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let kernels: Vec<&str> = file
         .names()

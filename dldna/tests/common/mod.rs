@@ -1,6 +1,7 @@
 //! Reference tensors, made by PyTorch, OpenCV, NumPy and SciPy (`fixtures/make_fixtures.py`).
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use ndarray::Array2;
 use safetensors::SafeTensors;
 use std::path::PathBuf;
 
@@ -18,15 +19,28 @@ fn folder() -> PathBuf {
     )
 }
 
+/// The bytes of a file of reference values.
+pub fn read(file: &str) -> Vec<u8> {
+    let path = folder().join(file);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A tensor with two axes.
+pub fn matrix(file: &SafeTensors, name: &str) -> Array2<f32> {
+    let tensor = file.tensor(name).unwrap();
+    let values = tensor
+        .data()
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+        .collect();
+    Array2::from_shape_vec((tensor.shape()[0], tensor.shape()[1]), values).unwrap()
+}
+
 impl Fixture {
     pub fn open(name: &str) -> Self {
-        let read = |file: String| {
-            let path = folder().join(file);
-            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        };
-        let index: serde_json::Value = serde_json::from_slice(&read("index.json".into())).unwrap();
+        let index: serde_json::Value = serde_json::from_slice(&read("index.json")).unwrap();
         Self {
-            bytes: read(format!("{name}.safetensors")),
+            bytes: read(&format!("{name}.safetensors")),
             cases: index[name].clone(),
         }
     }
