@@ -14,7 +14,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
+use crate::display::{Content, emit};
 use dfdx::prelude::{Const, Cpu, HasShape, Tensor, TensorFromVec};
 use ndarray::Array2;
 use thiserror::Error;
@@ -756,10 +756,7 @@ fn display(pixels: &[u8], height: usize, width: usize, channels: usize) {
     let factor = (SMALLEST_SHOWN / height.max(width).max(1)).max(1);
     let enlarged = enlarge(pixels, width, channels, factor);
     match encode_png(&enlarged, height * factor, width * factor, channels) {
-        Ok(png) => {
-            let text = base64::engine::general_purpose::STANDARD.encode(png);
-            println!("EVCXR_BEGIN_CONTENT image/png\n{text}\nEVCXR_END_CONTENT");
-        }
+        Ok(png) => emit(&[Content::Bytes("image/png", &png)]),
         Err(error) => println!("{error}"),
     }
 }
