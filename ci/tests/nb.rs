@@ -478,6 +478,37 @@ fn outputs_are_compared_with_the_committed_ones() {
     );
 }
 
+/// Each cell is a library of its own. If each had the crate in it, each would count dfdx's tensors from zero, and
+/// two tensors of two cells would share a gradient. (The lab's own kernel, with the crate: `cargo lab` builds both.)
+#[test]
+fn gradients_of_tensors_from_different_cells_stay_apart() {
+    let bench = Bench::new();
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dldna");
+    let load = format!(
+        ":dep dldna = {{ path = {:?} }}\nuse dldna::prelude::*;\nlet dev = Cpu::seed_from_u64(0);",
+        crate_folder.canonicalize().unwrap()
+    );
+    bench.write(
+        "cells",
+        &notebook(&[
+            (&load, "timeout:600"),
+            ("let a = dev.tensor([2.0f32]);", ""),
+            ("let b = dev.tensor([3.0f32]);", ""),
+            (
+                "let gradients = (a.leaky_trace() * b.clone()).sum::<Rank0, _>().backward();\n\
+                 println!(\"{:?} {:?}\", gradients.get(&a).array(), gradients.get(&b).array());",
+                "",
+            ),
+        ]),
+    );
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ci"));
+    command.arg("nb").arg(bench.path("cells")).arg("--update");
+    Finished::new(command.output().unwrap()).passed();
+    // d(ab)/da = b and d(ab)/db = a.
+    let printed = &bench.read("cells")["cells"][3]["outputs"][0]["text"];
+    assert_eq!(printed, &json!(["[3.0] [2.0]\n"]));
+}
+
 #[test]
 fn an_interrupt_ends_every_kernel() {
     let bench = Bench::new();

@@ -9,6 +9,7 @@
 //! With `+i, +j` this is a correlation, which neural networks (and OpenCV) call convolution.
 
 use crate::conv_visual::{Player, PlayerError};
+use crate::kernels::vector::add_scaled;
 use crate::plot::{
     Canvas, ColorMap, FAINT, Figure, HeatMap, ImageGrid, LABEL, MUTED, PALETTE, PlotError, Raster,
     TITLE, draw_matrix, number,
@@ -342,19 +343,25 @@ fn correlate(
 ) -> Array2<f32> {
     let (center_row, center_column) = (kernel.nrows() / 2, kernel.ncols() / 2);
     let mut sums = Array2::zeros((height, width));
-    // One weight after the other over the whole image, and each product added with one rounding: the order and the arithmetic of
-    // OpenCV on today's processors, which decide ties between two grey values.
-    for ((i, j), &weight) in kernel.indexed_iter() {
-        if weight == 0.0 {
-            continue;
-        }
-        let columns: Vec<usize> = (0..width)
-            .map(|x| mirrored((x + j) as isize - center_column as isize, width))
-            .collect();
-        for (y, mut row) in sums.rows_mut().into_iter().enumerate() {
+    if sums.is_empty() {
+        return sums;
+    }
+    // One weight after the other, and each product added with one rounding: the order and the arithmetic of OpenCV on today's
+    // processors, which decide ties between two grey values.
+    for (y, mut row) in sums.rows_mut().into_iter().enumerate() {
+        let row = row
+            .as_slice_mut()
+            .expect("rows of a new array are contiguous");
+        for (i, weights) in kernel.rows().into_iter().enumerate() {
             let source = mirrored((y + i) as isize - center_row as isize, height);
-            for (sum, &column) in row.iter_mut().zip(&columns) {
-                *sum = weight.mul_add(pixel(source, column), *sum);
+            // The row of the image with its mirrored borders: weight j meets a run of it that starts at j.
+            let pixels: Vec<f32> = (0..width + weights.len())
+                .map(|x| pixel(source, mirrored(x as isize - center_column as isize, width)))
+                .collect();
+            for (j, &weight) in weights.iter().enumerate() {
+                if weight != 0.0 {
+                    add_scaled(row, weight, &pixels[j..]);
+                }
             }
         }
     }

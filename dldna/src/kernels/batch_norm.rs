@@ -5,6 +5,7 @@
 //! statistics, which evaluation uses, are moved towards them.
 
 use super::planes::{planes, sum, sum_of};
+use super::vector::vectorized;
 use rayon::prelude::*;
 
 /// Batch normalisation of `(n, channels, pixels)`.
@@ -56,38 +57,46 @@ impl BatchNorm {
         Statistics { mean, variance }
     }
 
-    /// `output = (input - mean) / sqrt(variance + epsilon) * scale + bias`, channel by channel.
+    /// `output = (input - mean) / sqrt(variance + epsilon) * scale + bias`, channel by channel, and what comes `after` it.
     pub fn normalize(
         &self,
         input: &[f32],
         statistics: &Statistics,
         scale: &[f32],
         bias: &[f32],
+        after: After,
         output: &mut [f32],
     ) {
-        // Per channel this is one multiplication and one addition: factor * x + offset.
-        let factors: Vec<(f32, f32)> = self
-            .inverse_deviation(statistics)
+        let lines = self.lines(statistics, scale, bias);
+        let image = self.channels * self.pixels;
+        output
+            .par_chunks_mut(image)
+            .zip(input.par_chunks(image))
+            .enumerate()
+            .for_each(|(n, (output, input))| {
+                for (c, &(factor, offset)) in lines.iter().enumerate() {
+                    let plane = c * self.pixels..(c + 1) * self.pixels;
+                    let shortcut = after.shortcut.map(|data| &data[n * image..][plane.clone()]);
+                    normalize_plane(
+                        &input[plane.clone()],
+                        (factor, offset),
+                        shortcut,
+                        after.relu,
+                        &mut output[plane],
+                    );
+                }
+            });
+    }
+
+    /// Normalisation as one multiplication and one addition: `(factor, offset)` of each channel.
+    pub fn lines(&self, statistics: &Statistics, scale: &[f32], bias: &[f32]) -> Vec<(f32, f32)> {
+        self.inverse_deviation(statistics)
             .zip(&statistics.mean)
             .zip(scale.iter().zip(bias))
             .map(|((inverse, mean), (scale, bias))| {
                 (inverse * scale, bias - mean * inverse * scale)
             })
-            .collect();
-        let image = self.channels * self.pixels;
-        output
-            .par_chunks_mut(image)
-            .zip(input.par_chunks(image))
-            .for_each(|(output, input)| {
-                let planes = output
-                    .chunks_exact_mut(self.pixels)
-                    .zip(input.chunks_exact(self.pixels));
-                for ((output, input), (factor, offset)) in planes.zip(&factors) {
-                    for (y, x) in output.iter_mut().zip(input) {
-                        *y = factor * x + offset;
-                    }
-                }
-            });
+            .collect()
     }
 
     /// Gradients of [`BatchNorm::normalize`] with the batch's own `statistics`: adds to all three.
@@ -107,23 +116,14 @@ impl BatchNorm {
         d_output: &[f32],
         gradients: Gradients,
     ) {
-        let count = (input.len() / self.channels) as f32;
-        let inverse: Vec<f32> = self.inverse_deviation(statistics).collect();
-        let sums = self.gradient_sums(input, statistics, d_output);
-        // d_input = slope d_output + tilt input + offset
-        let mut factors = Vec::with_capacity(self.channels);
-        for (c, &(d_bias, d_centred)) in sums.iter().enumerate() {
-            let d_scale = d_centred * inverse[c];
-            gradients.scale[c] += d_scale;
-            gradients.bias[c] += d_bias;
-            let slope = scale[c] * inverse[c];
-            let tilt = -slope * inverse[c] * d_scale / count;
-            factors.push((
-                slope,
-                tilt,
-                -slope * d_bias / count - tilt * statistics.mean[c],
-            ));
-        }
+        let lines = self.gradient_lines(
+            input,
+            statistics,
+            scale,
+            d_output,
+            gradients.scale,
+            gradients.bias,
+        );
         let image = self.channels * self.pixels;
         gradients
             .input
@@ -135,12 +135,91 @@ impl BatchNorm {
                         .chunks_exact(self.pixels)
                         .zip(d_output.chunks_exact(self.pixels)),
                 );
-                for ((d_input, (input, d_output)), (slope, tilt, offset)) in planes.zip(&factors) {
-                    for (d_x, (x, d_y)) in d_input.iter_mut().zip(input.iter().zip(d_output)) {
-                        *d_x += slope * d_y + tilt * x + offset;
-                    }
+                for ((d_input, (input, d_output)), line) in planes.zip(&lines) {
+                    let GradientLine {
+                        slope,
+                        tilt,
+                        offset,
+                    } = *line;
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            for (d_x, (x, d_y)) in
+                                d_input.iter_mut().zip(input.iter().zip(d_output))
+                            {
+                                *d_x += slope * d_y + tilt * x + offset;
+                            }
+                        },
+                    );
                 }
             });
+    }
+
+    /// [`BatchNorm::backward`] that turns the gradient by the output into the one by the input, in the same memory.
+    pub fn backward_in_place(
+        &self,
+        input: &[f32],
+        statistics: &Statistics,
+        scale: &[f32],
+        gradient: &mut [f32],
+        d_scale: &mut [f32],
+        d_bias: &mut [f32],
+    ) {
+        let lines = self.gradient_lines(input, statistics, scale, gradient, d_scale, d_bias);
+        let image = self.channels * self.pixels;
+        gradient
+            .par_chunks_mut(image)
+            .zip(input.par_chunks(image))
+            .for_each(|(gradient, input)| {
+                let planes = gradient
+                    .chunks_exact_mut(self.pixels)
+                    .zip(input.chunks_exact(self.pixels));
+                for ((gradient, input), line) in planes.zip(&lines) {
+                    let GradientLine {
+                        slope,
+                        tilt,
+                        offset,
+                    } = *line;
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            for (d, x) in gradient.iter_mut().zip(input) {
+                                *d = slope * *d + tilt * x + offset;
+                            }
+                        },
+                    );
+                }
+            });
+    }
+
+    /// Adds the gradients by scale and bias, and returns how the one by the input follows, channel by channel.
+    fn gradient_lines(
+        &self,
+        input: &[f32],
+        statistics: &Statistics,
+        scale: &[f32],
+        d_output: &[f32],
+        d_scale: &mut [f32],
+        d_bias: &mut [f32],
+    ) -> Vec<GradientLine> {
+        let count = (input.len() / self.channels) as f32;
+        let inverse: Vec<f32> = self.inverse_deviation(statistics).collect();
+        let sums = self.gradient_sums(input, statistics, d_output);
+        let mut lines = Vec::with_capacity(self.channels);
+        for (c, &(sum, centred)) in sums.iter().enumerate() {
+            let scale_sum = centred * inverse[c];
+            d_scale[c] += scale_sum;
+            d_bias[c] += sum;
+            let slope = scale[c] * inverse[c];
+            let tilt = -slope * inverse[c] * scale_sum / count;
+            let offset = -slope * sum / count - tilt * statistics.mean[c];
+            lines.push(GradientLine {
+                slope,
+                tilt,
+                offset,
+            });
+        }
+        lines
     }
 
     /// For each channel: `sum d_output` and `sum d_output (input - mean)`.
@@ -175,6 +254,50 @@ impl BatchNorm {
             .iter()
             .map(move |variance| 1.0 / (variance + epsilon).sqrt())
     }
+}
+
+/// `d_input = slope d_output + tilt input + offset`, for one channel.
+struct GradientLine {
+    slope: f32,
+    tilt: f32,
+    offset: f32,
+}
+
+/// What is done to a normalised value while it is at hand.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct After<'a> {
+    /// Added to it: an image for each image, of the same size.
+    pub shortcut: Option<&'a [f32]>,
+    /// Then replaced by 0 where it is negative.
+    pub relu: bool,
+}
+
+/// `output = factor * input + offset (+ shortcut)`, and a ReLU if asked for.
+fn normalize_plane(
+    input: &[f32],
+    (factor, offset): (f32, f32),
+    shortcut: Option<&[f32]>,
+    relu: bool,
+    output: &mut [f32],
+) {
+    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+    // Not `max`, which would turn a value that is not a number into 0.
+    let above = |value: f32| if value < floor { floor } else { value };
+    vectorized(
+        #[inline(always)]
+        || match shortcut {
+            Some(shortcut) => {
+                for (y, (x, s)) in output.iter_mut().zip(input.iter().zip(shortcut)) {
+                    *y = above(factor * x + offset + s);
+                }
+            }
+            None => {
+                for (y, x) in output.iter_mut().zip(input) {
+                    *y = above(factor * x + offset);
+                }
+            }
+        },
+    );
 }
 
 /// Where [`BatchNorm::backward`] adds its results.

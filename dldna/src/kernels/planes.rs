@@ -1,5 +1,7 @@
 //! One channel of every image, and sums over it.
 
+use super::vector::vectorized;
+
 /// The pixels of channel `channel` in each image of `data (image, channel, pixel)`.
 pub fn planes(
     data: &[f32],
@@ -11,18 +13,23 @@ pub fn planes(
         .map(move |image| &image[channel * pixels..(channel + 1) * pixels])
 }
 
-/// The sum of `term(0) .. term(length - 1)` in eight lanes: the compiler turns them into vector instructions,
-/// and eight short sums round less than one long one.
+/// The sum of `term(0) .. term(length - 1)` in 32 lanes: the compiler turns them into vector instructions,
+/// and many short sums round less than one long one.
 pub fn sum_of(length: usize, term: impl Fn(usize) -> f32) -> f32 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0; LANES];
-    let whole = length / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
-        for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += term(start + lane);
-        }
-    }
-    lanes.iter().sum::<f32>() + (whole..length).map(term).sum::<f32>()
+    const LANES: usize = 32;
+    vectorized(
+        #[inline(always)]
+        || {
+            let mut lanes = [0.0; LANES];
+            let whole = length / LANES * LANES;
+            for start in (0..whole).step_by(LANES) {
+                for (lane, sum) in lanes.iter_mut().enumerate() {
+                    *sum += term(start + lane);
+                }
+            }
+            lanes.iter().sum::<f32>() + (whole..length).map(term).sum::<f32>()
+        },
+    )
 }
 
 /// The sum of a slice.

@@ -50,6 +50,23 @@ where
     type Built = BatchNorm2D<C, E, D>;
 }
 
+impl<const C: usize, D: LayerDevice> BatchNorm2D<C, f32, D> {
+    /// Moves the running statistics towards those of a batch of `count` values per channel.
+    pub(super) fn try_update(
+        &mut self,
+        batch: &ChannelStatistics<C, D>,
+        count: usize,
+    ) -> Result<(), D::Err> {
+        let keep = 1.0 - self.momentum;
+        self.running_mean
+            .try_axpy(keep, &batch.mean, self.momentum)?;
+        // The batch was normalised by the biased variance; PyTorch keeps the unbiased one.
+        let unbiased = count as f64 / (count as f64 - 1.0);
+        self.running_var
+            .try_axpy(keep, &batch.variance, self.momentum * unbiased)
+    }
+}
+
 impl<const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice>
     Module<Tensor<(B, Const<C>, H, W), f32, D, NoneTape>> for BatchNorm2D<C, f32, D>
 {
@@ -79,16 +96,10 @@ impl<const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice>
         input: Tensor<(B, Const<C>, H, W), f32, D, OwnedTape<f32, D>>,
     ) -> Result<Self::Output, D::Err> {
         let &(batch, _, height, width) = input.shape();
-        let count = (batch.size() * height.size() * width.size()) as f64;
+        let count = batch.size() * height.size() * width.size();
         let (output, statistics) =
             D::batch_norm2d_train(input, &self.scale, &self.bias, self.epsilon as f32)?;
-        let keep = 1.0 - self.momentum;
-        self.running_mean
-            .try_axpy(keep, &statistics.mean, self.momentum)?;
-        // The batch was normalised by the biased variance; PyTorch keeps the unbiased one.
-        let unbiased = count / (count - 1.0);
-        self.running_var
-            .try_axpy(keep, &statistics.variance, self.momentum * unbiased)?;
+        self.try_update(&statistics, count)?;
         Ok(output)
     }
 }

@@ -4,11 +4,12 @@
 //! run the kernel, wrap the result, and put a closure on the tape that adds the gradients. The copy of the
 //! input is what the backward pass needs, so it is moved into that closure.
 
-use super::device::{ChannelStatistics, LayerDevice};
+use super::device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
 use super::error::{LayerError, remember};
-use crate::kernels::batch_norm::{BatchNorm, Gradients as BatchNormGradients, Statistics};
+use crate::kernels::batch_norm::{After, BatchNorm, Gradients as BatchNormGradients, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
+use crate::kernels::elementwise::{active, add, keep_active, rectify};
 use crate::kernels::pool2d::Pool2d;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
@@ -209,7 +210,14 @@ impl LayerDevice for Cpu {
         let scales = to_vec(scale);
         let batch = norm.statistics(&input);
         let mut output = vec![0.0; input.len()];
-        norm.normalize(&input, &batch, &scales, &to_vec(bias), &mut output);
+        norm.normalize(
+            &input,
+            &batch,
+            &scales,
+            &to_vec(bias),
+            After::default(),
+            &mut output,
+        );
 
         let dev = x.device();
         let statistics = ChannelStatistics {
@@ -236,6 +244,162 @@ impl LayerDevice for Cpu {
         Ok((y.put_tape(tape), statistics))
     }
 
+    fn conv_norm_train<
+        const IN: usize,
+        const OUT: usize,
+        const K: usize,
+        B: Dim,
+        H: Dim,
+        W: Dim,
+        T: Tape<f32, Self>,
+    >(
+        input: Tensor<(B, Const<IN>, H, W), f32, Self, T>,
+        conv: ConvParameters<IN, OUT, K, Self>,
+        norm: NormParameters<OUT, Self>,
+        shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>>,
+        relu: bool,
+    ) -> Result<
+        (
+            Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>,
+            ChannelStatistics<OUT, Self>,
+        ),
+        CpuError,
+    > {
+        let (x, mut tape) = input.try_contiguous()?.split_tape();
+        let &(batch, _, height, width) = x.shape();
+        let size = (height.size(), width.size());
+        let Some(kernel) = Conv2d::new(IN, OUT, conv.window, size) else {
+            return window_too_large("Conv2D", conv.window, size);
+        };
+        let (out_height, out_width) = kernel.output_size();
+        let pixels = out_height * out_width;
+        let count = batch.size() * pixels;
+        if count < 2 {
+            return fail(LayerError::TooFewValues { count });
+        }
+
+        let input = to_vec(&x);
+        let weights = to_vec(conv.weight);
+        let mut convolved = vec![0.0; batch.size() * OUT * pixels];
+        // Without its bias, which the normalisation takes away again.
+        kernel.forward(&input, &weights, None, &mut convolved);
+
+        let shape = (batch, Const::<OUT>, out_height, out_width);
+        let shortcut = match shortcut {
+            Some(shortcut) => {
+                let (shortcut, its_tape) = shortcut.try_contiguous()?.split_tape();
+                tape = tape.merge(its_tape);
+                Some((to_vec(&shortcut), shortcut.ghost()))
+            }
+            None => None,
+        };
+        let normalizer = BatchNorm {
+            channels: OUT,
+            pixels,
+            epsilon: norm.epsilon,
+        };
+        let scales = to_vec(norm.scale);
+        let statistics = normalizer.statistics(&convolved);
+        let mut output = vec![0.0; convolved.len()];
+        let after = After {
+            shortcut: shortcut.as_ref().map(|(values, _)| values.as_slice()),
+            relu,
+        };
+        normalizer.normalize(
+            &convolved,
+            &statistics,
+            &scales,
+            &to_vec(norm.bias),
+            after,
+            &mut output,
+        );
+        let active = relu.then(|| active(&output));
+
+        let dev = x.device();
+        let mean = statistics.mean.iter().zip(to_vec(conv.bias));
+        let result = ChannelStatistics {
+            mean: dev.try_tensor(mean.map(|(mean, bias)| mean + bias).collect::<Vec<f32>>())?,
+            variance: dev.try_tensor(statistics.variance.clone())?,
+        };
+        let y = dev.try_tensor_from_vec(output, shape)?;
+        let (d_x, d_w, d_y) = (x.ghost(), conv.weight.ghost(), y.ghost());
+        let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
+        let d_shortcut = shortcut.map(|(_, ghost)| ghost);
+        tape.add_backward_op(move |gradients| {
+            let mut d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            if let Some(active) = active {
+                keep_active(&mut d_output, &active);
+            }
+            if let Some(d_shortcut) = &d_shortcut {
+                add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
+            }
+            let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
+            let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
+            // In place: each gradient by the output becomes the one by the convolution's result.
+            normalizer.backward_in_place(
+                &convolved,
+                &statistics,
+                &scales,
+                &mut d_output,
+                &mut scale,
+                &mut bias,
+            );
+            **gradients.get_or_alloc_mut(&d_scale)? = scale;
+            **gradients.get_or_alloc_mut(&d_bias)? = bias;
+            kernel.backward_weight(&input, &d_output, gradients.get_or_alloc_mut(&d_w)?);
+            kernel.backward_input(&weights, &d_output, gradients.get_or_alloc_mut(&d_x)?);
+            Ok(())
+        });
+        Ok((y.put_tape(tape), result))
+    }
+
+    fn conv_norm_eval<const IN: usize, const OUT: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
+        input: Tensor<(B, Const<IN>, H, W), f32, Self>,
+        conv: ConvParameters<IN, OUT, K, Self>,
+        norm: NormParameters<OUT, Self>,
+        running: ChannelStatistics<OUT, Self>,
+        shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self>>,
+        relu: bool,
+    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self>, CpuError> {
+        let x = input.try_contiguous()?;
+        let &(batch, _, height, width) = x.shape();
+        let size = (height.size(), width.size());
+        let Some(kernel) = Conv2d::new(IN, OUT, conv.window, size) else {
+            return window_too_large("Conv2D", conv.window, size);
+        };
+        let (out_height, out_width) = kernel.output_size();
+        let pixels = out_height * out_width;
+        let normalizer = BatchNorm {
+            channels: OUT,
+            pixels,
+            epsilon: norm.epsilon,
+        };
+        let statistics = Statistics {
+            mean: to_vec(&running.mean),
+            variance: to_vec(&running.variance),
+        };
+        let lines = normalizer.lines(&statistics, &to_vec(norm.scale), &to_vec(norm.bias));
+
+        // norm(conv(x)) is another convolution: factor (weight x + bias) + offset.
+        let mut weights = to_vec(conv.weight);
+        let mut bias = to_vec(conv.bias);
+        let kernels = weights.chunks_exact_mut(IN * K * K);
+        for ((kernel, bias), (factor, offset)) in kernels.zip(&mut bias).zip(lines) {
+            kernel.iter_mut().for_each(|weight| *weight *= factor);
+            *bias = *bias * factor + offset;
+        }
+        let mut output = vec![0.0; batch.size() * OUT * pixels];
+        kernel.forward(&to_vec(&x), &weights, Some(&bias), &mut output);
+        if let Some(shortcut) = shortcut {
+            add(&mut output, &to_vec(&shortcut.try_contiguous()?));
+        }
+        if relu {
+            rectify(&mut output);
+        }
+        let shape = (batch, Const::<OUT>, out_height, out_width);
+        x.device().try_tensor_from_vec(output, shape)
+    }
+
     fn batch_norm2d_eval<const C: usize, B: Dim, H: Dim, W: Dim>(
         input: Tensor<(B, Const<C>, H, W), f32, Self>,
         running: ChannelStatistics<C, Self>,
@@ -260,6 +424,7 @@ impl LayerDevice for Cpu {
             &statistics,
             &to_vec(scale),
             &to_vec(bias),
+            After::default(),
             &mut output,
         );
         x.device().try_tensor_from_vec(output, shape)

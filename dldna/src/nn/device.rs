@@ -72,6 +72,40 @@ pub trait LayerDevice: Device<f32> {
         Self::Err,
     >;
 
+    /// `relu(norm(conv(input)) + shortcut)` in training, one op on the tape: with the batch's own statistics, which are
+    /// returned (mean and biased variance of the convolution's result). Shortcut and ReLU are left out if not asked for.
+    fn conv_norm_train<
+        const IN: usize,
+        const OUT: usize,
+        const K: usize,
+        B: Dim,
+        H: Dim,
+        W: Dim,
+        T: Tape<f32, Self>,
+    >(
+        input: Tensor<(B, Const<IN>, H, W), f32, Self, T>,
+        conv: ConvParameters<IN, OUT, K, Self>,
+        norm: NormParameters<OUT, Self>,
+        shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>>,
+        relu: bool,
+    ) -> Result<
+        (
+            Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>,
+            ChannelStatistics<OUT, Self>,
+        ),
+        Self::Err,
+    >;
+
+    /// The same in evaluation, by the running statistics and without gradients.
+    fn conv_norm_eval<const IN: usize, const OUT: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
+        input: Tensor<(B, Const<IN>, H, W), f32, Self>,
+        conv: ConvParameters<IN, OUT, K, Self>,
+        norm: NormParameters<OUT, Self>,
+        running: ChannelStatistics<OUT, Self>,
+        shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self>>,
+        relu: bool,
+    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self>, Self::Err>;
+
     /// Normalisation by given statistics, without gradients.
     fn batch_norm2d_eval<const C: usize, B: Dim, H: Dim, W: Dim>(
         input: Tensor<(B, Const<C>, H, W), f32, Self>,
@@ -89,4 +123,26 @@ pub struct ChannelStatistics<const C: usize, D: Storage<f32>> {
     pub mean: Tensor<Rank1<C>, f32, D>,
     /// Variance of each channel.
     pub variance: Tensor<Rank1<C>, f32, D>,
+}
+
+/// A convolution with a bias, as an operand.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvParameters<'a, const IN: usize, const OUT: usize, const K: usize, D: Storage<f32>> {
+    /// `(OUT, IN, K, K)`.
+    pub weight: &'a Tensor<Rank4<OUT, IN, K, K>, f32, D>,
+    /// `(OUT)`.
+    pub bias: &'a Tensor<Rank1<OUT>, f32, D>,
+    /// Kernel size, stride and padding.
+    pub window: Window,
+}
+
+/// A batch norm, as an operand.
+#[derive(Debug, Clone, Copy)]
+pub struct NormParameters<'a, const C: usize, D: Storage<f32>> {
+    /// `(C)`.
+    pub scale: &'a Tensor<Rank1<C>, f32, D>,
+    /// `(C)`.
+    pub bias: &'a Tensor<Rank1<C>, f32, D>,
+    /// Added to the variance.
+    pub epsilon: f32,
 }

@@ -33,6 +33,7 @@
 
 mod batch_norm2d;
 mod conv2d;
+mod conv_norm;
 mod cpu;
 mod depthwise_conv2d;
 mod device;
@@ -40,9 +41,10 @@ mod error;
 mod pool2d;
 
 pub use batch_norm2d::builder::BatchNorm2D;
+pub use conv_norm::Then;
 pub use conv2d::builder::{BiasedConv2D, Conv2D};
 pub use depthwise_conv2d::builder::DepthwiseConv2D;
-pub use device::{ChannelStatistics, LayerDevice};
+pub use device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
 pub use error::{LayerError, last_error};
 pub use pool2d::{AvgPool2D, MaxPool2D};
 
