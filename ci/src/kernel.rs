@@ -35,6 +35,7 @@ pub fn launcher() -> Result<PathBuf> {
 fn set_environment(kernel: &mut Command, template: &Template, home: &Home) -> Result<()> {
     kernel
         .env("EVCXR_TMPDIR", &home.directory)
+        .env_remove("CARGO_INCREMENTAL") // as in the template
         .env("EVCXR_CONFIG_DIR", write_config()?)
         .env(
             "RUST_SRC_PATH",

@@ -65,12 +65,13 @@ fn step(name: &'static str, action: impl FnOnce() -> Result<Tests>) -> Outcome {
     }
 }
 
-/// Cargo with the toolchain that the repository pins.
+/// Cargo with the toolchain that the repository pins, without the records that only a next build would use.
 fn cargo_command(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command
         .args(arguments)
         .current_dir(paths::repository())
+        .env("CARGO_INCREMENTAL", "0")
         .env_remove("RUSTUP_TOOLCHAIN");
     command
 }

@@ -261,6 +261,8 @@ pub fn cargo_build(directory: &Path, toolchain: &Toolchain) -> Result<Command> {
         .env("CARGO_BUILD_BUILD_DIR", "target")
         .env("RUSTC", &toolchain.rustc)
         .env("RUSTFLAGS", "-Cprefer-dynamic")
+        // With another setting than the template's, cargo would build the crate anew.
+        .env_remove("CARGO_INCREMENTAL")
         .stdin(Stdio::null());
     Ok(command)
 }
