@@ -2,6 +2,7 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+mod bench;
 mod cell;
 mod doctor;
 mod evcxr;
@@ -35,6 +36,8 @@ enum Command {
     Ci(suite::Args),
     /// Say what is missing or wrong, and the command that mends it
     Doctor(doctor::Args),
+    /// Measure the speed of the crate beside PyTorch's
+    Bench(bench::Args),
     /// Start one Rust kernel (Jupyter calls this)
     #[command(hide = true)]
     Kernel(kernel::Args),
@@ -56,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Nb(args) => nb::run(args),
         Command::Ci(args) => suite::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Kernel(args) => kernel::run(args),
     }
 }

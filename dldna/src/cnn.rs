@@ -289,14 +289,16 @@ pub struct FeatureMaps {
 }
 
 impl FeatureMaps {
-    fn starting_with<S: Shape<Concrete = [usize; 4]>>(images: &Tensor<S, f32, Cpu>) -> Self {
+    pub(crate) fn starting_with<S: Shape<Concrete = [usize; 4]>>(
+        images: &Tensor<S, f32, Cpu>,
+    ) -> Self {
         let mut maps = Self { maps: Vec::new() };
         maps.keep("input", images.clone());
         maps
     }
 
     /// Keeps what a layer gave, and hands it on to the next.
-    fn keep<S: Shape<Concrete = [usize; 4]>>(
+    pub(crate) fn keep<S: Shape<Concrete = [usize; 4]>>(
         &mut self,
         layer: &str,
         output: Tensor<S, f32, Cpu>,

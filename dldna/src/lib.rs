@@ -3,6 +3,7 @@
 //! | you want to | look in |
 //! |---|---|
 //! | build a network | [`nn`], and [`prelude`] for everything at once |
+//! | take a network of the literature, train it | [`resnet`], [`train`], [`weights`] |
 //! | see small networks at work | [`cnn`], [`feature_levels`] |
 //! | see how a layer computes | [`kernels`] for the fast way, [`simple_conv`] for the plain way |
 //! | filter a photograph | [`filter_utils`], [`frequency`] |
@@ -27,9 +28,12 @@ pub mod param_share;
 pub mod plot;
 pub mod prelude;
 pub mod receptive_field;
+pub mod resnet;
 pub mod simple_conv;
 pub mod summary;
 mod table;
+pub mod train;
 pub mod visual_cortex;
+pub mod weights;
 
 pub use notebook::{VERSION, VersionMismatch, check_notebook};

@@ -363,6 +363,42 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The images at `size` x `size` pixels, by linear interpolation between pixel centres.
+    ///
+    /// The same as PyTorch's `interpolate(mode="bilinear", align_corners=False)`: meant to enlarge; a much smaller
+    /// image would leave out pixels.
+    ///
+    /// ```
+    /// use dldna::data::Batch;
+    /// let batch = Batch { images: vec![0.0, 4.0, 8.0, 12.0], labels: vec![0], height: 2, width: 2 };
+    /// let large = batch.resized(4);
+    /// assert_eq!(large.images[..4], [0.0, 1.0, 3.0, 4.0]);
+    /// assert_eq!(large.images[12..], [8.0, 9.0, 11.0, 12.0]);
+    /// ```
+    pub fn resized(&self, size: usize) -> Batch {
+        let rows = interpolation(self.height, size);
+        let columns = interpolation(self.width, size);
+        let mut images = Vec::with_capacity(self.labels.len() * size * size);
+        for image in self.images.chunks_exact(self.height * self.width) {
+            for &(top, bottom, down) in &rows {
+                let line = |row: usize| &image[row * self.width..(row + 1) * self.width];
+                let (top, bottom) = (line(top), line(bottom));
+                for &(left, right, across) in &columns {
+                    let blend = |a: f32, b: f32, share: f32| a + (b - a) * share;
+                    let upper = blend(top[left], top[right], across);
+                    let lower = blend(bottom[left], bottom[right], across);
+                    images.push(blend(upper, lower, down));
+                }
+            }
+        }
+        Batch {
+            images,
+            labels: self.labels.clone(),
+            height: size,
+            width: size,
+        }
+    }
+
     /// The images as a tensor of shape `(batch, 1, height, width)`.
     pub fn to_tensor<D: TensorFromVec<f32>>(
         &self,
@@ -373,4 +409,16 @@ impl Batch {
             (self.labels.len(), Const, self.height, self.width),
         )
     }
+}
+
+/// For each of `to` pixels: the two of `from` pixels around its centre, and how far it is from the first to the second.
+fn interpolation(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
+    (0..to)
+        .map(|pixel| {
+            let place = (pixel as f32 + 0.5) * from as f32 / to as f32 - 0.5;
+            let place = place.clamp(0.0, (from - 1) as f32);
+            let first = place as usize;
+            (first, (first + 1).min(from - 1), place - first as f32)
+        })
+        .collect()
 }

@@ -11,11 +11,13 @@
 //! | [`depthwise`] | convolution of each channel with its own kernel |
 //! | [`pool2d`] | max and average pooling |
 //! | [`batch_norm`] | normalisation by the statistics of the batch |
+//! | [`adam`] | one step of the optimizer |
 //! | [`elementwise`] | ReLU's gradient, sums of two slices |
 //! | [`planes`] | one channel of every image, and sums over it |
 //! | [`matmul`] | the matrix product under all of it |
 //! | [`vector`] | loops in the widest vector instructions of the processor |
 
+pub mod adam;
 pub mod batch_norm;
 pub mod conv2d;
 pub mod depthwise;

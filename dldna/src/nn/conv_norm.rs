@@ -71,8 +71,8 @@ impl<
     /// let conv = dev.build_module::<BiasedConv2D<3, 8, 3, 1, 1>, f32>();
     /// let mut norm = dev.build_module::<BatchNorm2D<8>, f32>();
     /// let images = dev.sample_normal_like(&(4, Const::<3>, 6, 6));
-    /// let one = conv.try_forward_norm_mut(&mut norm.clone(), images.leaky_traced(), Then::relu())?;
-    /// let two = norm.try_forward_mut(conv.try_forward(images.leaky_traced())?)?.try_relu()?;
+    /// let one = conv.try_forward_norm_mut(&mut norm.clone(), images.leaky_trace(), Then::relu())?;
+    /// let two = norm.try_forward_mut(conv.try_forward(images.leaky_trace())?)?.try_relu()?;
     /// let difference = (one - two.realize()).abs().as_vec().into_iter().fold(0.0, f32::max);
     /// assert!(difference < 1e-5);
     /// # Ok::<(), CpuError>(())

@@ -323,6 +323,7 @@ impl LayerDevice for Cpu {
         };
         let y = dev.try_tensor_from_vec(output, shape)?;
         let (d_x, d_w, d_y) = (x.ghost(), conv.weight.ghost(), y.ghost());
+        let d_conv_bias = conv.bias.ghost();
         let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
         let d_shortcut = shortcut.map(|(_, ghost)| ghost);
         tape.add_backward_op(move |gradients| {
@@ -346,6 +347,7 @@ impl LayerDevice for Cpu {
             );
             **gradients.get_or_alloc_mut(&d_scale)? = scale;
             **gradients.get_or_alloc_mut(&d_bias)? = bias;
+            gradients.try_alloc_for(&d_conv_bias)?; // stays 0
             kernel.backward_weight(&input, &d_output, gradients.get_or_alloc_mut(&d_w)?);
             kernel.backward_input(&weights, &d_output, gradients.get_or_alloc_mut(&d_x)?);
             Ok(())

@@ -72,6 +72,12 @@ impl Fixture {
             .collect()
     }
 
+    /// The names of all tensors of the file.
+    pub fn names(&self) -> Vec<String> {
+        let file = SafeTensors::deserialize(&self.bytes).unwrap();
+        file.names().iter().map(|name| name.to_string()).collect()
+    }
+
     /// The shape of a tensor.
     pub fn shape(&self, name: &str) -> Vec<usize> {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();

@@ -1,0 +1,345 @@
+//! Tensors of a network by name: in and out of safetensors files.
+
+use ::safetensors::{
+    Dtype as FileDtype, SafeTensorError, SafeTensors, serialize, tensor::TensorView,
+};
+use dfdx::prelude::{tensor_collection::*, *};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why weights could not be loaded or saved. After a failed load the network is as it was, after a failed save the file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is not in safetensors format, or cut short.
+    #[error("{}: not a complete safetensors file: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Names or shapes in the file are not those of the network.
+    #[error("{}: the weights are not those of this network{}", path.display(), list(missing, extra, misshaped))]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// Names that the network has and the file lacks.
+        missing: Vec<String>,
+        /// Names that the file has and the network lacks.
+        extra: Vec<String>,
+        /// Name, shape in the network, and shape and type in the file.
+        misshaped: Vec<String>,
+    },
+}
+
+/// The three lists of a mismatch, each on lines of its own.
+fn list(missing: &[String], extra: &[String], misshaped: &[String]) -> String {
+    let mut text = String::new();
+    for (title, names) in [
+        ("missing in the file", missing),
+        ("unknown to the network", extra),
+        ("of another shape or type", misshaped),
+    ] {
+        if !names.is_empty() {
+            text += &format!("\n{title}:\n  {}", names.join("\n  "));
+        }
+    }
+    text
+}
+
+/// A tensor outside any network: its shape, and its values in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Values {
+    pub shape: Vec<usize>,
+    pub data: Vec<f32>,
+}
+
+/// Tensors by name, and words about them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct TensorFile {
+    pub tensors: BTreeMap<String, Values>,
+    pub words: HashMap<String, String>,
+}
+
+impl TensorFile {
+    pub fn read(path: &Path) -> Result<Self, WeightsError> {
+        let bytes = std::fs::read(path).map_err(|source| WeightsError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&bytes).map_err(|reason| WeightsError::Format {
+            path: path.to_owned(),
+            reason,
+        })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let words = |error: SafeTensorError| error.to_string();
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(words)?;
+        let file = SafeTensors::deserialize(bytes).map_err(words)?;
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in file.iter() {
+            if name.ends_with("num_batches_tracked") {
+                continue; // PyTorch's batch norms count their batches, as integers
+            }
+            if tensor.dtype() != FileDtype::F32 {
+                return Err(format!("{name} holds {:?}, expected F32", tensor.dtype()));
+            }
+            let (numbers, _) = tensor.data().as_chunks();
+            let values = Values {
+                shape: tensor.shape().to_vec(),
+                data: numbers
+                    .iter()
+                    .map(|&bytes| f32::from_le_bytes(bytes))
+                    .collect(),
+            };
+            tensors.insert(name.to_owned(), values);
+        }
+        Ok(Self {
+            tensors,
+            words: header.metadata().clone().unwrap_or_default(),
+        })
+    }
+
+    /// Writes the file as a whole: whoever reads it at any moment finds the old content or the new one.
+    pub fn write(&self, path: &Path) -> Result<(), WeightsError> {
+        let failed = |source| WeightsError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        let bytes: Vec<(&String, &Values, Vec<u8>)> = self
+            .tensors
+            .iter()
+            .map(|(name, values)| {
+                let bytes = values.data.iter().flat_map(|v| v.to_le_bytes()).collect();
+                (name, values, bytes)
+            })
+            .collect();
+        let mut views = Vec::new();
+        for (name, values, bytes) in &bytes {
+            let view = TensorView::new(FileDtype::F32, values.shape.clone(), bytes);
+            views.push((name, view.map_err(|e| failed(std::io::Error::other(e)))?));
+        }
+        let content = serialize(views, Some(self.words.clone()))
+            .map_err(|error| failed(std::io::Error::other(error)))?;
+
+        let unfinished = unfinished(path);
+        let written =
+            write_synced(&unfinished, &content).and_then(|()| std::fs::rename(&unfinished, path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&unfinished); // best effort: the write itself has failed
+        }
+        written.map_err(failed)
+    }
+
+    /// All tensors of a network, under its own names.
+    pub fn of<M: TensorCollection<f32, D>, D: Device<f32>>(network: &M) -> Self {
+        let mut collector = Collector::default();
+        let walked = M::iter_tensors(&mut RecursiveWalker {
+            m: (network, String::new()),
+            f: &mut collector,
+        });
+        let Ok(_) = walked; // cannot fail
+        Self {
+            tensors: collector.tensors,
+            words: HashMap::new(),
+        }
+    }
+
+    /// Puts the tensors into a network, all or none. `name_of` translates the network's names to the file's;
+    /// tensors that `may_lack` names become 0 where the file has none.
+    pub fn put_into<M: TensorCollection<f32, D>, D: Device<f32>>(
+        &self,
+        network: &mut M,
+        path: &Path,
+        name_of: fn(&str) -> String,
+        may_lack: fn(&str) -> bool,
+    ) -> Result<(), WeightsError> {
+        let mut loader = Loader {
+            file: self,
+            name_of,
+            may_lack,
+            seen: BTreeSet::new(),
+            missing: Vec::new(),
+            misshaped: Vec::new(),
+            load: false,
+        };
+        loader.walk(network);
+        loader.check(path)?;
+        loader.load = true;
+        loader.walk(network);
+        Ok(())
+    }
+}
+
+/// Where a file is written before it takes its name. Always the same: what a kill leaves behind is overwritten.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unfinished");
+    name.into()
+}
+
+fn write_synced(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Reads the tensors of a network.
+#[derive(Default)]
+struct Collector {
+    tensors: BTreeMap<String, Values>,
+}
+
+impl<D: Device<f32>> TensorVisitor<f32, D> for Collector {
+    type Viewer = (ViewTensorRef, ViewTensorName);
+    type Err = std::convert::Infallible;
+    type E2 = f32;
+    type D2 = D;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _: TensorOptions<S, f32, D>,
+        (tensor, path): (&Tensor<S, f32, D>, String),
+    ) -> Result<Option<Tensor<S, f32, D>>, Self::Err> {
+        let shape: Vec<usize> = tensor.shape().concrete().as_ref().to_vec();
+        let mut data = vec![0.0; tensor.shape().num_elements()];
+        tensor.copy_into(&mut data);
+        self.tensors.insert(path, Values { shape, data });
+        Ok(None)
+    }
+}
+
+/// Compares a network with a file in a first walk, and loads it in a second.
+struct Loader<'a> {
+    file: &'a TensorFile,
+    name_of: fn(&str) -> String,
+    may_lack: fn(&str) -> bool,
+    seen: BTreeSet<String>,
+    missing: Vec<String>,
+    misshaped: Vec<String>,
+    load: bool,
+}
+
+impl Loader<'_> {
+    fn walk<M: TensorCollection<f32, D>, D: Device<f32>>(&mut self, network: &mut M) {
+        let walked = M::iter_tensors(&mut RecursiveWalker {
+            m: (network, String::new()),
+            f: self,
+        });
+        let Ok(_) = walked; // cannot fail
+    }
+
+    fn check(&mut self, path: &Path) -> Result<(), WeightsError> {
+        let names = self.file.tensors.keys();
+        let extra: Vec<String> = names
+            .filter(|name| !self.seen.contains(*name))
+            .cloned()
+            .collect();
+        if self.missing.is_empty() && self.misshaped.is_empty() && extra.is_empty() {
+            return Ok(());
+        }
+        Err(WeightsError::Mismatch {
+            path: path.to_owned(),
+            missing: std::mem::take(&mut self.missing),
+            extra,
+            misshaped: std::mem::take(&mut self.misshaped),
+        })
+    }
+
+    fn compare(&mut self, name: String, shape: &[usize]) {
+        match self.file.tensors.get(&name) {
+            None if (self.may_lack)(&name) => {}
+            None => self.missing.push(name),
+            Some(values) => {
+                if values.shape != shape {
+                    let found = &values.shape;
+                    self.misshaped
+                        .push(format!("{name}: {shape:?} expected, {found:?} in the file"));
+                }
+                self.seen.insert(name);
+            }
+        }
+    }
+}
+
+impl<D: Device<f32>> TensorVisitor<f32, D> for Loader<'_> {
+    type Viewer = (ViewTensorMut, ViewTensorName);
+    type Err = std::convert::Infallible;
+    type E2 = f32;
+    type D2 = D;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _: TensorOptions<S, f32, D>,
+        (tensor, path): (&mut Tensor<S, f32, D>, String),
+    ) -> Result<Option<Tensor<S, f32, D>>, Self::Err> {
+        let name = (self.name_of)(&path);
+        if !self.load {
+            self.compare(name, tensor.shape().concrete().as_ref());
+        } else if let Some(values) = self.file.tensors.get(&name) {
+            tensor.copy_from(&values.data);
+        } else {
+            tensor.copy_from(&vec![0.0; tensor.shape().num_elements()]);
+        }
+        Ok(None)
+    }
+}
+
+/// Writes the weights of a network to a safetensors file, under the names of its fields. The file is replaced as a
+/// whole: an interruption leaves the old one.
+///
+/// # Errors
+/// [`WeightsError::Write`].
+///
+/// # Example
+/// ```
+/// use dldna::{prelude::*, weights::{load_model, save_model}};
+///
+/// let dev = Cpu::seed_from_u64(1);
+/// let model = dev.build_module::<Conv2D<1, 2, 3>, f32>();
+/// let path = std::env::temp_dir().join("dldna-doc-model.safetensors");
+/// save_model(&model, &path)?;
+/// let mut other = dev.build_module::<Conv2D<1, 2, 3>, f32>();
+/// load_model(&mut other, &path)?;
+/// assert_eq!(other.weight.array(), model.weight.array());
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), dldna::weights::WeightsError>(())
+/// ```
+pub fn save_model<M: TensorCollection<f32, D>, D: Device<f32>>(
+    network: &M,
+    path: impl AsRef<Path>,
+) -> Result<(), WeightsError> {
+    TensorFile::of(network).write(path.as_ref())
+}
+
+/// Reads what [`save_model`] wrote into a network of the same kind.
+///
+/// # Errors
+/// [`WeightsError`] lists every name that is missing, extra or of another shape; nothing is loaded then.
+pub fn load_model<M: TensorCollection<f32, D>, D: Device<f32>>(
+    network: &mut M,
+    path: impl AsRef<Path>,
+) -> Result<(), WeightsError> {
+    let path = path.as_ref();
+    TensorFile::read(path)?.put_into(network, path, str::to_owned, |_| false)
+}
