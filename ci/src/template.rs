@@ -15,7 +15,7 @@ use crate::toolchain::Toolchain;
 use crate::{cell, lock, metadata, paths, stdlib};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,13 +10,15 @@
 //!
 //! with `depth = in_channels * taps`. Two things make it fast on small images, where a product per image
 //! would be far too thin: several images go into one product ([`Conv2d::images_per_product`]), and taps
-//! that only ever meet padding are left out ([`Sliding::useful_taps`]).
+//! that only ever meet padding are left out ([`Sliding::useful_taps`]). 3x3 kernels of stride 1 on larger images take
+//! another way ([`Winograd`]).
 //!
 //! Chetlur et al., *cuDNN: Efficient Primitives for Deep Learning*, 2014, section 3.
 
 use super::matmul::{Matrix, MatrixMut, Store, matmul};
 use super::planes::{planes, sum};
 use super::window::{Sliding, Window};
+use super::winograd::Winograd;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -42,6 +44,7 @@ pub struct Conv2d {
     out_channels: usize,
     sliding: Sliding,
     taps: Vec<(usize, usize)>,
+    winograd: Option<Winograd>,
 }
 
 impl Conv2d {
@@ -57,6 +60,7 @@ impl Conv2d {
             in_channels,
             out_channels,
             taps: sliding.useful_taps(),
+            winograd: Winograd::new(in_channels, out_channels, &sliding),
             sliding,
         })
     }
@@ -74,6 +78,10 @@ impl Conv2d {
     pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
         if self.meets_only_padding() {
             output.fill(0.0);
+            return add_bias(output, bias, self.sliding.output_pixels());
+        }
+        if let Some(winograd) = &self.winograd {
+            winograd.forward(input, weight, output);
             return add_bias(output, bias, self.sliding.output_pixels());
         }
         let weight = self.useful_weight(weight);
@@ -132,6 +140,9 @@ impl Conv2d {
     pub fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
         if self.meets_only_padding() {
             return;
+        }
+        if let Some(winograd) = &self.winograd {
+            return winograd.backward_weight(input, d_output, d_weight);
         }
         let group = self.images_per_product(input.len() / self.image_size());
         let all_cores = self.one_group(input, group);
@@ -198,6 +209,9 @@ impl Conv2d {
     pub fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
         if self.meets_only_padding() {
             return;
+        }
+        if let Some(winograd) = &self.winograd {
+            return winograd.backward_input(weight, d_output, d_input);
         }
         let weight = self.useful_weight(weight);
         let group = self.images_per_product(d_input.len() / self.image_size());

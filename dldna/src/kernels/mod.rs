@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`window`] | where a sliding window lands: output sizes, which inputs a kernel tap meets |
 //! | [`conv2d`] | convolution, forward and both gradients, as matrix products over unfolded windows |
+//! | [`winograd`] | 3x3 convolution of stride 1 with a quarter of the multiplications |
 //! | [`depthwise`] | convolution of each channel with its own kernel |
 //! | [`pool2d`] | max and average pooling |
 //! | [`batch_norm`] | normalisation by the statistics of the batch |
@@ -27,3 +28,4 @@ pub mod planes;
 pub mod pool2d;
 pub mod vector;
 pub mod window;
+pub mod winograd;
