@@ -187,6 +187,48 @@ fn windows() -> impl Strategy<Value = (Window, (usize, usize))> {
         })
 }
 
+/// Values and both gradients of a convolution with random numbers, against the definition.
+fn check_conv2d(
+    (batch, in_channels, out_channels): (usize, usize, usize),
+    window: Window,
+    size: (usize, usize),
+    seed: u64,
+) {
+    let conv = Conv2d::new(in_channels, out_channels, window, size).unwrap();
+    let out_pixels = conv.output_size().0 * conv.output_size().1;
+    let x = numbers(seed, batch * in_channels * size.0 * size.1);
+    let w = numbers(
+        seed ^ 1,
+        out_channels * in_channels * window.kernel.0 * window.kernel.1,
+    );
+    let b = numbers(seed ^ 2, out_channels);
+    let d_y = numbers(seed ^ 3, batch * out_channels * out_pixels);
+    let mut want: (Vec<f64>, Vec<f64>, Vec<f64>) =
+        (vec![0.0; d_y.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
+    for_each_product(
+        (batch, in_channels, out_channels),
+        window,
+        size,
+        |result, pixel, weight| {
+            want.0[result] += f64::from(x[pixel]) * f64::from(w[weight]);
+            want.1[pixel] += f64::from(d_y[result]) * f64::from(w[weight]);
+            want.2[weight] += f64::from(d_y[result]) * f64::from(x[pixel]);
+        },
+    );
+    for (index, y) in want.0.iter_mut().enumerate() {
+        *y += f64::from(b[index / out_pixels % out_channels]);
+    }
+    let to_f32 = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
+
+    let (mut y, mut d_x, mut d_w) = (vec![0.0; d_y.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
+    conv.forward(&x, &w, Some(&b), &mut y);
+    conv.backward_input(&w, &d_y, &mut d_x);
+    conv.backward_weight(&x, &d_y, &mut d_w);
+    assert_close("y", &y, &to_f32(&want.0));
+    assert_close("d_x", &d_x, &to_f32(&want.1));
+    assert_close("d_w", &d_w, &to_f32(&want.2));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -195,30 +237,17 @@ proptest! {
     fn conv2d_equals_the_definition(
         (window, size) in windows(), batch in 1..6usize, in_channels in 1..4usize, out_channels in 1..4usize, seed in any::<u64>(),
     ) {
-        let conv = Conv2d::new(in_channels, out_channels, window, size).unwrap();
-        let out_pixels = conv.output_size().0 * conv.output_size().1;
-        let x = numbers(seed, batch * in_channels * size.0 * size.1);
-        let w = numbers(seed ^ 1, out_channels * in_channels * window.kernel.0 * window.kernel.1);
-        let b = numbers(seed ^ 2, out_channels);
-        let d_y = numbers(seed ^ 3, batch * out_channels * out_pixels);
-        let mut want: (Vec<f64>, Vec<f64>, Vec<f64>) = (vec![0.0; d_y.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
-        for_each_product((batch, in_channels, out_channels), window, size, |result, pixel, weight| {
-            want.0[result] += f64::from(x[pixel]) * f64::from(w[weight]);
-            want.1[pixel] += f64::from(d_y[result]) * f64::from(w[weight]);
-            want.2[weight] += f64::from(d_y[result]) * f64::from(x[pixel]);
-        });
-        for (index, y) in want.0.iter_mut().enumerate() {
-            *y += f64::from(b[index / out_pixels % out_channels]);
-        }
-        let to_f32 = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
+        check_conv2d((batch, in_channels, out_channels), window, size, seed);
+    }
 
-        let (mut y, mut d_x, mut d_w) = (vec![0.0; d_y.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
-        conv.forward(&x, &w, Some(&b), &mut y);
-        conv.backward_input(&w, &d_y, &mut d_x);
-        conv.backward_weight(&x, &d_y, &mut d_w);
-        assert_close("y", &y, &to_f32(&want.0));
-        assert_close("d_x", &d_x, &to_f32(&want.1));
-        assert_close("d_w", &d_w, &to_f32(&want.2));
+    /// With enough channels and pixels for the fast way (Winograd's), tiles cut off at the borders and none included.
+    #[test]
+    fn large_3x3_convolutions_equal_the_definition(
+        channels in (16..21usize, 16..21usize), size in (4..15usize, 4..15usize), padding in (0..3usize, 0..3usize),
+        batch in 1..4usize, seed in any::<u64>(),
+    ) {
+        let window = Window { kernel: (3, 3), stride: 1, padding, dilation: 1 };
+        check_conv2d((batch, channels.0, channels.1), window, size, seed);
     }
 
     /// A depthwise convolution is a convolution whose channels do not mix.
