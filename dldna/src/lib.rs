@@ -4,6 +4,7 @@
 //! |---|---|
 //! | build a network | [`nn`], and [`prelude`] for everything at once |
 //! | take a network of the literature, train it | [`resnet`], [`train`], [`weights`] |
+//! | compare networks of several depths | [`residual_learning`] |
 //! | see small networks at work | [`cnn`], [`feature_levels`] |
 //! | see how a layer computes | [`kernels`] for the fast way, [`simple_conv`] for the plain way |
 //! | filter a photograph | [`filter_utils`], [`frequency`] |
@@ -28,6 +29,7 @@ pub mod param_share;
 pub mod plot;
 pub mod prelude;
 pub mod receptive_field;
+pub mod residual_learning;
 pub mod resnet;
 pub mod simple_conv;
 pub mod summary;

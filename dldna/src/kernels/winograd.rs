@@ -12,6 +12,11 @@
 //!
 //! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks*, 2015, section 4; the points are 0, ±1, ±2, ∞.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "a lane is the inner index of several arrays"
+)]
+
 use super::matmul::{Matrix, MatrixMut, Store, matmul};
 use super::vector::vectorized;
 use super::window::Sliding;
@@ -124,7 +129,10 @@ impl Winograd {
             planes.enumerate().for_each(|(plane, output)| {
                 let (image, channel) = (images.start + plane / rows, plane % rows);
                 let values = |place: usize| &products[(place * rows + channel) * width..][..width];
-                self.untransform(values, &chunk, image, output, store);
+                vectorized(
+                    #[inline(always)]
+                    || self.untransform(values, &chunk, image, output, store),
+                );
             });
         }
     }
@@ -189,23 +197,29 @@ impl Winograd {
             .par_chunks_mut(PLACES * width)
             .enumerate()
             .for_each(|(channel, patches)| {
-                for first in (0..width).step_by(LANES) {
-                    let mut patch = [[0.0; LANES]; PLACES];
-                    for lane in 0..LANES.min(chunk.len() - first) {
-                        let (image, row, column) = self.place(chunk.start + first + lane);
-                        let plane =
-                            &input[(image * self.in_channels + channel) * pixels..][..pixels];
-                        self.gather(plane, (row, column), lane, &mut patch);
-                    }
-                    let transformed = transform(&patch, PATCH, points_of_input);
-                    for (place, values) in transformed.iter().enumerate() {
-                        patches[place * width + first..][..LANES].copy_from_slice(values);
-                    }
-                }
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for first in (0..width).step_by(LANES) {
+                            let mut patch = [[0.0; LANES]; PLACES];
+                            for lane in 0..LANES.min(chunk.len() - first) {
+                                let (image, row, column) = self.place(chunk.start + first + lane);
+                                let plane = &input[(image * self.in_channels + channel) * pixels..]
+                                    [..pixels];
+                                self.gather(plane, (row, column), lane, &mut patch);
+                            }
+                            let transformed = transform(&patch, PATCH, points_of_input);
+                            for (place, values) in transformed.iter().enumerate() {
+                                patches[place * width + first..][..LANES].copy_from_slice(values);
+                            }
+                        }
+                    },
+                )
             });
     }
 
     /// The 6x6 pixels around the results at (row, column); padding stays 0.
+    #[inline(always)]
     fn gather(
         &self,
         plane: &[f32],
@@ -239,28 +253,34 @@ impl Winograd {
             .par_chunks_mut(PLACES * width)
             .enumerate()
             .for_each(|(channel, gradients)| {
-                for first in (0..width).step_by(LANES) {
-                    let mut tile = [[0.0; LANES]; PLACES];
-                    for lane in 0..LANES.min(chunk.len() - first) {
-                        let (image, row, column) = self.place(chunk.start + first + lane);
-                        let plane =
-                            &d_output[(image * self.out_channels + channel) * pixels..][..pixels];
-                        for i in 0..TILE.min(self.output.0 - row) {
-                            let line = &plane[(row + i) * self.output.1..][..self.output.1];
-                            for j in 0..TILE.min(self.output.1 - column) {
-                                tile[i * PATCH + j][lane] = line[column + j];
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for first in (0..width).step_by(LANES) {
+                            let mut tile = [[0.0; LANES]; PLACES];
+                            for lane in 0..LANES.min(chunk.len() - first) {
+                                let (image, row, column) = self.place(chunk.start + first + lane);
+                                let plane = &d_output
+                                    [(image * self.out_channels + channel) * pixels..][..pixels];
+                                for i in 0..TILE.min(self.output.0 - row) {
+                                    let line = &plane[(row + i) * self.output.1..][..self.output.1];
+                                    for j in 0..TILE.min(self.output.1 - column) {
+                                        tile[i * PATCH + j][lane] = line[column + j];
+                                    }
+                                }
+                            }
+                            let transformed = transform(&tile, TILE, points_of_gradient);
+                            for (place, values) in transformed.iter().enumerate() {
+                                gradients[place * width + first..][..LANES].copy_from_slice(values);
                             }
                         }
-                    }
-                    let transformed = transform(&tile, TILE, points_of_gradient);
-                    for (place, values) in transformed.iter().enumerate() {
-                        gradients[place * width + first..][..LANES].copy_from_slice(values);
-                    }
-                }
+                    },
+                )
             });
     }
 
     /// Aᵀ m A of the chunk's tiles that lie in `image`, into a plane of the output.
+    #[inline(always)]
     fn untransform<'a>(
         &self,
         values: impl Fn(usize) -> &'a [f32],
@@ -312,22 +332,28 @@ fn transform_weights(
         .par_chunks_mut(PLACES * depth)
         .enumerate()
         .for_each(|(row, transformed)| {
-            for first in (0..depth).step_by(LANES) {
-                let lanes = LANES.min(depth - first);
-                let mut kernels = [[0.0; LANES]; PLACES];
-                for lane in 0..lanes {
-                    let start = kernel(row, first + lane);
-                    let weights = &weight[start..start + 9];
-                    for tap in 0..9 {
-                        let value = weights[if turned { 8 - tap } else { tap }];
-                        kernels[tap / 3 * PATCH + tap % 3][lane] = value;
+            vectorized(
+                #[inline(always)]
+                || {
+                    for first in (0..depth).step_by(LANES) {
+                        let lanes = LANES.min(depth - first);
+                        let mut kernels = [[0.0; LANES]; PLACES];
+                        for lane in 0..lanes {
+                            let start = kernel(row, first + lane);
+                            let weights = &weight[start..start + 9];
+                            for tap in 0..9 {
+                                let value = weights[if turned { 8 - tap } else { tap }];
+                                kernels[tap / 3 * PATCH + tap % 3][lane] = value;
+                            }
+                        }
+                        let points = transform(&kernels, 3, points_of_kernel);
+                        for (place, values) in points.iter().enumerate() {
+                            transformed[place * depth + first..][..lanes]
+                                .copy_from_slice(&values[..lanes]);
+                        }
                     }
-                }
-                let points = transform(&kernels, 3, points_of_kernel);
-                for (place, values) in points.iter().enumerate() {
-                    transformed[place * depth + first..][..lanes].copy_from_slice(&values[..lanes]);
-                }
-            }
+                },
+            )
         });
     transformed
 }
@@ -338,21 +364,26 @@ fn untransform_weights(sums: &[f32], (rows, depth): (usize, usize), d_weight: &m
         .par_chunks_mut(depth * 9)
         .enumerate()
         .for_each(|(row, d_weight)| {
-            for first in (0..depth).step_by(LANES) {
-                let lanes = LANES.min(depth - first);
-                let mut points = [[0.0; LANES]; PLACES];
-                for (place, values) in points.iter_mut().enumerate() {
-                    let start = (place * rows + row) * depth + first;
-                    values[..lanes].copy_from_slice(&sums[start..start + lanes]);
-                }
-                let kernels = transform(&points, PATCH, kernel_of_points);
-                for lane in 0..lanes {
-                    let d_kernel = &mut d_weight[(first + lane) * 9..][..9];
-                    for (tap, d_weight) in d_kernel.iter_mut().enumerate() {
-                        *d_weight += kernels[tap / 3 * PATCH + tap % 3][lane];
+            vectorized(
+                #[inline(always)]
+                || {
+                    for first in (0..depth).step_by(LANES) {
+                        let lanes = LANES.min(depth - first);
+                        let mut points = [[0.0; LANES]; PLACES];
+                        for (place, values) in points.iter_mut().enumerate() {
+                            let start = (place * rows + row) * depth + first;
+                            values[..lanes].copy_from_slice(&sums[start..start + lanes]);
+                        }
+                        let kernels = transform(&points, PATCH, kernel_of_points);
+                        for lane in 0..lanes {
+                            let d_kernel = &mut d_weight[(first + lane) * 9..][..9];
+                            for (tap, d_weight) in d_kernel.iter_mut().enumerate() {
+                                *d_weight += kernels[tap / 3 * PATCH + tap % 3][lane];
+                            }
+                        }
                     }
-                }
-            }
+                },
+            )
         });
 }
 
@@ -364,31 +395,25 @@ fn transform(
     columns: usize,
     one_dimension: impl Fn([f32; PATCH]) -> [f32; PATCH],
 ) -> [Lanes; PLACES] {
-    vectorized(
-        #[inline(always)]
-        || {
-            let mut half = [[0.0; LANES]; PLACES];
-            for column in 0..columns {
-                for lane in 0..LANES {
-                    let line =
-                        one_dimension(std::array::from_fn(|i| values[i * PATCH + column][lane]));
-                    for i in 0..PATCH {
-                        half[i * PATCH + column][lane] = line[i];
-                    }
-                }
+    let mut half = [[0.0; LANES]; PLACES];
+    for column in 0..columns {
+        for lane in 0..LANES {
+            let line = one_dimension(std::array::from_fn(|i| values[i * PATCH + column][lane]));
+            for i in 0..PATCH {
+                half[i * PATCH + column][lane] = line[i];
             }
-            let mut whole = [[0.0; LANES]; PLACES];
-            for row in 0..PATCH {
-                for lane in 0..LANES {
-                    let line = one_dimension(std::array::from_fn(|j| half[row * PATCH + j][lane]));
-                    for j in 0..PATCH {
-                        whole[row * PATCH + j][lane] = line[j];
-                    }
-                }
+        }
+    }
+    let mut whole = [[0.0; LANES]; PLACES];
+    for row in 0..PATCH {
+        for lane in 0..LANES {
+            let line = one_dimension(std::array::from_fn(|j| half[row * PATCH + j][lane]));
+            for j in 0..PATCH {
+                whole[row * PATCH + j][lane] = line[j];
             }
-            whole
-        },
-    )
+        }
+    }
+    whole
 }
 
 /// Bᵀ d.

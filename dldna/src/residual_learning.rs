@@ -1,0 +1,203 @@
+//! Plain and residual networks of several depths side by side: section 7.2.1.
+//!
+//! He et al. 2015 found that a plain network of 56 layers is worse than one of 20, even on the images it has learned
+//! from. The functions here repeat the comparison at a size that runs in minutes.
+
+use crate::data::{Normalisation, Split};
+use crate::resnet::{
+    PlainNet18, PlainNet20, PlainNet34, PlainNet56, ResNet18, ResNet20, ResNet34, ResNet50,
+    ResNet56, ResNet101, ResNet152,
+};
+use crate::summary::{Summary, SummaryError};
+use crate::train::{Classifier, History, Images, TrainConfig, TrainError, train};
+use dfdx::data::OneHotEncode;
+use dfdx::prelude::{tensor_collection::*, *};
+use std::fmt;
+
+/// One of the four networks of the comparison: section 4.2 of the paper, for grey images and ten classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmallNetwork {
+    /// 20 layers without shortcuts.
+    Plain20,
+    /// 56 layers without shortcuts.
+    Plain56,
+    /// 20 layers with shortcuts.
+    Residual20,
+    /// 56 layers with shortcuts.
+    Residual56,
+}
+
+impl SmallNetwork {
+    /// All four.
+    pub const ALL: [SmallNetwork; 4] = [
+        SmallNetwork::Plain20,
+        SmallNetwork::Plain56,
+        SmallNetwork::Residual20,
+        SmallNetwork::Residual56,
+    ];
+
+    /// Trains the network from new weights.
+    ///
+    /// # Errors
+    /// As those of [`train`].
+    ///
+    /// # Example
+    /// ```
+    /// use dldna::{data::mnist_sample, residual_learning::SmallNetwork, train::TrainConfig};
+    ///
+    /// let config = TrainConfig { epochs: 1, subset: Some(64), image_size: 8, progress: false, ..Default::default() };
+    /// let history = SmallNetwork::Plain20.train(&mnist_sample()?, &config)?;
+    /// assert_eq!(history.epochs.len(), 1);
+    /// # Ok::<(), dldna::train::TrainError>(())
+    /// ```
+    pub fn train(self, split: &Split, config: &TrainConfig) -> Result<History, TrainError> {
+        let dev = Cpu::seed_from_u64(config.seed);
+        let history = match self {
+            SmallNetwork::Plain20 => {
+                train(dev.build_module::<PlainNet20<1, 10>, f32>(), split, config)?.history
+            }
+            SmallNetwork::Plain56 => {
+                train(dev.build_module::<PlainNet56<1, 10>, f32>(), split, config)?.history
+            }
+            SmallNetwork::Residual20 => {
+                train(dev.build_module::<ResNet20<1, 10>, f32>(), split, config)?.history
+            }
+            SmallNetwork::Residual56 => {
+                train(dev.build_module::<ResNet56<1, 10>, f32>(), split, config)?.history
+            }
+        };
+        Ok(history)
+    }
+
+    /// How strongly the loss of one batch depends on each layer of a network that has learned nothing: the norm of the
+    /// gradient by the weights of each 3x3 convolution, the first layer first.
+    ///
+    /// # Errors
+    /// [`TrainError`] when there is no image.
+    ///
+    /// # Example
+    /// ```
+    /// use dldna::{data::fashion_mnist_sample, residual_learning::SmallNetwork};
+    ///
+    /// let images = fashion_mnist_sample()?;
+    /// let norms = SmallNetwork::Residual20.gradient_norms(&images, 7)?;
+    /// assert_eq!(norms.len(), 19); // the twentieth layer is the linear one
+    /// # Ok::<(), dldna::train::TrainError>(())
+    /// ```
+    pub fn gradient_norms(self, split: &Split, seed: u64) -> Result<Vec<f32>, TrainError> {
+        let dev = Cpu::seed_from_u64(seed);
+        match self {
+            SmallNetwork::Plain20 => norms(dev.build_module::<PlainNet20<1, 10>, f32>(), split),
+            SmallNetwork::Plain56 => norms(dev.build_module::<PlainNet56<1, 10>, f32>(), split),
+            SmallNetwork::Residual20 => norms(dev.build_module::<ResNet20<1, 10>, f32>(), split),
+            SmallNetwork::Residual56 => norms(dev.build_module::<ResNet56<1, 10>, f32>(), split),
+        }
+    }
+}
+
+impl fmt::Display for SmallNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SmallNetwork::Plain20 => "plain-20",
+            SmallNetwork::Plain56 => "plain-56",
+            SmallNetwork::Residual20 => "residual-20",
+            SmallNetwork::Residual56 => "residual-56",
+        })
+    }
+}
+
+/// Images in the batch whose gradients are measured.
+const BATCH: usize = 64;
+
+fn norms<N: Classifier<10>>(mut network: N, split: &Split) -> Result<Vec<f32>, TrainError> {
+    let normalisation = Normalisation {
+        mean: 0.5,
+        std: 0.5,
+    };
+    let first = split.train.batches(BATCH, normalisation).next();
+    let batch = first.ok_or(TrainError::Empty {
+        set: "training",
+        needed: 1,
+    })?;
+    let dev = Cpu::default();
+    let images: Images = batch.to_tensor(&dev);
+    let logits = network.try_forward_mut(images.leaky_traced())?;
+    let targets = dev.one_hot_encode(Const::<10>, batch.labels.clone());
+    let mut norms = GradientNorms {
+        gradients: cross_entropy_with_logits_loss(logits, targets).try_backward()?,
+        norms: Vec::new(),
+    };
+    let walked = N::iter_tensors(&mut RecursiveWalker {
+        m: (&network, String::new()),
+        f: &mut norms,
+    });
+    let Ok(_) = walked; // cannot fail
+    Ok(norms.norms)
+}
+
+/// Collects the norms of the gradients of all 3x3 weights, in the order of the layers.
+struct GradientNorms {
+    gradients: Gradients<f32, Cpu>,
+    norms: Vec<f32>,
+}
+
+impl TensorVisitor<f32, Cpu> for GradientNorms {
+    type Viewer = (ViewTensorRef, ViewTensorName);
+    type Err = std::convert::Infallible;
+    type E2 = f32;
+    type D2 = Cpu;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _: TensorOptions<S, f32, Cpu>,
+        (tensor, _): (&Tensor<S, f32, Cpu>, String),
+    ) -> Result<Option<Tensor<S, f32, Cpu>>, Self::Err> {
+        let shape: Vec<usize> = tensor.shape().concrete().as_ref().to_vec();
+        if shape.len() == 4 && shape[2] == 3 {
+            let gradient = self.gradients.get(tensor).as_vec();
+            let squares: f64 = gradient.iter().map(|&g| f64::from(g).powi(2)).sum();
+            self.norms.push(squares.sqrt() as f32);
+        }
+        Ok(None)
+    }
+}
+
+/// The layers of one of the networks of the paper's table 1, for `input` = (batch, 1, height, width) and ten classes.
+///
+/// `depth` is 18, 34, 50, 101 or 152; `None` for any other.
+///
+/// # Errors
+/// [`SummaryError`] when the input has another number of channels.
+///
+/// # Example
+/// ```
+/// use dldna::residual_learning::resnet_summary;
+///
+/// let summary = resnet_summary(18, &[1, 1, 224, 224]).unwrap()?;
+/// assert_eq!(summary.parameters(), 11_180_170);
+/// # Ok::<(), dldna::summary::SummaryError>(())
+/// ```
+pub fn resnet_summary(depth: usize, input: &[usize]) -> Option<Result<Summary, SummaryError>> {
+    let dev = Cpu::seed_from_u64(0);
+    Some(match depth {
+        18 => Summary::of(&dev.build_module::<ResNet18<1, 10>, f32>(), input),
+        34 => Summary::of(&dev.build_module::<ResNet34<1, 10>, f32>(), input),
+        50 => Summary::of(&dev.build_module::<ResNet50<1, 10>, f32>(), input),
+        101 => Summary::of(&dev.build_module::<ResNet101<1, 10>, f32>(), input),
+        152 => Summary::of(&dev.build_module::<ResNet152<1, 10>, f32>(), input),
+        _ => return None,
+    })
+}
+
+/// The same as [`resnet_summary`] for the networks without shortcuts: `depth` is 18 or 34.
+///
+/// # Errors
+/// [`SummaryError`] when the input has another number of channels.
+pub fn plain_summary(depth: usize, input: &[usize]) -> Option<Result<Summary, SummaryError>> {
+    let dev = Cpu::seed_from_u64(0);
+    Some(match depth {
+        18 => Summary::of(&dev.build_module::<PlainNet18<1, 10>, f32>(), input),
+        34 => Summary::of(&dev.build_module::<PlainNet34<1, 10>, f32>(), input),
+        _ => return None,
+    })
+}
