@@ -16,14 +16,15 @@ use std::collections::BTreeMap;
 /// let dev = Cpu::seed_from_u64(0);
 /// let mut model = dev.build_module::<Linear<2, 1>, f32>();
 /// let x: Tensor<Rank2<8, 2>, f32, Cpu> = dev.sample_normal();
-/// let mut adam = Adam::new(0.1);
+/// let before = model.forward(x.clone()).square().mean().array();
+/// let mut adam = Adam::new(0.05);
 /// let mut gradients = model.alloc_grads();
 /// for _ in 0..200 {
 ///     let loss = model.forward(x.trace(gradients)).square().mean();
 ///     gradients = loss.backward();
 ///     adam.update(&mut model, &mut gradients);
 /// }
-/// assert!(model.forward(x).square().mean().array() < 1e-4);
+/// assert!(model.forward(x).square().mean().array() < 0.05 * before);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adam {
