@@ -280,3 +280,40 @@ fn weights_of_another_network_are_listed_and_nothing_is_loaded() {
         .to_string();
     assert!(words.contains("none: No such file"), "{words}");
 }
+
+/// A network with the weights of `name` in the folder `DLDNA_TORCH_WEIGHTS`, against PyTorch's logits.
+macro_rules! network_equals_pytorch {
+    ($Network:ty, $IN:literal, $name:literal) => {{
+        let folder = std::env::var("DLDNA_TORCH_WEIGHTS")
+            .expect("DLDNA_TORCH_WEIGHTS names what make_resnet_weights.py wrote");
+        let mut network = dev().build_module::<$Network, f32>();
+        load_torch_weights(&mut network, format!("{folder}/{}.safetensors", $name)).unwrap();
+        let bytes = std::fs::read(format!("{folder}/{}.case.safetensors", $name)).unwrap();
+        let case = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let numbers = |name: &str| -> Vec<f32> {
+            let (numbers, _) = case.tensor(name).unwrap().data().as_chunks();
+            numbers.iter().map(|&b| f32::from_le_bytes(b)).collect()
+        };
+        let shape = case.tensor("x").unwrap().shape().to_vec();
+        let x = dev().tensor_from_vec(numbers("x"), (shape[0], Const::<$IN>, shape[2], shape[3]));
+        let (got, want) = (network.forward(x).as_vec(), numbers("logits"));
+        assert_eq!(got.len(), want.len());
+        let largest = want.iter().fold(0f32, |largest, v| largest.max(v.abs()));
+        let error = got
+            .iter()
+            .zip(&want)
+            .fold(0f32, |error, (g, w)| error.max((g - w).abs()));
+        println!(
+            "{}: largest logit {largest}, largest difference {error}",
+            $name
+        );
+        assert!(error <= 1e-3 * largest, "{}: {error} of {largest}", $name);
+    }};
+}
+
+#[test]
+#[ignore = "needs weights of 140 MB, which fixtures/make_resnet_weights.py writes"]
+fn whole_networks_give_the_logits_of_pytorch() {
+    network_equals_pytorch!(ResNet18<1, 10>, 1, "resnet18");
+    network_equals_pytorch!(ResNet50<3, 100>, 3, "resnet50");
+}
