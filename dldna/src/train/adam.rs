@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 /// let dev = Cpu::seed_from_u64(0);
 /// let mut model = dev.build_module::<Linear<2, 1>, f32>();
 /// let x: Tensor<Rank2<8, 2>, f32, Cpu> = dev.sample_normal();
-/// let before = model.forward(x.clone()).square().mean().array();
+/// let before = model.forward(x.clone()).square().mean::<Rank0, _>().array();
 /// let mut adam = Adam::new(0.05);
 /// let mut gradients = model.alloc_grads();
 /// for _ in 0..200 {
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 ///     gradients = loss.backward();
 ///     adam.update(&mut model, &mut gradients);
 /// }
-/// assert!(model.forward(x).square().mean().array() < 0.05 * before);
+/// assert!(model.forward(x).square().mean::<Rank0, _>().array() < 0.05 * before);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adam {
