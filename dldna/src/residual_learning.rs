@@ -3,13 +3,12 @@
 //! He et al. 2015 found that a plain network of 56 layers is worse than one of 20, even on the images it has learned
 //! from. The functions here repeat the comparison at a size that runs in minutes.
 
-use crate::data::{Normalisation, Split};
+use crate::data::Split;
 use crate::resnet::{
-    PlainNet18, PlainNet20, PlainNet34, PlainNet56, ResNet18, ResNet20, ResNet34, ResNet50,
-    ResNet56, ResNet101, ResNet152,
+    PlainNet20, PlainNet56, ResNet18, ResNet20, ResNet34, ResNet50, ResNet56, ResNet101, ResNet152,
 };
 use crate::summary::{Summary, SummaryError};
-use crate::train::{Classifier, History, Images, TrainConfig, TrainError, train};
+use crate::train::{Classifier, History, Images, NORMALISATION, TrainConfig, TrainError, train};
 use dfdx::data::OneHotEncode;
 use dfdx::prelude::{tensor_collection::*, *};
 use std::fmt;
@@ -110,11 +109,7 @@ impl fmt::Display for SmallNetwork {
 const BATCH: usize = 64;
 
 fn norms<N: Classifier<10>>(mut network: N, split: &Split) -> Result<Vec<f32>, TrainError> {
-    let normalisation = Normalisation {
-        mean: 0.5,
-        std: 0.5,
-    };
-    let first = split.train.batches(BATCH, normalisation).next();
+    let first = split.train.batches(BATCH, NORMALISATION).next();
     let batch = first.ok_or(TrainError::Empty {
         set: "training",
         needed: 1,
@@ -185,19 +180,6 @@ pub fn resnet_summary(depth: usize, input: &[usize]) -> Option<Result<Summary, S
         50 => Summary::of(&dev.build_module::<ResNet50<1, 10>, f32>(), input),
         101 => Summary::of(&dev.build_module::<ResNet101<1, 10>, f32>(), input),
         152 => Summary::of(&dev.build_module::<ResNet152<1, 10>, f32>(), input),
-        _ => return None,
-    })
-}
-
-/// The same as [`resnet_summary`] for the networks without shortcuts: `depth` is 18 or 34.
-///
-/// # Errors
-/// [`SummaryError`] when the input has another number of channels.
-pub fn plain_summary(depth: usize, input: &[usize]) -> Option<Result<Summary, SummaryError>> {
-    let dev = Cpu::seed_from_u64(0);
-    Some(match depth {
-        18 => Summary::of(&dev.build_module::<PlainNet18<1, 10>, f32>(), input),
-        34 => Summary::of(&dev.build_module::<PlainNet34<1, 10>, f32>(), input),
         _ => return None,
     })
 }

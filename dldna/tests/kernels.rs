@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Fixture, assert_close};
-use dldna::kernels::batch_norm::{After, BatchNorm, Gradients};
+use dldna::kernels::batch_norm::{After, BatchNorm};
 use dldna::kernels::conv2d::{Conv2d, backward_bias};
 use dldna::kernels::depthwise::Depthwise;
 use dldna::kernels::pool2d::Pool2d;
@@ -99,14 +99,9 @@ fn batch_norm_equals_pytorch() {
         norm.normalize(&x, &statistics, &scale, &bias, After::default(), &mut y);
         assert_close(&format!("{case} y"), &y, &tensor("y_train"));
 
-        let mut d_x = vec![0.0; x.len()];
+        let mut d_x = tensor("gy");
         let (mut d_scale, mut d_bias) = (vec![0.0; scale.len()], vec![0.0; bias.len()]);
-        let sums = Gradients {
-            input: &mut d_x,
-            scale: &mut d_scale,
-            bias: &mut d_bias,
-        };
-        norm.backward(&x, &statistics, &scale, &tensor("gy"), sums);
+        norm.backward(&x, &statistics, &scale, &mut d_x, &mut d_scale, &mut d_bias);
         assert_close(&format!("{case} gx"), &d_x, &tensor("gx"));
         assert_close(&format!("{case} gw"), &d_scale, &tensor("gw"));
         assert_close(&format!("{case} gb"), &d_bias, &tensor("gb"));
@@ -351,9 +346,8 @@ proptest! {
                 ((loss(&up[0], &up[1], &up[2]) - loss(&down[0], &down[1], &down[2])) / (2.0 * step)) as f32
             }).collect()
         };
-        let (mut d_x, mut d_scale, mut d_bias) = (vec![0.0; x.len()], vec![0.0; channels], vec![0.0; channels]);
-        let sums = Gradients { input: &mut d_x, scale: &mut d_scale, bias: &mut d_bias };
-        norm.backward(&x, &norm.statistics(&x), &scale, &d_y, sums);
+        let (mut d_x, mut d_scale, mut d_bias) = (d_y.clone(), vec![0.0; channels], vec![0.0; channels]);
+        norm.backward(&x, &norm.statistics(&x), &scale, &mut d_x, &mut d_scale, &mut d_bias);
         assert_close("d_x", &d_x, &differences(0));
         assert_close("d_scale", &d_scale, &differences(1));
         assert_close("d_bias", &d_bias, &differences(2));

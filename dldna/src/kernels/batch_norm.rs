@@ -99,7 +99,8 @@ impl BatchNorm {
             .collect()
     }
 
-    /// Gradients of [`BatchNorm::normalize`] with the batch's own `statistics`: adds to all three.
+    /// Gradients of [`BatchNorm::normalize`] with the batch's own `statistics`: turns `gradient`, by the output, into the
+    /// one by the input in the same memory, and adds those by scale and bias.
     ///
     /// With `h = (input - mean) / deviation` and `deviation = sqrt(variance + epsilon)`:
     ///
@@ -109,54 +110,6 @@ impl BatchNorm {
     /// d_input = scale / deviation (d_output - d_bias / count - h d_scale / count)
     /// ```
     pub fn backward(
-        &self,
-        input: &[f32],
-        statistics: &Statistics,
-        scale: &[f32],
-        d_output: &[f32],
-        gradients: Gradients,
-    ) {
-        let lines = self.gradient_lines(
-            input,
-            statistics,
-            scale,
-            d_output,
-            gradients.scale,
-            gradients.bias,
-        );
-        let image = self.channels * self.pixels;
-        gradients
-            .input
-            .par_chunks_mut(image)
-            .zip(input.par_chunks(image).zip(d_output.par_chunks(image)))
-            .for_each(|(d_input, (input, d_output))| {
-                let planes = d_input.chunks_exact_mut(self.pixels).zip(
-                    input
-                        .chunks_exact(self.pixels)
-                        .zip(d_output.chunks_exact(self.pixels)),
-                );
-                for ((d_input, (input, d_output)), line) in planes.zip(&lines) {
-                    let GradientLine {
-                        slope,
-                        tilt,
-                        offset,
-                    } = *line;
-                    vectorized(
-                        #[inline(always)]
-                        || {
-                            for (d_x, (x, d_y)) in
-                                d_input.iter_mut().zip(input.iter().zip(d_output))
-                            {
-                                *d_x += slope * d_y + tilt * x + offset;
-                            }
-                        },
-                    );
-                }
-            });
-    }
-
-    /// [`BatchNorm::backward`] that turns the gradient by the output into the one by the input, in the same memory.
-    pub fn backward_in_place(
         &self,
         input: &[f32],
         statistics: &Statistics,
@@ -298,15 +251,4 @@ fn normalize_plane(
             }
         },
     );
-}
-
-/// Where [`BatchNorm::backward`] adds its results.
-#[derive(Debug)]
-pub struct Gradients<'a> {
-    /// Gradient by the input, `(n, channels, pixels)`.
-    pub input: &'a mut [f32],
-    /// Gradient by the scale, `(channels)`.
-    pub scale: &'a mut [f32],
-    /// Gradient by the bias, `(channels)`.
-    pub bias: &'a mut [f32],
 }

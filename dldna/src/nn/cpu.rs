@@ -6,7 +6,7 @@
 
 use super::device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
 use super::error::{LayerError, remember};
-use crate::kernels::batch_norm::{After, BatchNorm, Gradients as BatchNormGradients, Statistics};
+use crate::kernels::batch_norm::{After, BatchNorm, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::elementwise::{active, add, keep_active, rectify};
@@ -227,16 +227,19 @@ impl LayerDevice for Cpu {
         let y = dev.try_tensor_from_vec(output, shape)?;
         let (d_x, d_scale, d_bias, d_y) = (x.ghost(), scale.ghost(), bias.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            let mut d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
             // The tape lends one gradient at a time: the small ones are taken out and put back.
             let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
             let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
-            let sums = BatchNormGradients {
-                input: gradients.get_or_alloc_mut(&d_x)?,
-                scale: &mut scale,
-                bias: &mut bias,
-            };
-            norm.backward(&input, &batch, &scales, &d_output, sums);
+            norm.backward(
+                &input,
+                &batch,
+                &scales,
+                &mut d_output,
+                &mut scale,
+                &mut bias,
+            );
+            add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
             **gradients.get_or_alloc_mut(&d_scale)? = scale;
             **gradients.get_or_alloc_mut(&d_bias)? = bias;
             Ok(())
@@ -336,8 +339,8 @@ impl LayerDevice for Cpu {
             }
             let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
             let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
-            // In place: each gradient by the output becomes the one by the convolution's result.
-            normalizer.backward_in_place(
+            // Each gradient by the output becomes the one by the convolution's result.
+            normalizer.backward(
                 &convolved,
                 &statistics,
                 &scales,

@@ -53,7 +53,7 @@ pub struct SmallStem<const IN: usize, const OUT: usize, E: Dtype, D: Storage<E>>
 }
 
 /// The max pooling at the end of [`builder::Stem`].
-const POOL: MaxPool2D<3, 2, 1> = MaxPool2D;
+pub(crate) const POOL: MaxPool2D<3, 2, 1> = MaxPool2D;
 
 impl<const IN: usize, E: Dtype + Float + SampleUniform, D: Device<E>> BuildOnDevice<D, E>
     for builder::Stem<IN>

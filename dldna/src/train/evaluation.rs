@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 use std::fmt;
 
 /// The book's normalisation: pixels between -1 and 1.
-pub(super) const NORMALISATION: Normalisation = Normalisation {
+pub(crate) const NORMALISATION: Normalisation = Normalisation {
     mean: 0.5,
     std: 0.5,
 };

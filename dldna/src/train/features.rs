@@ -5,6 +5,7 @@ use super::{FashionResNet18, Images, TrainConfig, TrainError, Trained, train_res
 use crate::cnn::FeatureMaps;
 use crate::data;
 use crate::image::GrayImage;
+use crate::resnet::POOL;
 use dfdx::prelude::*;
 
 /// An image that the network has not learned from, and what the network takes it for.
@@ -80,9 +81,8 @@ pub fn get_trained_model_and_test_image(
 /// ```
 pub fn feature_maps(network: &FashionResNet18, images: &Images) -> Result<FeatureMaps, TrainError> {
     let mut maps = FeatureMaps::starting_with(images);
-    let stem = &network.stem;
-    maps.keep("conv1", stem.try_forward_conv(images.clone())?);
-    let x = stem.try_forward(images.clone())?;
+    let x = maps.keep("conv1", network.stem.try_forward_conv(images.clone())?);
+    let x = POOL.try_forward(x)?;
     let (layer1, layer2, layer3, layer4) = &network.stages;
     let x = maps.keep("layer1_0", layer1.first.try_forward(x)?);
     let x = maps.keep("layer1_1", layer1.rest[0].try_forward(x)?);
