@@ -16,9 +16,6 @@ use crate::toolchain::Toolchain;
 const RECORD_TO: &str = "DLDNA_RECORD";
 /// The file in a template, and in each kernel's folder.
 const RECORDED: &str = "rustc.json";
-/// Added to the command line. A cell that builds networks has much generic code to compile: with these it
-/// takes two thirds of the time, and what it calls in the crate is compiled already, for full speed.
-const QUICKLY: [&str; 3] = ["-Copt-level=1", "-Clto=off", "-Ccodegen-units=4"];
 /// Stands in the record for the folder of a kernel.
 const FOLDER: &str = "{kernel}";
 
@@ -69,7 +66,6 @@ fn record_call(path: &Path) -> Result<ExitCode> {
     }
     let folder = path.parent().context("the record is in a folder")?;
     let folder = folder.to_str().context("the folder's name is not UTF-8")?;
-    arguments.extend(QUICKLY.map(str::to_owned));
     let general = |text: String| text.replace(folder, FOLDER);
     // Not cargo's job server: it ends with cargo, and each cell's compiler would complain of that.
     let environment = std::env::vars()

@@ -15,7 +15,7 @@ use crate::toolchain::Toolchain;
 use crate::{cell, lock, metadata, paths, stdlib};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const LAYOUT: u32 = 3;
+const LAYOUT: u32 = 4;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,12 +24,20 @@ pub struct Template {
     pub toolchain: Toolchain,
 }
 
-/// What a kernel compiles its cells with. The reader's own code keeps the checks for overflow and
-/// out-of-range arithmetic; the crate and all below it run at full speed.
-const CARGO_CONFIG: &str = r#"[profile.dev.package."*"]
+/// What a kernel compiles its cells with. The crate and all below it run at full speed. The reader's own code
+/// keeps the checks for overflow and out-of-range arithmetic, and is compiled quickly: a cell that builds networks
+/// has much generic code to compile.
+const CARGO_CONFIG: &str = r#"[profile.dev]
 opt-level = 3
+lto = "off"
 debug-assertions = false
 overflow-checks = false
+
+[profile.dev.package.ctx]
+opt-level = 1
+codegen-units = 4
+debug-assertions = true
+overflow-checks = true
 "#;
 
 /// The record inside a template; its presence says that the template is complete.

@@ -10,7 +10,8 @@
 //! Summed over the input channels, ⊙ is one matrix product for each of the 36 places. The transforms Bᵀ d B and Aᵀ m A
 //! are few additions. Each gradient is the same with the transforms transposed.
 //!
-//! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks*, 2015, section 4; the points are 0, ±1, ±2, ∞.
+//! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks*, 2015, section 4. Their points are 0, ±1, ±2, ∞;
+//! ours are 0, ±√2, ±1/√2, ∞, whose powers stay closer to 1: that halves the error of rounding.
 
 #![allow(
     clippy::needless_range_loop,
@@ -21,6 +22,7 @@ use super::matmul::{Matrix, MatrixMut, Store, matmul};
 use super::vector::vectorized;
 use super::window::Sliding;
 use rayon::prelude::*;
+use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::ops::Range;
 
 /// Results along one side of a tile, and pixels along one side of its patch.
@@ -419,27 +421,29 @@ fn transform(
 /// Bᵀ d.
 #[inline(always)]
 fn points_of_input(d: [f32; PATCH]) -> [f32; PATCH] {
+    let (even1, odd1) = (d[4] - d[2] / 2.0, SQRT_2 * d[3] - FRAC_1_SQRT_2 * d[1]);
+    let (even2, odd2) = (d[4] - 2.0 * d[2], FRAC_1_SQRT_2 * d[3] - SQRT_2 * d[1]);
     [
-        4.0 * d[0] - 5.0 * d[2] + d[4],
-        (d[4] - 4.0 * d[2]) + (d[3] - 4.0 * d[1]),
-        (d[4] - 4.0 * d[2]) - (d[3] - 4.0 * d[1]),
-        (d[4] - d[2]) + 2.0 * (d[3] - d[1]),
-        (d[4] - d[2]) - 2.0 * (d[3] - d[1]),
-        4.0 * d[1] - 5.0 * d[3] + d[5],
+        d[0] - 2.5 * d[2] + d[4],
+        even1 + odd1,
+        even1 - odd1,
+        even2 + odd2,
+        even2 - odd2,
+        d[1] - 2.5 * d[3] + d[5],
     ]
 }
 
 /// G g, for the three weights in front.
 #[inline(always)]
 fn points_of_kernel(g: [f32; PATCH]) -> [f32; PATCH] {
-    let (even, odd) = (g[0] + g[2], g[1]);
-    let (even2, odd2) = (g[0] + 4.0 * g[2], 2.0 * g[1]);
+    let (even1, odd1) = (g[0] + 2.0 * g[2], SQRT_2 * g[1]);
+    let (even2, odd2) = (g[0] + g[2] / 2.0, FRAC_1_SQRT_2 * g[1]);
     [
-        g[0] / 4.0,
-        -(even + odd) / 6.0,
-        -(even - odd) / 6.0,
-        (even2 + odd2) / 24.0,
-        (even2 - odd2) / 24.0,
+        g[0],
+        (even1 + odd1) / 6.0,
+        (even1 - odd1) / 6.0,
+        (even2 + odd2) / -1.5,
+        (even2 - odd2) / -1.5,
         g[2],
     ]
 }
@@ -447,13 +451,13 @@ fn points_of_kernel(g: [f32; PATCH]) -> [f32; PATCH] {
 /// Aᵀ m: four results.
 #[inline(always)]
 fn results_of_points(m: [f32; PATCH]) -> [f32; PATCH] {
-    let (sum1, difference1) = (m[1] + m[2], m[1] - m[2]);
-    let (sum2, difference2) = (m[3] + m[4], m[3] - m[4]);
+    let (sum1, difference1) = (m[1] + m[2], SQRT_2 * (m[1] - m[2]));
+    let (sum2, difference2) = (m[3] + m[4], FRAC_1_SQRT_2 * (m[3] - m[4]));
     [
         m[0] + sum1 + sum2,
-        difference1 + 2.0 * difference2,
-        sum1 + 4.0 * sum2,
-        difference1 + 8.0 * difference2 + m[5],
+        difference1 + difference2,
+        2.0 * sum1 + sum2 / 2.0,
+        2.0 * difference1 + difference2 / 2.0 + m[5],
         0.0,
         0.0,
     ]
@@ -462,12 +466,12 @@ fn results_of_points(m: [f32; PATCH]) -> [f32; PATCH] {
 /// A d, for the four gradients in front.
 #[inline(always)]
 fn points_of_gradient(d: [f32; PATCH]) -> [f32; PATCH] {
-    let (even, odd) = (d[0] + d[2], d[1] + d[3]);
-    let (even2, odd2) = (d[0] + 4.0 * d[2], 2.0 * d[1] + 8.0 * d[3]);
+    let (even1, odd1) = (d[0] + 2.0 * d[2], SQRT_2 * (d[1] + 2.0 * d[3]));
+    let (even2, odd2) = (d[0] + d[2] / 2.0, FRAC_1_SQRT_2 * (d[1] + d[3] / 2.0));
     [
         d[0],
-        even + odd,
-        even - odd,
+        even1 + odd1,
+        even1 - odd1,
         even2 + odd2,
         even2 - odd2,
         d[3],
@@ -478,11 +482,11 @@ fn points_of_gradient(d: [f32; PATCH]) -> [f32; PATCH] {
 #[inline(always)]
 fn kernel_of_points(s: [f32; PATCH]) -> [f32; PATCH] {
     let (sum1, difference1) = ((s[1] + s[2]) / 6.0, (s[1] - s[2]) / 6.0);
-    let (sum2, difference2) = ((s[3] + s[4]) / 24.0, (s[3] - s[4]) / 24.0);
+    let (sum2, difference2) = ((s[3] + s[4]) / -1.5, (s[3] - s[4]) / -1.5);
     [
-        s[0] / 4.0 - sum1 + sum2,
-        2.0 * difference2 - difference1,
-        4.0 * sum2 - sum1 + s[5],
+        s[0] + sum1 + sum2,
+        SQRT_2 * difference1 + FRAC_1_SQRT_2 * difference2,
+        2.0 * sum1 + sum2 / 2.0 + s[5],
         0.0,
         0.0,
         0.0,
