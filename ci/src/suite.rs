@@ -38,9 +38,12 @@ pub fn run(_args: Args) -> Result<()> {
         // The tests of the tool itself run notebooks, so the kernel comes before them.
         step("kernel", || lab::set_up_kernel().map(|()| Tests::default())),
         // One package after the other: what `cargo ci` itself is made of is then built, and not built anew with
-        // the features that the other package asks for.
-        step("tool", || tests("ci")),
-        step("crate", || tests("dldna")),
+        // the features that the other package asks for. Not the examples: the lints have compiled them.
+        step("tool", || tests(&["--package", "ci", "--bins", "--tests"])),
+        step("crate", || {
+            tests(&["--package", "dldna", "--lib", "--tests"])
+        }),
+        step("doctests", || tests(&["--package", "dldna", "--doc"])),
         // By its command: the tests may have built this program anew.
         step("notebooks", || cargo(&["nb"])),
     ];
@@ -91,9 +94,9 @@ fn cargo(arguments: &[&str]) -> Result<Tests> {
     Ok(Tests::default())
 }
 
-/// Unit, property, fixture and documentation tests of a package. All of them run, also after a failure.
-fn tests(package: &str) -> Result<Tests> {
-    let mut child = cargo_command(&["test", "--package", package, "--no-fail-fast"])
+/// `cargo test` with these arguments. All tests run, also after a failure.
+fn tests(of: &[&str]) -> Result<Tests> {
+    let mut child = cargo_command(&[&["test", "--no-fail-fast"], of].concat())
         .stdout(Stdio::piped())
         .spawn()
         .context("starting cargo")?;

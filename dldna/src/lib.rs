@@ -3,10 +3,11 @@
 //! | you want to | look in |
 //! |---|---|
 //! | build a network | [`nn`], and [`prelude`] for everything at once |
-//! | take a network of the literature, train it | [`resnet`], [`train`], [`weights`] |
+//! | take a network of the literature, train it | [`resnet`], [`inception`], [`vgg`], [`train`], [`weights`] |
 //! | compare networks of several depths | [`residual_learning`] |
 //! | see small networks at work | [`cnn`], [`feature_levels`] |
 //! | see how a layer computes | [`kernels`] for the fast way, [`simple_conv`] for the plain way |
+//! | meet the other kernels: of SVMs, of densities, of matrices | [`kernel_methods`] |
 //! | filter a photograph | [`filter_utils`], [`frequency`] |
 //! | see as the first cells of the visual cortex do | [`visual_cortex`] |
 //! | count parameters, sizes and work | [`summary`], [`param_share`], [`receptive_field`] |
@@ -22,6 +23,8 @@ pub mod feature_levels;
 pub mod filter_utils;
 pub mod frequency;
 pub mod image;
+pub mod inception;
+pub mod kernel_methods;
 pub mod kernels;
 pub mod nn;
 mod notebook;
@@ -35,6 +38,7 @@ pub mod simple_conv;
 pub mod summary;
 mod table;
 pub mod train;
+pub mod vgg;
 pub mod visual_cortex;
 pub mod weights;
 

@@ -24,7 +24,7 @@ use dfdx::prelude::{Cpu, Dtype, NumParams, Storage, TensorCollection};
 
 use crate::kernels::window::Window;
 use crate::nn::modules::{
-    AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, MaxPool2D,
+    AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, MaxPool2D,
 };
 use crate::table::{Table, with_thousands};
 
@@ -161,8 +161,8 @@ pub enum SummaryProblem {
         /// What does not fit.
         source: OutputSizeError,
     },
-    /// Two branches that are to be added have different shapes.
-    #[error("the branches give shapes {first:?} and {second:?}, which cannot be added")]
+    /// Two branches that meet have different shapes.
+    #[error("the branches give shapes {first:?} and {second:?}, which do not fit together")]
     Branches {
         /// Output of the first branch.
         first: Vec<usize>,
@@ -306,6 +306,28 @@ impl LayerSummary {
         }
         let sum = Self::leaf("Sum", &*self.output_shape, 0, 0);
         Ok(self.with_child(name, branch).with_child("add", sum))
+    }
+
+    /// Applies `layer` to `input`, and puts the result beside the output so far: the channels of both.
+    ///
+    /// Errors: the layer cannot take that shape, or the two outputs differ in more than channels.
+    pub fn beside(
+        self,
+        name: &str,
+        layer: &dyn Summarize,
+        input: &[usize],
+    ) -> Result<Self, SummaryError> {
+        let branch = layer.summarize(input).map_err(|error| error.inside(name))?;
+        let (first, second) = (self.output_shape.clone(), branch.output_shape.clone());
+        let (&[batch, left, height, width], &[_, right, _, _]) = (&first[..], &second[..]) else {
+            return Err(SummaryProblem::Branches { first, second }.into());
+        };
+        if second != [batch, right, height, width] {
+            return Err(SummaryProblem::Branches { first, second }.into());
+        }
+        let mut both = self.with_child(name, branch);
+        both.output_shape = vec![batch, left + right, height, width];
+        Ok(both)
     }
 
     fn with_child(mut self, name: &str, child: Self) -> Self {
@@ -560,6 +582,26 @@ macro_rules! summarize_global_pooling {
 }
 
 summarize_global_pooling!(AvgPoolGlobal, MaxPoolGlobal, MinPoolGlobal);
+
+impl<const FEATURES: usize> Summarize for Flatten<FEATURES> {
+    fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+        let kind = format!("Flatten {FEATURES}");
+        match input {
+            [batch, image @ ..] if image.len() == 3 && elements(image) == FEATURES as u128 => {
+                // The same numbers in another shape: nothing new is kept.
+                Ok(LayerSummary {
+                    activations: 0,
+                    ..LayerSummary::leaf(kind, [*batch, FEATURES], 0, 0)
+                })
+            }
+            _ => Err(wrong_input(
+                &kind,
+                format!("[batch, channel, height, width] with {FEATURES} values an image"),
+                input,
+            )),
+        }
+    }
+}
 
 /// `in_features` multiply-adds for each output element; any leading dimensions.
 fn linear(

@@ -2,50 +2,17 @@
 
 mod common;
 
-use ::safetensors::{Dtype as FileDtype, serialize_to_file, tensor::TensorView};
-use common::{Fixture, assert_close};
+use common::{Fixture, assert_close, write_tensors};
 use dldna::prelude::*;
 use dldna::resnet::{
     BasicBlock as Basic, Bottleneck, PlainBlock, PlainNet18, PlainNet20, PlainNet56, ResNet18,
     ResNet20, ResNet34, ResNet50, ResNet56, ResNet101, ResNet152, load_torch_weights,
 };
 use dldna::weights::WeightsError;
-use std::path::Path;
 use tempfile::TempDir;
 
 fn dev() -> Cpu {
     Cpu::seed_from_u64(0)
-}
-
-/// Writes the weights of a case in a file of their own, with PyTorch's names.
-fn write_state(fixture: &Fixture, case: &str, folder: &Path) -> std::path::PathBuf {
-    let prefix = format!("{case}/state/");
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = fixture
-        .names()
-        .into_iter()
-        .filter_map(|name| {
-            let short = name.strip_prefix(&prefix)?.to_owned();
-            let bytes = fixture
-                .tensor(&name)
-                .iter()
-                .flat_map(|v| v.to_le_bytes())
-                .collect();
-            Some((short, fixture.shape(&name), bytes))
-        })
-        .collect();
-    write_tensors(&tensors, folder)
-}
-
-fn write_tensors(tensors: &[(String, Vec<usize>, Vec<u8>)], folder: &Path) -> std::path::PathBuf {
-    let path = folder.join("weights.safetensors");
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        (
-            name,
-            TensorView::new(FileDtype::F32, shape.clone(), bytes).unwrap(),
-        )
-    });
-    serialize_to_file(views, None, &path).unwrap();
-    path
 }
 
 /// Checks a block's values in evaluation and training, and its gradients: by the input and by the fields named.
@@ -53,7 +20,7 @@ macro_rules! block_equals_pytorch {
     ($fixture:ident, $case:literal, $Block:ty, $IN:literal, [$($field:ident . $tensor:ident = $name:literal),+ $(,)?] $(, projection $projection:literal)?) => {{
         let folder = TempDir::new().unwrap();
         let mut block = dev().build_module::<$Block, f32>();
-        load_torch_weights(&mut block, write_state(&$fixture, $case, folder.path())).unwrap();
+        load_torch_weights(&mut block, $fixture.write_state($case, folder.path())).unwrap();
         let tensor = |name: &str| $fixture.tensor(&format!("{}/{name}", $case));
         let shape = $fixture.shape(&format!("{}/x", $case));
         let x = dev().tensor_from_vec(tensor("x"), (shape[0], Const::<$IN>, shape[2], shape[3]));
@@ -245,7 +212,7 @@ fn torchvision_names_load_and_biases_become_zero() {
 fn weights_of_another_network_are_listed_and_nothing_is_loaded() {
     let fixture = Fixture::open("blocks");
     let folder = TempDir::new().unwrap();
-    let path = write_state(&fixture, "bottleneck_same", folder.path());
+    let path = fixture.write_state("bottleneck_same", folder.path());
     let mut block = dev().build_module::<Basic<16, 16, 2>, f32>();
     let before = block.conv2.weight.as_vec();
     let error = load_torch_weights(&mut block, &path).unwrap_err();

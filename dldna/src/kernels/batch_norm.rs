@@ -74,22 +74,76 @@ impl BatchNorm {
             .zip(input.par_chunks(image))
             .enumerate()
             .for_each(|(n, (output, input))| {
-                for (c, &(factor, offset)) in lines.iter().enumerate() {
-                    let plane = c * self.pixels..(c + 1) * self.pixels;
-                    let shortcut = after.shortcut.map(|data| &data[n * image..][plane.clone()]);
-                    normalize_plane(
-                        &input[plane.clone()],
-                        (factor, offset),
-                        shortcut,
-                        after.relu,
-                        &mut output[plane],
-                    );
+                let planes = output.chunks_exact_mut(self.pixels);
+                let inputs = input.chunks_exact(self.pixels);
+                for (c, (output, input)) in planes.zip(inputs).enumerate() {
+                    output.copy_from_slice(input);
+                    self.normalize_plane(lines[c], after, (n, c), output);
                 }
             });
     }
 
+    /// [`normalize`](Self::normalize) where the input is not needed any more: its memory takes the output.
+    ///
+    /// ```
+    /// use dldna::kernels::batch_norm::{After, BatchNorm, Statistics};
+    /// let norm = BatchNorm { channels: 1, pixels: 2, epsilon: 0.0 };
+    /// let statistics = Statistics { mean: vec![1.0], variance: vec![4.0] };
+    /// let mut image = [0.0, 5.0];
+    /// norm.normalize_in_place(&statistics, &[1.0], &[0.0], After { shortcut: None, relu: true }, &mut image);
+    /// assert_eq!(image, [0.0, 2.0]);
+    /// ```
+    pub fn normalize_in_place(
+        &self,
+        statistics: &Statistics,
+        scale: &[f32],
+        bias: &[f32],
+        after: After,
+        images: &mut [f32],
+    ) {
+        let lines = self.lines(statistics, scale, bias);
+        images
+            .par_chunks_mut(self.channels * self.pixels)
+            .enumerate()
+            .for_each(|(n, image)| {
+                for (c, plane) in image.chunks_exact_mut(self.pixels).enumerate() {
+                    self.normalize_plane(lines[c], after, (n, c), plane);
+                }
+            });
+    }
+
+    /// `factor * plane + offset (+ shortcut)`, and a ReLU if asked for, on one channel of one image.
+    fn normalize_plane(
+        &self,
+        (factor, offset): (f32, f32),
+        after: After,
+        (image, channel): (usize, usize),
+        plane: &mut [f32],
+    ) {
+        let floor = if after.relu { 0.0 } else { f32::NEG_INFINITY };
+        // Not `max`, which would turn a value that is not a number into 0.
+        let above = |value: f32| if value < floor { floor } else { value };
+        let first = (image * self.channels + channel) * self.pixels;
+        let shortcut = after.shortcut.map(|data| &data[first..][..plane.len()]);
+        vectorized(
+            #[inline(always)]
+            || match shortcut {
+                Some(shortcut) => {
+                    for (y, s) in plane.iter_mut().zip(shortcut) {
+                        *y = above(factor * *y + offset + s);
+                    }
+                }
+                None => {
+                    for y in plane {
+                        *y = above(factor * *y + offset);
+                    }
+                }
+            },
+        );
+    }
+
     /// Normalisation as one multiplication and one addition: `(factor, offset)` of each channel.
-    pub fn lines(&self, statistics: &Statistics, scale: &[f32], bias: &[f32]) -> Vec<(f32, f32)> {
+    fn lines(&self, statistics: &Statistics, scale: &[f32], bias: &[f32]) -> Vec<(f32, f32)> {
         self.inverse_deviation(statistics)
             .zip(&statistics.mean)
             .zip(scale.iter().zip(bias))
@@ -223,32 +277,4 @@ pub struct After<'a> {
     pub shortcut: Option<&'a [f32]>,
     /// Then replaced by 0 where it is negative.
     pub relu: bool,
-}
-
-/// `output = factor * input + offset (+ shortcut)`, and a ReLU if asked for.
-fn normalize_plane(
-    input: &[f32],
-    (factor, offset): (f32, f32),
-    shortcut: Option<&[f32]>,
-    relu: bool,
-    output: &mut [f32],
-) {
-    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
-    // Not `max`, which would turn a value that is not a number into 0.
-    let above = |value: f32| if value < floor { floor } else { value };
-    vectorized(
-        #[inline(always)]
-        || match shortcut {
-            Some(shortcut) => {
-                for (y, (x, s)) in output.iter_mut().zip(input.iter().zip(shortcut)) {
-                    *y = above(factor * x + offset + s);
-                }
-            }
-            None => {
-                for (y, x) in output.iter_mut().zip(input) {
-                    *y = above(factor * x + offset);
-                }
-            }
-        },
-    );
 }

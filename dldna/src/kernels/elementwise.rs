@@ -6,28 +6,6 @@ use rayon::prelude::*;
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
-/// ReLU in place: replaces negative values by 0.
-///
-/// ```
-/// use dldna::kernels::elementwise::rectify;
-/// let mut values = [-1.0, 2.0];
-/// rectify(&mut values);
-/// assert_eq!(values, [0.0, 2.0]);
-/// ```
-pub fn rectify(values: &mut [f32]) {
-    values.par_chunks_mut(CHUNK).for_each(|values| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for value in values {
-                    // Not `max`, which would turn a value that is not a number into 0.
-                    *value = if *value < 0.0 { 0.0 } else { *value };
-                }
-            },
-        )
-    });
-}
-
 /// Which results of a ReLU are above 0: there its gradient passes.
 ///
 /// ```

@@ -9,7 +9,7 @@ use super::error::{LayerError, remember};
 use crate::kernels::batch_norm::{After, BatchNorm, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
-use crate::kernels::elementwise::{active, add, keep_active, rectify};
+use crate::kernels::elementwise::{active, add, keep_active};
 use crate::kernels::pool2d::Pool2d;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
@@ -22,26 +22,25 @@ fn to_vec<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
     data
 }
 
-/// Keeps `error` for [`super::last_error`] and gives the error that dfdx has room for.
-fn fail<T>(error: LayerError) -> Result<T, CpuError> {
-    remember(error);
-    Err(CpuError::WrongNumElements)
-}
-
 fn window_too_large<T>(
     layer: &'static str,
     window: Window,
     (height, width): (usize, usize),
 ) -> Result<T, CpuError> {
-    fail(LayerError::WindowTooLarge {
+    Err(Cpu::error(LayerError::WindowTooLarge {
         layer,
         window,
         height,
         width,
-    })
+    }))
 }
 
 impl LayerDevice for Cpu {
+    fn error(error: LayerError) -> CpuError {
+        remember(error);
+        CpuError::WrongNumElements
+    }
+
     fn conv2d<
         const IN: usize,
         const OUT: usize,
@@ -198,7 +197,7 @@ impl LayerDevice for Cpu {
         let pixels = shape.2.size() * shape.3.size();
         let count = shape.0.size() * pixels;
         if count < 2 {
-            return fail(LayerError::TooFewValues { count });
+            return Err(Self::error(LayerError::TooFewValues { count }));
         }
 
         let norm = BatchNorm {
@@ -278,7 +277,7 @@ impl LayerDevice for Cpu {
         let pixels = out_height * out_width;
         let count = batch.size() * pixels;
         if count < 2 {
-            return fail(LayerError::TooFewValues { count });
+            return Err(Self::error(LayerError::TooFewValues { count }));
         }
 
         let input = to_vec(&x);
@@ -379,28 +378,29 @@ impl LayerDevice for Cpu {
             pixels,
             epsilon: norm.epsilon,
         };
+        // (conv + bias) - mean = conv - (mean - bias): the bias costs no pass over the images.
+        let mean = to_vec(&running.mean).into_iter().zip(to_vec(conv.bias));
         let statistics = Statistics {
-            mean: to_vec(&running.mean),
+            mean: mean.map(|(mean, bias)| mean - bias).collect(),
             variance: to_vec(&running.variance),
         };
-        let lines = normalizer.lines(&statistics, &to_vec(norm.scale), &to_vec(norm.bias));
-
-        // norm(conv(x)) is another convolution: factor (weight x + bias) + offset.
-        let mut weights = to_vec(conv.weight);
-        let mut bias = to_vec(conv.bias);
-        let kernels = weights.chunks_exact_mut(IN * K * K);
-        for ((kernel, bias), (factor, offset)) in kernels.zip(&mut bias).zip(lines) {
-            kernel.iter_mut().for_each(|weight| *weight *= factor);
-            *bias = *bias * factor + offset;
-        }
         let mut output = vec![0.0; batch.size() * OUT * pixels];
-        kernel.forward(&to_vec(&x), &weights, Some(&bias), &mut output);
-        if let Some(shortcut) = shortcut {
-            add(&mut output, &to_vec(&shortcut.try_contiguous()?));
-        }
-        if relu {
-            rectify(&mut output);
-        }
+        kernel.forward(&to_vec(&x), &to_vec(conv.weight), None, &mut output);
+        let shortcut = match shortcut {
+            Some(shortcut) => Some(to_vec(&shortcut.try_contiguous()?)),
+            None => None,
+        };
+        let after = After {
+            shortcut: shortcut.as_deref(),
+            relu,
+        };
+        normalizer.normalize_in_place(
+            &statistics,
+            &to_vec(norm.scale),
+            &to_vec(norm.bias),
+            after,
+            &mut output,
+        );
         let shape = (batch, Const::<OUT>, out_height, out_width);
         x.device().try_tensor_from_vec(output, shape)
     }
@@ -423,9 +423,8 @@ impl LayerDevice for Cpu {
             mean: to_vec(&running.mean),
             variance: to_vec(&running.variance),
         };
-        let mut output = vec![0.0; shape.num_elements()];
-        norm.normalize(
-            &to_vec(&x),
+        let mut output = to_vec(&x);
+        norm.normalize_in_place(
             &statistics,
             &to_vec(scale),
             &to_vec(bias),

@@ -1,5 +1,6 @@
 //! The one trait between the layers and the devices that run them.
 
+use super::error::LayerError;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
 
@@ -15,6 +16,9 @@ use dfdx::prelude::*;
     reason = "the shapes are what a reader wants to see"
 )]
 pub trait LayerDevice: Device<f32> {
+    /// Keeps `error` for [`last_error`](super::last_error) and gives the error that dfdx has room for.
+    fn error(error: LayerError) -> Self::Err;
+
     /// Convolution: input `(batch, IN, height, width)`, weight `(OUT, IN, kernel, kernel)`, bias `(OUT)`.
     fn conv2d<
         const IN: usize,

@@ -31,6 +31,17 @@ pub enum LayerError {
         /// Values per channel that came.
         count: usize,
     },
+    /// An image has another number of values than the linear layer behind it takes.
+    #[error(
+        "Flatten: expected images of {expected} values, these have {}x{}x{} = {}",
+        image[0], image[1], image[2], image.iter().product::<usize>()
+    )]
+    Features {
+        /// Values that the layer gives on.
+        expected: usize,
+        /// Channels, height and width of the image that came.
+        image: [usize; 3],
+    },
 }
 
 thread_local! {

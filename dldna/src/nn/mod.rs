@@ -38,6 +38,7 @@ mod cpu;
 mod depthwise_conv2d;
 mod device;
 mod error;
+mod flatten;
 mod pool2d;
 
 pub use batch_norm2d::builder::BatchNorm2D;
@@ -46,6 +47,7 @@ pub use conv2d::builder::{BiasedConv2D, Conv2D};
 pub use depthwise_conv2d::builder::DepthwiseConv2D;
 pub use device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
 pub use error::{LayerError, last_error};
+pub use flatten::Flatten;
 pub use pool2d::{AvgPool2D, MaxPool2D};
 
 /// The layers once built on a device: what `dev.build_module` returns.
@@ -53,5 +55,6 @@ pub mod modules {
     pub use super::batch_norm2d::BatchNorm2D;
     pub use super::conv2d::{BiasedConv2D, Conv2D};
     pub use super::depthwise_conv2d::DepthwiseConv2D;
+    pub use super::flatten::Flatten;
     pub use super::pool2d::{AvgPool2D, MaxPool2D};
 }

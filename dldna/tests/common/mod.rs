@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use ndarray::Array2;
-use safetensors::SafeTensors;
-use std::path::PathBuf;
+use safetensors::{Dtype, SafeTensors, serialize_to_file, tensor::TensorView};
+use std::path::{Path, PathBuf};
 
 /// One file of reference tensors and its entry in `index.json`.
 pub struct Fixture {
@@ -78,11 +78,36 @@ impl Fixture {
         file.names().iter().map(|name| name.to_string()).collect()
     }
 
+    /// Writes the weights of a case in a file of their own, with PyTorch's names.
+    pub fn write_state(&self, case: &str, folder: &Path) -> PathBuf {
+        let prefix = format!("{case}/state/");
+        let names = self.names();
+        let states = names.iter().filter_map(|name| {
+            let bytes = self.tensor(name).into_iter().flat_map(|v| v.to_le_bytes());
+            let short = name.strip_prefix(&prefix)?.to_owned();
+            Some((short, self.shape(name), bytes.collect()))
+        });
+        write_tensors(&states.collect::<Vec<_>>(), folder)
+    }
+
     /// The shape of a tensor.
     pub fn shape(&self, name: &str) -> Vec<usize> {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         file.tensor(name).unwrap().shape().to_vec()
     }
+}
+
+/// Writes a file of tensors: names, shapes and the bytes of the numbers.
+pub fn write_tensors(tensors: &[(String, Vec<usize>, Vec<u8>)], folder: &Path) -> PathBuf {
+    let path = folder.join("weights.safetensors");
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        (
+            name,
+            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+        )
+    });
+    serialize_to_file(views, None, &path).unwrap();
+    path
 }
 
 /// Fails unless `|got - want| <= 1e-4 max(1, |want|)` everywhere.
