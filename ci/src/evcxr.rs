@@ -55,7 +55,7 @@ pub fn install() -> Result<PathBuf> {
     if let Some(program) = find() {
         return Ok(program);
     }
-    println!("Building the Rust kernel, {NAME} {VERSION} (once, about 8 minutes)");
+    println!("Building the Rust kernel, {NAME} {VERSION} (once, about 7 minutes)");
     let started = Instant::now();
     let build = paths::lab().join("evcxr-build");
     let toolchain = Toolchain::find()?;
