@@ -9,7 +9,9 @@
 //!
 //! The kernel of a convolution is a [`Filter`](crate::filter_utils::Filter).
 
-use crate::plot::{Canvas, ColorMap, FAINT, Figure, LABEL, PALETTE, PlotError, Raster, TITLE};
+use crate::plot::{
+    Canvas, ColorMap, FAINT, Figure, LABEL, PALETTE, PlotError, Raster, TITLE, draw_title,
+};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 use plotters::style::WHITE;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -357,7 +359,7 @@ impl SupportVectorMachine {
         let view = View::around(&[&data.points, &self.support_vectors]);
         let width = (SIDE as f32).max(TITLE.width(title)) + 2.0 * EDGE;
         let mut canvas = Canvas::checked(width, TOP + SIDE as f32 + EDGE)?;
-        canvas.text(title, EDGE, 22.0, TITLE);
+        draw_title(&mut canvas, title, EDGE);
         canvas.image(&self.map(&view), EDGE, TOP, SIDE as f32, SIDE as f32);
         canvas.frame(EDGE, TOP, SIDE as f32, SIDE as f32, 1.0, FAINT);
         for (point, &label) in data.points.rows().into_iter().zip(&data.labels) {

@@ -284,9 +284,7 @@ impl LayerSummary {
     ///
     /// Errors: the layer cannot take that shape; the error's path starts with `name`.
     pub fn then(self, name: &str, layer: &dyn Summarize) -> Result<Self, SummaryError> {
-        let child = layer
-            .summarize(&self.output_shape)
-            .map_err(|error| error.inside(name))?;
+        let child = summarize_named(name, layer, &self.output_shape)?;
         Ok(self.with_child(name, child))
     }
 
@@ -299,7 +297,7 @@ impl LayerSummary {
         layer: &dyn Summarize,
         input: &[usize],
     ) -> Result<Self, SummaryError> {
-        let branch = layer.summarize(input).map_err(|error| error.inside(name))?;
+        let branch = summarize_named(name, layer, input)?;
         if branch.output_shape != self.output_shape {
             let (first, second) = (self.output_shape, branch.output_shape);
             return Err(SummaryProblem::Branches { first, second }.into());
@@ -317,7 +315,7 @@ impl LayerSummary {
         layer: &dyn Summarize,
         input: &[usize],
     ) -> Result<Self, SummaryError> {
-        let branch = layer.summarize(input).map_err(|error| error.inside(name))?;
+        let branch = summarize_named(name, layer, input)?;
         let (first, second) = (self.output_shape.clone(), branch.output_shape.clone());
         let (&[batch, left, height, width], &[_, right, _, _]) = (&first[..], &second[..]) else {
             return Err(SummaryProblem::Branches { first, second }.into());
@@ -341,6 +339,15 @@ impl LayerSummary {
         });
         self
     }
+}
+
+/// A layer's summary; the path of an error starts with `name`.
+fn summarize_named(
+    name: &str,
+    layer: &dyn Summarize,
+    input: &[usize],
+) -> Result<LayerSummary, SummaryError> {
+    layer.summarize(input).map_err(|error| error.inside(name))
 }
 
 /// A table of a network's layers: output shapes, parameters, multiply-adds, and the memory it needs.

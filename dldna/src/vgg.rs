@@ -7,10 +7,13 @@
 //! [`Vgg11`] to [`Vgg19`] are the same networks, to be built and run on images of 224x224 pixels.
 
 use crate::nn::{BiasedConv2D, Flatten, MaxPool2D};
-use crate::plot::{Canvas, FAINT, Figure, LABEL, LINE_SPACING, MUTED, PALETTE, PlotError, TITLE};
+use crate::plot::{
+    Canvas, FAINT, Figure, LABEL, LINE_SPACING, MUTED, PALETTE, PlotError, draw_title,
+};
 use crate::summary::conv_parameters;
 use crate::table::{Table, with_thousands};
 use dfdx::prelude::{DropoutOneIn, Linear, ReLU};
+use plotters::style::RGBColor;
 use std::fmt;
 
 type Conv<const IN: usize, const OUT: usize> = (BiasedConv2D<IN, OUT, 3, 1, 1>, ReLU);
@@ -193,12 +196,11 @@ impl Configuration {
     /// ```
     pub fn draw(&self) -> Result<Figure, PlotError> {
         let groups = self.groups();
-        let width =
-            groups.iter().map(Group::width).sum::<f32>() + 2.0 * MARGIN - GROUP_GAP.min(MARGIN);
+        let width = groups.iter().map(Group::width).sum::<f32>() + 2.0 * MARGIN - GROUP_GAP;
         let floor = TOP + IMAGE.0 as f32 * PIXEL;
         let mut canvas = Canvas::checked(width, floor + 4.0 * LINE)?;
         let title = format!("{}: the output of every layer, to scale", self.name);
-        canvas.text(&title, MARGIN, TOP / 2.0, TITLE);
+        draw_title(&mut canvas, &title, MARGIN);
         let mut left = MARGIN;
         for group in &groups {
             group.draw(&mut canvas, left, floor);
@@ -241,18 +243,12 @@ struct Group {
     count: usize,
     /// Width and height of each box.
     size: (f32, f32),
-    color: plotters::style::RGBColor,
+    color: RGBColor,
     label: [String; 3],
 }
 
 impl Group {
-    fn new(
-        count: usize,
-        channels: usize,
-        side: usize,
-        color: plotters::style::RGBColor,
-        what: &str,
-    ) -> Self {
+    fn new(count: usize, channels: usize, side: usize, color: RGBColor, what: &str) -> Self {
         let label = [
             what.to_owned(),
             format!("{channels} x"),

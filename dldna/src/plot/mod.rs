@@ -33,7 +33,7 @@ pub use image_grid::ImageGrid;
 pub use timeline::Timeline;
 
 pub(crate) use axis::number;
-pub(crate) use canvas::{Canvas, LABEL, LINE_SPACING, TITLE};
+pub(crate) use canvas::{Canvas, LABEL, LINE_SPACING, TITLE, draw_title};
 pub(crate) use color::{FAINT, MUTED, PALETTE};
 pub(crate) use matrix::draw_matrix;
 pub(crate) use raster::Raster;
