@@ -24,7 +24,7 @@ use dfdx::prelude::{Cpu, Dtype, NumParams, Storage, TensorCollection};
 
 use crate::kernels::window::Window;
 use crate::nn::modules::{
-    AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, MaxPool2D,
+    AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, MaxPool2D, ReLU6, SiLU,
 };
 use crate::table::{Table, with_thousands};
 
@@ -328,7 +328,8 @@ impl LayerSummary {
         Ok(both)
     }
 
-    fn with_child(mut self, name: &str, child: Self) -> Self {
+    /// Puts `child` behind the layers so far; its output is the output from now on.
+    pub(crate) fn with_child(mut self, name: &str, child: Self) -> Self {
         self.parameters += child.parameters;
         self.multiply_adds = self.multiply_adds.saturating_add(child.multiply_adds);
         self.activations = self.activations.saturating_add(child.activations);
@@ -547,6 +548,8 @@ summarize_elementwise!(
     Ln,
     LogSoftmax,
     ReLU,
+    ReLU6,
+    SiLU,
     Sigmoid,
     Sin,
     Softmax,

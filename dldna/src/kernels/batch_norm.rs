@@ -4,6 +4,7 @@
 //! channel is normalised by its own mean and variance over all images and pixels of the batch; the running
 //! statistics, which evaluation uses, are moved towards them.
 
+use super::activation::Activation;
 use super::planes::{planes, sum, sum_of};
 use super::vector::vectorized;
 use rayon::prelude::*;
@@ -86,11 +87,13 @@ impl BatchNorm {
     /// [`normalize`](Self::normalize) where the input is not needed any more: its memory takes the output.
     ///
     /// ```
+    /// use dldna::kernels::activation::Activation;
     /// use dldna::kernels::batch_norm::{After, BatchNorm, Statistics};
     /// let norm = BatchNorm { channels: 1, pixels: 2, epsilon: 0.0 };
     /// let statistics = Statistics { mean: vec![1.0], variance: vec![4.0] };
     /// let mut image = [0.0, 5.0];
-    /// norm.normalize_in_place(&statistics, &[1.0], &[0.0], After { shortcut: None, relu: true }, &mut image);
+    /// let after = After { shortcut: None, activation: Activation::Relu };
+    /// norm.normalize_in_place(&statistics, &[1.0], &[0.0], after, &mut image);
     /// assert_eq!(image, [0.0, 2.0]);
     /// ```
     pub fn normalize_in_place(
@@ -112,7 +115,7 @@ impl BatchNorm {
             });
     }
 
-    /// `factor * plane + offset (+ shortcut)`, and a ReLU if asked for, on one channel of one image.
+    /// `activation(factor * plane + offset (+ shortcut))`, on one channel of one image.
     fn normalize_plane(
         &self,
         (factor, offset): (f32, f32),
@@ -120,9 +123,6 @@ impl BatchNorm {
         (image, channel): (usize, usize),
         plane: &mut [f32],
     ) {
-        let floor = if after.relu { 0.0 } else { f32::NEG_INFINITY };
-        // Not `max`, which would turn a value that is not a number into 0.
-        let above = |value: f32| if value < floor { floor } else { value };
         let first = (image * self.channels + channel) * self.pixels;
         let shortcut = after.shortcut.map(|data| &data[first..][..plane.len()]);
         vectorized(
@@ -130,16 +130,17 @@ impl BatchNorm {
             || match shortcut {
                 Some(shortcut) => {
                     for (y, s) in plane.iter_mut().zip(shortcut) {
-                        *y = above(factor * *y + offset + s);
+                        *y = factor * *y + offset + s;
                     }
                 }
                 None => {
-                    for y in plane {
-                        *y = above(factor * *y + offset);
+                    for y in plane.iter_mut() {
+                        *y = factor * *y + offset;
                     }
                 }
             },
         );
+        after.activation.apply(plane); // the plane is still in the cache
     }
 
     /// Normalisation as one multiplication and one addition: `(factor, offset)` of each channel.
@@ -275,6 +276,6 @@ struct GradientLine {
 pub struct After<'a> {
     /// Added to it: an image for each image, of the same size.
     pub shortcut: Option<&'a [f32]>,
-    /// Then replaced by 0 where it is negative.
-    pub relu: bool,
+    /// Then applied to the sum.
+    pub activation: Activation,
 }

@@ -12,12 +12,14 @@
 //! | [`depthwise`] | convolution of each channel with its own kernel |
 //! | [`pool2d`] | max and average pooling |
 //! | [`batch_norm`] | normalisation by the statistics of the batch |
+//! | [`activation`] | ReLU and the like, and their slopes |
 //! | [`adam`] | one step of the optimizer |
-//! | [`elementwise`] | ReLU's gradient, sums of two slices |
-//! | [`planes`] | one channel of every image, and sums over it |
+//! | [`elementwise`] | sums of two slices |
+//! | [`planes`] | sums over each channel of each image, and a factor for each |
 //! | [`matmul`] | the matrix product under all of it |
 //! | [`vector`] | loops in the widest vector instructions of the processor |
 
+pub mod activation;
 pub mod adam;
 pub mod batch_norm;
 pub mod conv2d;

@@ -1,6 +1,7 @@
-//! One channel of every image, and sums over it.
+//! A plane is one channel of one image: sums over planes, and one factor for each.
 
-use super::vector::vectorized;
+use super::vector::{add_scaled, vectorized};
+use rayon::prelude::*;
 
 /// The pixels of channel `channel` in each image of `data (image, channel, pixel)`.
 pub fn planes(
@@ -35,6 +36,73 @@ pub fn sum_of(length: usize, term: impl Fn(usize) -> f32) -> f32 {
 /// The sum of a slice.
 pub fn sum(values: &[f32]) -> f32 {
     sum_of(values.len(), |i| values[i])
+}
+
+/// The mean of each plane.
+///
+/// ```
+/// assert_eq!(dldna::kernels::planes::means(&[1.0, 3.0, 0.0, 8.0], 2), [2.0, 4.0]);
+/// ```
+pub fn means(images: &[f32], pixels: usize) -> Vec<f32> {
+    images
+        .par_chunks(pixels)
+        .map(|plane| sum(plane) / pixels as f32)
+        .collect()
+}
+
+/// The gradient of [`means`]: adds to `d_images`, for each pixel, its share of the gradient by the mean.
+pub fn means_backward(d_means: &[f32], pixels: usize, d_images: &mut [f32]) {
+    d_images
+        .par_chunks_mut(pixels)
+        .zip(d_means)
+        .for_each(|(plane, d_mean)| {
+            let share = d_mean / pixels as f32;
+            plane.iter_mut().for_each(|d| *d += share);
+        });
+}
+
+/// Multiplies each plane by a factor of its own.
+///
+/// ```
+/// let mut images = [1.0, 3.0, 0.0, 8.0];
+/// dldna::kernels::planes::scale(&mut images, 2, &[10.0, 0.5]);
+/// assert_eq!(images, [10.0, 30.0, 0.0, 4.0]);
+/// ```
+pub fn scale(images: &mut [f32], pixels: usize, factors: &[f32]) {
+    images
+        .par_chunks_mut(pixels)
+        .zip(factors)
+        .for_each(|(plane, factor)| plane.iter_mut().for_each(|x| *x *= factor));
+}
+
+/// The gradient of [`scale`] by the images: `d_images += factor d_output`, plane by plane.
+pub fn scale_backward_images(
+    factors: &[f32],
+    pixels: usize,
+    d_output: &[f32],
+    d_images: &mut [f32],
+) {
+    d_images
+        .par_chunks_mut(pixels)
+        .zip(d_output.par_chunks(pixels))
+        .zip(factors)
+        .for_each(|((d_image, d_output), &factor)| add_scaled(d_image, factor, d_output));
+}
+
+/// The gradient of [`scale`] by the factors: `d_factor += sum of image d_output`, plane by plane.
+pub fn scale_backward_factors(
+    images: &[f32],
+    pixels: usize,
+    d_output: &[f32],
+    d_factors: &mut [f32],
+) {
+    d_factors
+        .par_iter_mut()
+        .zip(images.par_chunks(pixels))
+        .zip(d_output.par_chunks(pixels))
+        .for_each(|((d_factor, image), d_output)| {
+            *d_factor += sum_of(pixels, |i| image[i] * d_output[i]);
+        });
 }
 
 #[cfg(test)]

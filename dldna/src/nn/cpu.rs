@@ -6,10 +6,12 @@
 
 use super::device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
 use super::error::{LayerError, remember};
+use crate::kernels::activation::Activation;
 use crate::kernels::batch_norm::{After, BatchNorm, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
-use crate::kernels::elementwise::{active, add, keep_active};
+use crate::kernels::elementwise::add;
+use crate::kernels::planes;
 use crate::kernels::pool2d::Pool2d;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
@@ -33,6 +35,232 @@ fn window_too_large<T>(
         height,
         width,
     }))
+}
+
+/// A convolution of either kind, as the batch norm behind it needs it.
+trait Convolution: 'static {
+    fn output_size(&self) -> (usize, usize);
+    /// Without a bias: a normalisation takes it away again.
+    fn forward(&self, input: &[f32], weight: &[f32], output: &mut [f32]);
+    fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]);
+    fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]);
+}
+
+impl Convolution for Conv2d {
+    fn output_size(&self) -> (usize, usize) {
+        self.output_size()
+    }
+    fn forward(&self, input: &[f32], weight: &[f32], output: &mut [f32]) {
+        self.forward(input, weight, None, output);
+    }
+    fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
+        self.backward_weight(input, d_output, d_weight);
+    }
+    fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
+        self.backward_input(weight, d_output, d_input);
+    }
+}
+
+impl Convolution for Depthwise {
+    fn output_size(&self) -> (usize, usize) {
+        self.output_size()
+    }
+    fn forward(&self, input: &[f32], weight: &[f32], output: &mut [f32]) {
+        self.forward(input, weight, output);
+    }
+    fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
+        self.backward_weight(input, d_output, d_weight);
+    }
+    fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
+        self.backward_input(weight, d_output, d_input);
+    }
+}
+
+/// Height and width.
+fn image_size<B: Dim, C: Dim, H: Dim, W: Dim, T>(
+    images: &Tensor<(B, C, H, W), f32, Cpu, T>,
+) -> (usize, usize) {
+    let &(_, _, height, width) = images.shape();
+    (height.size(), width.size())
+}
+
+/// `values + factor * by`, one by one.
+fn shifted(values: &[f32], by: &[f32], factor: f32) -> Vec<f32> {
+    let pairs = values.iter().zip(by);
+    pairs.map(|(value, by)| value + factor * by).collect()
+}
+
+/// The body of [`LayerDevice::conv_norm_train`] for either kind of convolution; the weight is `(OUT, GROUP, K, K)`.
+#[allow(
+    clippy::type_complexity,
+    reason = "the shapes are what a reader wants to see"
+)]
+fn norm_train<
+    const IN: usize,
+    const GROUP: usize,
+    const OUT: usize,
+    const K: usize,
+    B: Dim,
+    H: Dim,
+    W: Dim,
+    T: Tape<f32, Cpu>,
+>(
+    kernel: impl Convolution,
+    input: Tensor<(B, Const<IN>, H, W), f32, Cpu, T>,
+    conv: ConvParameters<GROUP, OUT, K, Cpu>,
+    norm: NormParameters<OUT, Cpu>,
+    shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Cpu, T>>,
+    activation: Activation,
+) -> Result<
+    (
+        Tensor<(B, Const<OUT>, usize, usize), f32, Cpu, T>,
+        ChannelStatistics<OUT, Cpu>,
+    ),
+    CpuError,
+> {
+    let (x, mut tape) = input.try_contiguous()?.split_tape();
+    let batch = x.shape().0;
+    let (out_height, out_width) = kernel.output_size();
+    let pixels = out_height * out_width;
+    let count = batch.size() * pixels;
+    if count < 2 {
+        return Err(Cpu::error(LayerError::TooFewValues { count }));
+    }
+
+    let input = to_vec(&x);
+    let weights = to_vec(conv.weight);
+    let mut convolved = vec![0.0; batch.size() * OUT * pixels];
+    kernel.forward(&input, &weights, &mut convolved);
+
+    let shape = (batch, Const::<OUT>, out_height, out_width);
+    let shortcut = match shortcut {
+        Some(shortcut) => {
+            let (shortcut, its_tape) = shortcut.try_contiguous()?.split_tape();
+            tape = tape.merge(its_tape);
+            Some((to_vec(&shortcut), shortcut.ghost()))
+        }
+        None => None,
+    };
+    let normalizer = BatchNorm {
+        channels: OUT,
+        pixels,
+        epsilon: norm.epsilon,
+    };
+    let scales = to_vec(norm.scale);
+    let statistics = normalizer.statistics(&convolved);
+    let mut output = vec![0.0; convolved.len()];
+    let after = After {
+        shortcut: shortcut.as_ref().map(|(values, _)| values.as_slice()),
+        activation: Activation::Identity,
+    };
+    normalizer.normalize(
+        &convolved,
+        &statistics,
+        &scales,
+        &to_vec(norm.bias),
+        after,
+        &mut output,
+    );
+    let slopes = activation.apply_keeping_slopes(&mut output);
+
+    let dev = x.device();
+    let mean = match conv.bias {
+        Some(bias) => shifted(&statistics.mean, &to_vec(bias), 1.0),
+        None => statistics.mean.clone(),
+    };
+    let result = ChannelStatistics {
+        mean: dev.try_tensor(mean)?,
+        variance: dev.try_tensor(statistics.variance.clone())?,
+    };
+    let y = dev.try_tensor_from_vec(output, shape)?;
+    let (d_x, d_w, d_y) = (x.ghost(), conv.weight.ghost(), y.ghost());
+    let d_conv_bias = conv.bias.map(|bias| bias.ghost());
+    let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
+    let d_shortcut = shortcut.map(|(_, ghost)| ghost);
+    tape.add_backward_op(move |gradients| {
+        let mut d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+        slopes.multiply(&mut d_output);
+        if let Some(d_shortcut) = &d_shortcut {
+            add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
+        }
+        let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
+        let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
+        // Each gradient by the output becomes the one by the convolution's result.
+        normalizer.backward(
+            &convolved,
+            &statistics,
+            &scales,
+            &mut d_output,
+            &mut scale,
+            &mut bias,
+        );
+        **gradients.get_or_alloc_mut(&d_scale)? = scale;
+        **gradients.get_or_alloc_mut(&d_bias)? = bias;
+        if let Some(d_conv_bias) = &d_conv_bias {
+            gradients.try_alloc_for(d_conv_bias)?; // stays 0
+        }
+        kernel.backward_weight(&input, &d_output, gradients.get_or_alloc_mut(&d_w)?);
+        kernel.backward_input(&weights, &d_output, gradients.get_or_alloc_mut(&d_x)?);
+        Ok(())
+    });
+    Ok((y.put_tape(tape), result))
+}
+
+/// The body of [`LayerDevice::conv_norm_eval`] for either kind of convolution; the weight is `(OUT, GROUP, K, K)`.
+fn norm_eval<
+    const IN: usize,
+    const GROUP: usize,
+    const OUT: usize,
+    const K: usize,
+    B: Dim,
+    H: Dim,
+    W: Dim,
+>(
+    kernel: impl Convolution,
+    input: Tensor<(B, Const<IN>, H, W), f32, Cpu>,
+    conv: ConvParameters<GROUP, OUT, K, Cpu>,
+    norm: NormParameters<OUT, Cpu>,
+    running: ChannelStatistics<OUT, Cpu>,
+    shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Cpu>>,
+    activation: Activation,
+) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Cpu>, CpuError> {
+    let x = input.try_contiguous()?;
+    let batch = x.shape().0;
+    let (out_height, out_width) = kernel.output_size();
+    let pixels = out_height * out_width;
+    let normalizer = BatchNorm {
+        channels: OUT,
+        pixels,
+        epsilon: norm.epsilon,
+    };
+    // (conv + bias) - mean = conv - (mean - bias): the bias costs no pass over the images.
+    let mean = to_vec(&running.mean);
+    let statistics = Statistics {
+        mean: match conv.bias {
+            Some(bias) => shifted(&mean, &to_vec(bias), -1.0),
+            None => mean,
+        },
+        variance: to_vec(&running.variance),
+    };
+    let mut output = vec![0.0; batch.size() * OUT * pixels];
+    kernel.forward(&to_vec(&x), &to_vec(conv.weight), &mut output);
+    let shortcut = match shortcut {
+        Some(shortcut) => Some(to_vec(&shortcut.try_contiguous()?)),
+        None => None,
+    };
+    let after = After {
+        shortcut: shortcut.as_deref(),
+        activation,
+    };
+    normalizer.normalize_in_place(
+        &statistics,
+        &to_vec(norm.scale),
+        &to_vec(norm.bias),
+        after,
+        &mut output,
+    );
+    let shape = (batch, Const::<OUT>, out_height, out_width);
+    x.device().try_tensor_from_vec(output, shape)
 }
 
 impl LayerDevice for Cpu {
@@ -259,7 +487,7 @@ impl LayerDevice for Cpu {
         conv: ConvParameters<IN, OUT, K, Self>,
         norm: NormParameters<OUT, Self>,
         shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>>,
-        relu: bool,
+        activation: Activation,
     ) -> Result<
         (
             Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>,
@@ -267,94 +495,11 @@ impl LayerDevice for Cpu {
         ),
         CpuError,
     > {
-        let (x, mut tape) = input.try_contiguous()?.split_tape();
-        let &(batch, _, height, width) = x.shape();
-        let size = (height.size(), width.size());
-        let Some(kernel) = Conv2d::new(IN, OUT, conv.window, size) else {
-            return window_too_large("Conv2D", conv.window, size);
-        };
-        let (out_height, out_width) = kernel.output_size();
-        let pixels = out_height * out_width;
-        let count = batch.size() * pixels;
-        if count < 2 {
-            return Err(Self::error(LayerError::TooFewValues { count }));
+        let size = image_size(&input);
+        match Conv2d::new(IN, OUT, conv.window, size) {
+            Some(kernel) => norm_train(kernel, input, conv, norm, shortcut, activation),
+            None => window_too_large("Conv2D", conv.window, size),
         }
-
-        let input = to_vec(&x);
-        let weights = to_vec(conv.weight);
-        let mut convolved = vec![0.0; batch.size() * OUT * pixels];
-        // Without its bias, which the normalisation takes away again.
-        kernel.forward(&input, &weights, None, &mut convolved);
-
-        let shape = (batch, Const::<OUT>, out_height, out_width);
-        let shortcut = match shortcut {
-            Some(shortcut) => {
-                let (shortcut, its_tape) = shortcut.try_contiguous()?.split_tape();
-                tape = tape.merge(its_tape);
-                Some((to_vec(&shortcut), shortcut.ghost()))
-            }
-            None => None,
-        };
-        let normalizer = BatchNorm {
-            channels: OUT,
-            pixels,
-            epsilon: norm.epsilon,
-        };
-        let scales = to_vec(norm.scale);
-        let statistics = normalizer.statistics(&convolved);
-        let mut output = vec![0.0; convolved.len()];
-        let after = After {
-            shortcut: shortcut.as_ref().map(|(values, _)| values.as_slice()),
-            relu,
-        };
-        normalizer.normalize(
-            &convolved,
-            &statistics,
-            &scales,
-            &to_vec(norm.bias),
-            after,
-            &mut output,
-        );
-        let active = relu.then(|| active(&output));
-
-        let dev = x.device();
-        let mean = statistics.mean.iter().zip(to_vec(conv.bias));
-        let result = ChannelStatistics {
-            mean: dev.try_tensor(mean.map(|(mean, bias)| mean + bias).collect::<Vec<f32>>())?,
-            variance: dev.try_tensor(statistics.variance.clone())?,
-        };
-        let y = dev.try_tensor_from_vec(output, shape)?;
-        let (d_x, d_w, d_y) = (x.ghost(), conv.weight.ghost(), y.ghost());
-        let d_conv_bias = conv.bias.ghost();
-        let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
-        let d_shortcut = shortcut.map(|(_, ghost)| ghost);
-        tape.add_backward_op(move |gradients| {
-            let mut d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
-            if let Some(active) = active {
-                keep_active(&mut d_output, &active);
-            }
-            if let Some(d_shortcut) = &d_shortcut {
-                add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
-            }
-            let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
-            let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
-            // Each gradient by the output becomes the one by the convolution's result.
-            normalizer.backward(
-                &convolved,
-                &statistics,
-                &scales,
-                &mut d_output,
-                &mut scale,
-                &mut bias,
-            );
-            **gradients.get_or_alloc_mut(&d_scale)? = scale;
-            **gradients.get_or_alloc_mut(&d_bias)? = bias;
-            gradients.try_alloc_for(&d_conv_bias)?; // stays 0
-            kernel.backward_weight(&input, &d_output, gradients.get_or_alloc_mut(&d_w)?);
-            kernel.backward_input(&weights, &d_output, gradients.get_or_alloc_mut(&d_x)?);
-            Ok(())
-        });
-        Ok((y.put_tape(tape), result))
     }
 
     fn conv_norm_eval<const IN: usize, const OUT: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
@@ -363,46 +508,124 @@ impl LayerDevice for Cpu {
         norm: NormParameters<OUT, Self>,
         running: ChannelStatistics<OUT, Self>,
         shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self>>,
-        relu: bool,
+        activation: Activation,
     ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self>, CpuError> {
-        let x = input.try_contiguous()?;
-        let &(batch, _, height, width) = x.shape();
-        let size = (height.size(), width.size());
-        let Some(kernel) = Conv2d::new(IN, OUT, conv.window, size) else {
-            return window_too_large("Conv2D", conv.window, size);
-        };
-        let (out_height, out_width) = kernel.output_size();
-        let pixels = out_height * out_width;
-        let normalizer = BatchNorm {
-            channels: OUT,
-            pixels,
-            epsilon: norm.epsilon,
-        };
-        // (conv + bias) - mean = conv - (mean - bias): the bias costs no pass over the images.
-        let mean = to_vec(&running.mean).into_iter().zip(to_vec(conv.bias));
-        let statistics = Statistics {
-            mean: mean.map(|(mean, bias)| mean - bias).collect(),
-            variance: to_vec(&running.variance),
-        };
-        let mut output = vec![0.0; batch.size() * OUT * pixels];
-        kernel.forward(&to_vec(&x), &to_vec(conv.weight), None, &mut output);
-        let shortcut = match shortcut {
-            Some(shortcut) => Some(to_vec(&shortcut.try_contiguous()?)),
-            None => None,
-        };
-        let after = After {
-            shortcut: shortcut.as_deref(),
-            relu,
-        };
-        normalizer.normalize_in_place(
-            &statistics,
-            &to_vec(norm.scale),
-            &to_vec(norm.bias),
-            after,
-            &mut output,
-        );
-        let shape = (batch, Const::<OUT>, out_height, out_width);
-        x.device().try_tensor_from_vec(output, shape)
+        let size = image_size(&input);
+        match Conv2d::new(IN, OUT, conv.window, size) {
+            Some(kernel) => norm_eval(kernel, input, conv, norm, running, shortcut, activation),
+            None => window_too_large("Conv2D", conv.window, size),
+        }
+    }
+
+    fn depthwise_norm_train<
+        const C: usize,
+        const K: usize,
+        B: Dim,
+        H: Dim,
+        W: Dim,
+        T: Tape<f32, Self>,
+    >(
+        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
+        conv: ConvParameters<1, C, K, Self>,
+        norm: NormParameters<C, Self>,
+        shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self, T>>,
+        activation: Activation,
+    ) -> Result<
+        (
+            Tensor<(B, Const<C>, usize, usize), f32, Self, T>,
+            ChannelStatistics<C, Self>,
+        ),
+        CpuError,
+    > {
+        let size = image_size(&input);
+        match Depthwise::new(C, conv.window, size) {
+            Some(kernel) => norm_train(kernel, input, conv, norm, shortcut, activation),
+            None => window_too_large("DepthwiseConv2D", conv.window, size),
+        }
+    }
+
+    fn depthwise_norm_eval<const C: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
+        input: Tensor<(B, Const<C>, H, W), f32, Self>,
+        conv: ConvParameters<1, C, K, Self>,
+        norm: NormParameters<C, Self>,
+        running: ChannelStatistics<C, Self>,
+        shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self>>,
+        activation: Activation,
+    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self>, CpuError> {
+        let size = image_size(&input);
+        match Depthwise::new(C, conv.window, size) {
+            Some(kernel) => norm_eval(kernel, input, conv, norm, running, shortcut, activation),
+            None => window_too_large("DepthwiseConv2D", conv.window, size),
+        }
+    }
+
+    fn activate<S: Shape, T: Tape<f32, Self>>(
+        input: Tensor<S, f32, Self, T>,
+        activation: Activation,
+    ) -> Result<Tensor<S, f32, Self, T>, CpuError> {
+        let (x, mut tape) = input.try_contiguous()?.split_tape();
+        let mut output = to_vec(&x);
+        let slopes = activation.apply_keeping_slopes(&mut output);
+        let y = x.device().try_tensor_from_vec(output, *x.shape())?;
+        let (d_x, d_y) = (x.ghost(), y.ghost());
+        tape.add_backward_op(move |gradients| {
+            let mut d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            slopes.multiply(&mut d_output);
+            add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
+            Ok(())
+        });
+        Ok(y.put_tape(tape))
+    }
+
+    fn global_avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        input: Tensor<(B, C, H, W), f32, Self, T>,
+    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
+        let (x, mut tape) = input.try_contiguous()?.split_tape();
+        let &(batch, channels, height, width) = x.shape();
+        let pixels = height.size() * width.size();
+        let means = planes::means(&to_vec(&x), pixels);
+        let y = x
+            .device()
+            .try_tensor_from_vec(means, (batch, channels, 1, 1))?;
+        let (d_x, d_y) = (x.ghost(), y.ghost());
+        tape.add_backward_op(move |gradients| {
+            let d_means = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            planes::means_backward(&d_means, pixels, gradients.get_or_alloc_mut(&d_x)?);
+            Ok(())
+        });
+        Ok(y.put_tape(tape))
+    }
+
+    fn scale_channels<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        images: Tensor<(B, C, H, W), f32, Self, T>,
+        factors: Tensor<(B, C, usize, usize), f32, Self, T>,
+    ) -> Result<Tensor<(B, C, H, W), f32, Self, T>, CpuError> {
+        let (x, tape) = images.try_contiguous()?.split_tape();
+        let (f, its_tape) = factors.try_contiguous()?.split_tape();
+        let mut tape = tape.merge(its_tape);
+        let &(batch, channels, height, width) = x.shape();
+        if f.shape().concrete() != [batch.size(), channels.size(), 1, 1] {
+            return Err(Self::error(LayerError::Factors {
+                images: batch.size(),
+                channels: channels.size(),
+                factors: f.shape().concrete(),
+            }));
+        }
+        let pixels = height.size() * width.size();
+        let (images, factors) = (to_vec(&x), to_vec(&f));
+        let mut output = images.clone();
+        planes::scale(&mut output, pixels, &factors);
+        let y = x.device().try_tensor_from_vec(output, *x.shape())?;
+        let (d_x, d_f, d_y) = (x.ghost(), f.ghost(), y.ghost());
+        tape.add_backward_op(move |gradients| {
+            let d_y = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            let d_factors = gradients.get_or_alloc_mut(&d_f)?;
+            planes::scale_backward_factors(&images, pixels, &d_y, d_factors);
+            let d_images = gradients.get_or_alloc_mut(&d_x)?;
+            planes::scale_backward_images(&factors, pixels, &d_y, d_images);
+            Ok(())
+        });
+        Ok(y.put_tape(tape))
     }
 
     fn batch_norm2d_eval<const C: usize, B: Dim, H: Dim, W: Dim>(

@@ -1,6 +1,7 @@
 //! The one trait between the layers and the devices that run them.
 
 use super::error::LayerError;
+use crate::kernels::activation::Activation;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
 
@@ -76,8 +77,8 @@ pub trait LayerDevice: Device<f32> {
         Self::Err,
     >;
 
-    /// `relu(norm(conv(input)) + shortcut)` in training, one op on the tape: with the batch's own statistics, which are
-    /// returned (mean and biased variance of the convolution's result). Shortcut and ReLU are left out if not asked for.
+    /// `activation(norm(conv(input)) + shortcut)` in training, one op on the tape: with the batch's own statistics, which
+    /// are returned (mean and biased variance of the convolution's result).
     fn conv_norm_train<
         const IN: usize,
         const OUT: usize,
@@ -91,7 +92,7 @@ pub trait LayerDevice: Device<f32> {
         conv: ConvParameters<IN, OUT, K, Self>,
         norm: NormParameters<OUT, Self>,
         shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>>,
-        relu: bool,
+        activation: Activation,
     ) -> Result<
         (
             Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>,
@@ -107,8 +108,57 @@ pub trait LayerDevice: Device<f32> {
         norm: NormParameters<OUT, Self>,
         running: ChannelStatistics<OUT, Self>,
         shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self>>,
-        relu: bool,
+        activation: Activation,
     ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self>, Self::Err>;
+
+    /// [`conv_norm_train`](Self::conv_norm_train) with a kernel for each channel: weight `(C, 1, K, K)`.
+    fn depthwise_norm_train<
+        const C: usize,
+        const K: usize,
+        B: Dim,
+        H: Dim,
+        W: Dim,
+        T: Tape<f32, Self>,
+    >(
+        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
+        conv: ConvParameters<1, C, K, Self>,
+        norm: NormParameters<C, Self>,
+        shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self, T>>,
+        activation: Activation,
+    ) -> Result<
+        (
+            Tensor<(B, Const<C>, usize, usize), f32, Self, T>,
+            ChannelStatistics<C, Self>,
+        ),
+        Self::Err,
+    >;
+
+    /// [`conv_norm_eval`](Self::conv_norm_eval) with a kernel for each channel: weight `(C, 1, K, K)`.
+    fn depthwise_norm_eval<const C: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
+        input: Tensor<(B, Const<C>, H, W), f32, Self>,
+        conv: ConvParameters<1, C, K, Self>,
+        norm: NormParameters<C, Self>,
+        running: ChannelStatistics<C, Self>,
+        shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self>>,
+        activation: Activation,
+    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self>, Self::Err>;
+
+    /// The activation of each value, one op on the tape.
+    fn activate<S: Shape, T: Tape<f32, Self>>(
+        input: Tensor<S, f32, Self, T>,
+        activation: Activation,
+    ) -> Result<Tensor<S, f32, Self, T>, Self::Err>;
+
+    /// The mean of each channel of each image, as an image of 1x1 pixels: `(batch, channel, 1, 1)`.
+    fn global_avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        input: Tensor<(B, C, H, W), f32, Self, T>,
+    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err>;
+
+    /// Multiplies each channel of each image by a factor of its own: `factors (batch, channel, 1, 1)`.
+    fn scale_channels<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        images: Tensor<(B, C, H, W), f32, Self, T>,
+        factors: Tensor<(B, C, usize, usize), f32, Self, T>,
+    ) -> Result<Tensor<(B, C, H, W), f32, Self, T>, Self::Err>;
 
     /// Normalisation by given statistics, without gradients.
     fn batch_norm2d_eval<const C: usize, B: Dim, H: Dim, W: Dim>(
@@ -129,13 +179,13 @@ pub struct ChannelStatistics<const C: usize, D: Storage<f32>> {
     pub variance: Tensor<Rank1<C>, f32, D>,
 }
 
-/// A convolution with a bias, as an operand.
+/// A convolution, as an operand.
 #[derive(Debug, Clone, Copy)]
 pub struct ConvParameters<'a, const IN: usize, const OUT: usize, const K: usize, D: Storage<f32>> {
     /// `(OUT, IN, K, K)`.
     pub weight: &'a Tensor<Rank4<OUT, IN, K, K>, f32, D>,
     /// `(OUT)`.
-    pub bias: &'a Tensor<Rank1<OUT>, f32, D>,
+    pub bias: Option<&'a Tensor<Rank1<OUT>, f32, D>>,
     /// Kernel size, stride and padding.
     pub window: Window,
 }

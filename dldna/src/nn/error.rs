@@ -42,6 +42,19 @@ pub enum LayerError {
         /// Channels, height and width of the image that came.
         image: [usize; 3],
     },
+    /// There is not one factor for each channel of each image.
+    #[error(
+        "scale_channels: expected a factor for each channel of each image, {images}x{channels}x1x1, these are {}x{}x{}x{}",
+        factors[0], factors[1], factors[2], factors[3]
+    )]
+    Factors {
+        /// Images that are scaled.
+        images: usize,
+        /// Channels of each.
+        channels: usize,
+        /// Shape of the factors that came.
+        factors: [usize; 4],
+    },
 }
 
 thread_local! {

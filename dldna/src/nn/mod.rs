@@ -31,6 +31,7 @@
 //! After a backward pass the gradients of parameters and inputs can be read. The gradient of a result in the
 //! middle of the network cannot: its memory was given on to save half of the peak.
 
+mod activation;
 mod batch_norm2d;
 mod conv2d;
 mod conv_norm;
@@ -41,6 +42,7 @@ mod error;
 mod flatten;
 mod pool2d;
 
+pub use activation::{ActivationLayer, ReLU6, SiLU};
 pub use batch_norm2d::builder::BatchNorm2D;
 pub use conv_norm::Then;
 pub use conv2d::builder::{BiasedConv2D, Conv2D};
@@ -50,8 +52,11 @@ pub use error::{LayerError, last_error};
 pub use flatten::Flatten;
 pub use pool2d::{AvgPool2D, MaxPool2D};
 
+pub use crate::kernels::activation::Activation;
+
 /// The layers once built on a device: what `dev.build_module` returns.
 pub mod modules {
+    pub use super::activation::{ReLU6, SiLU};
     pub use super::batch_norm2d::BatchNorm2D;
     pub use super::conv2d::{BiasedConv2D, Conv2D};
     pub use super::depthwise_conv2d::DepthwiseConv2D;

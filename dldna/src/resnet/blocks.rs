@@ -99,7 +99,7 @@ impl<
 }
 
 /// `x` as it is, for a block that keeps channels and size.
-fn unchanged<
+pub(crate) fn unchanged<
     const IN: usize,
     const OUT: usize,
     B: Dim,

@@ -23,6 +23,7 @@ mod network;
 mod torch_weights;
 
 pub use blocks::builder::{BasicBlock, Bottleneck, Stage};
+pub(crate) use blocks::unchanged;
 pub(crate) use network::POOL;
 pub use network::builder::{ResNet, SmallStem, Stem};
 pub use torch_weights::load_torch_weights;

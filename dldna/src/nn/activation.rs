@@ -1,0 +1,75 @@
+//! The activations that dfdx lacks, as layers, and a name for each.
+
+use super::device::LayerDevice;
+use crate::kernels::activation::Activation;
+use dfdx::prelude::*;
+
+/// A layer that applies an activation: a type that can stand for it among a network's parameters.
+///
+/// ```
+/// use dldna::nn::{Activation, ActivationLayer};
+/// use dldna::prelude::*;
+/// assert_eq!(SiLU::ACTIVATION, Activation::Silu);
+/// ```
+pub trait ActivationLayer: Default + Clone + std::fmt::Debug + crate::summary::Summarize {
+    /// What it applies.
+    const ACTIVATION: Activation;
+}
+
+impl ActivationLayer for ReLU {
+    const ACTIVATION: Activation = Activation::Relu;
+}
+
+macro_rules! activation {
+    ($(#[$docs:meta])* $Layer:ident, $activation:ident) => {
+        $(#[$docs])*
+        #[derive(Debug, Clone, Copy, Default)]
+        pub struct $Layer;
+
+        impl ZeroSizedModule for $Layer {}
+        impl NonMutableModule for $Layer {}
+
+        impl ActivationLayer for $Layer {
+            const ACTIVATION: Activation = Activation::$activation;
+        }
+
+        impl<S: Shape, D: LayerDevice, T: Tape<f32, D>> Module<Tensor<S, f32, D, T>> for $Layer {
+            type Output = Tensor<S, f32, D, T>;
+            type Error = D::Err;
+
+            fn try_forward(&self, input: Tensor<S, f32, D, T>) -> Result<Self::Output, D::Err> {
+                D::activate(input, Self::ACTIVATION)
+            }
+        }
+    };
+}
+
+activation!(
+    /// `min(max(x, 0), 6)`, for tensors of any shape. Sandler et al., *MobileNetV2*, 2018, choose it for networks whose
+    /// numbers are stored in few bits.
+    ///
+    /// PyTorch: `torch.nn.ReLU6()`.
+    ///
+    /// ```
+    /// use dldna::prelude::*;
+    /// let y = ReLU6.forward(Cpu::default().tensor([-1.0, 3.0, 7.0]));
+    /// assert_eq!(y.array(), [0.0, 3.0, 6.0]);
+    /// ```
+    ReLU6,
+    Relu6
+);
+
+activation!(
+    /// `x sigmoid(x)`, for tensors of any shape; also known as swish. Smooth, and a little below 0 for negative numbers.
+    /// Ramachandran et al., *Searching for Activation Functions*, 2017.
+    ///
+    /// PyTorch: `torch.nn.SiLU()`.
+    ///
+    /// ```
+    /// use dldna::prelude::*;
+    /// let y = SiLU.forward(Cpu::default().tensor([-1.0, 0.0, 10.0]));
+    /// assert!(y.array()[0] < -0.26 && y.array()[1] == 0.0 && y.array()[2] > 9.999);
+    /// ```
+    SiLU,
+    Silu
+);
