@@ -1,9 +1,10 @@
-//! Training and inference of ResNet-18, and single convolutions: milliseconds, images per second, peak memory.
+//! Training and inference of ResNet-18, EfficientNet's block, and single convolutions: milliseconds, images per second, peak memory.
 //!
 //! `cargo bench -p dldna` measures all cases, `cargo bench -p dldna -- conv` those with `conv` in their name, each in a
 //! process of its own. `torch_reference.py` beside this file measures the same in PyTorch; `cargo run -p ci -- bench --torch PYTHON` runs both in turn.
 
 use dfdx::data::OneHotEncode;
+use dldna::efficientnet::MBConv;
 use dldna::kernels::{conv2d::Conv2d, depthwise::Depthwise, pool2d::Pool2d, window::Window};
 use dldna::prelude::*;
 use dldna::resnet::ResNet18;
@@ -114,17 +115,21 @@ fn cases() -> Vec<Case> {
         }
     }
     cases.push(Case {
-        name: "depthwise/fwd/b8/c96/56/k3".to_owned(),
-        images: 8,
-        measure: Box::new(|repeats| {
-            let conv = Depthwise::new(96, Window::square(3, 1, 1, 1), (56, 56)).expect("it fits");
-            let (input, weight) = (noise(8 * 96 * 56 * 56), noise(96 * 9));
-            let mut output = vec![0.0; input.len()];
-            median(repeats, || {
-                conv.forward(&input, &weight, black_box(&mut output))
-            })
-        }),
+        name: "mbconv/train/b64/c24/32".to_owned(),
+        images: 64,
+        measure: Box::new(train_mbconv),
     });
+    for (images, channels, size, kernel) in [(8, 96, 56, 3), (64, 144, 32, 3), (64, 144, 32, 5)] {
+        for (pass, backward) in [("fwd", false), ("fwd+bwd", true)] {
+            cases.push(Case {
+                name: format!("depthwise/{pass}/b{images}/c{channels}/{size}/k{kernel}"),
+                images,
+                measure: Box::new(move |repeats| {
+                    convolve_channels(images, channels, size, kernel, backward, repeats)
+                }),
+            });
+        }
+    }
     cases.push(Case {
         name: "pool/max/b8/c64/112/k3".to_owned(),
         images: 8,
@@ -169,6 +174,21 @@ fn infer(batch: usize, size: usize, repeats: usize) -> f64 {
     })
 }
 
+/// Forward and backward through EfficientNet's block: 24 to 24 channels by way of 144, 32x32 pixels.
+fn train_mbconv(repeats: usize) -> f64 {
+    let dev = Cpu::seed_from_u64(0);
+    let mut block = dev.build_module::<MBConv<24, 24, 3, 1, 6>, f32>();
+    let images = dev.sample_normal_like(&(64, Const::<24>, 32, 32));
+    let mut gradients = block.alloc_grads();
+    median(repeats, || {
+        block.zero_grads(&mut gradients);
+        let held = std::mem::replace(&mut gradients, Gradients::leaky());
+        let y = block.forward_mut(images.trace(held));
+        let means = Cpu::global_avg_pool2d(y).expect("it fits");
+        gradients = means.square().mean::<Rank0, _>().backward();
+    })
+}
+
 /// One convolution that keeps channels and size, as a kernel.
 fn convolve(
     images: usize,
@@ -187,6 +207,31 @@ fn convolve(
     let (mut d_input, mut d_weight) = (vec![0.0; input.len()], vec![0.0; weight.len()]);
     median(repeats, || {
         conv.forward(&input, &weight, Some(&bias), &mut output);
+        if backward {
+            conv.backward_weight(&input, &output, &mut d_weight);
+            conv.backward_input(&weight, &output, &mut d_input);
+        }
+        black_box((&output, &d_input, &d_weight));
+    })
+}
+
+/// The same for one that keeps the channels apart.
+fn convolve_channels(
+    images: usize,
+    channels: usize,
+    size: usize,
+    kernel: usize,
+    backward: bool,
+    repeats: usize,
+) -> f64 {
+    let window = Window::square(kernel, 1, kernel / 2, 1);
+    let conv = Depthwise::new(channels, window, (size, size)).expect("it fits");
+    let input = noise(images * channels * size * size);
+    let weight = noise(channels * kernel * kernel);
+    let mut output = vec![0.0; input.len()];
+    let (mut d_input, mut d_weight) = (vec![0.0; input.len()], vec![0.0; weight.len()]);
+    median(repeats, || {
+        conv.forward(&input, &weight, &mut output);
         if backward {
             conv.backward_weight(&input, &output, &mut d_weight);
             conv.backward_input(&weight, &output, &mut d_input);

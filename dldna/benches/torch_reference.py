@@ -2,7 +2,7 @@
 
 Needs torch (pip install torch).  Usage: python torch_reference.py --case NAME [--threads 2] [--repeats 7]
 Prints a line as `speed.rs` does: name, median milliseconds, images per second, peak resident MiB.
-The network is the book's ResNet-18: a 7x7 stem, max pooling, biased convolutions; Adam, f32.
+The networks are the book's ResNet-18 (a 7x7 stem, max pooling, biased convolutions; Adam) and EfficientNet's block; f32.
 """
 import argparse
 import resource
@@ -30,6 +30,24 @@ class Block(nn.Module):
     def forward(self, x):
         y = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class MBConv(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        hidden, squeezed = 6 * channels, channels // 4
+        self.expand = nn.Sequential(nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.SiLU())
+        self.depthwise = nn.Sequential(
+            nn.Conv2d(hidden, hidden, 3, 1, 1, groups=hidden, bias=False), nn.BatchNorm2d(hidden), nn.SiLU()
+        )
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(hidden, squeezed, 1), nn.SiLU(), nn.Conv2d(squeezed, hidden, 1), nn.Sigmoid()
+        )
+        self.project = nn.Sequential(nn.Conv2d(hidden, channels, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x):
+        y = self.depthwise(self.expand(x))
+        return self.project(y * self.gate(y)) + x
 
 
 def resnet18():
@@ -76,6 +94,15 @@ def measure(name, repeats):
             optimizer.step()
 
         return median(step, repeats), images
+    if kind == "mbconv":
+        block, x = MBConv(sizes[1]), torch.randn(images, sizes[1], sizes[2], sizes[2], requires_grad=True)
+
+        def train():
+            x.grad = None
+            block.zero_grad()
+            block(x).mean((2, 3)).square().mean().backward()
+
+        return median(train, repeats), images
     _, channels, size, kernel = sizes
     x = torch.randn(images, channels, size, size, requires_grad=True)
     if kind == "pool":

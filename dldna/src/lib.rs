@@ -3,7 +3,7 @@
 //! | you want to | look in |
 //! |---|---|
 //! | build a network | [`nn`], and [`prelude`] for everything at once |
-//! | take a network of the literature, train it | [`resnet`], [`inception`], [`vgg`], [`train`], [`weights`] |
+//! | take a network of the literature, train it | [`resnet`], [`inception`], [`efficientnet`], [`vgg`], [`train`], [`weights`] |
 //! | compare networks of several depths | [`residual_learning`] |
 //! | see small networks at work | [`cnn`], [`feature_levels`] |
 //! | see how a layer computes | [`kernels`] for the fast way, [`simple_conv`] for the plain way |
@@ -19,6 +19,7 @@ pub mod cnn;
 pub mod conv_visual;
 pub mod data;
 pub mod display;
+pub mod efficientnet;
 pub mod feature_levels;
 pub mod filter_utils;
 pub mod frequency;

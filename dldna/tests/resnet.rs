@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Fixture, assert_close, write_tensors};
+use common::{Fixture, assert_close, logits_equal_pytorch, write_tensors};
 use dldna::prelude::*;
 use dldna::resnet::{
     BasicBlock as Basic, Bottleneck, PlainBlock, PlainNet18, PlainNet20, PlainNet56, ResNet18,
@@ -248,34 +248,16 @@ fn weights_of_another_network_are_listed_and_nothing_is_loaded() {
     assert!(words.contains("none: No such file"), "{words}");
 }
 
-/// A network with the weights of `name` in the folder `DLDNA_TORCH_WEIGHTS`, against PyTorch's logits.
+/// A network with the weights of that name, against PyTorch's logits.
 macro_rules! network_equals_pytorch {
-    ($Network:ty, $IN:literal, $name:literal) => {{
-        let folder = std::env::var("DLDNA_TORCH_WEIGHTS")
-            .expect("DLDNA_TORCH_WEIGHTS names what make_resnet_weights.py wrote");
-        let mut network = dev().build_module::<$Network, f32>();
-        load_torch_weights(&mut network, format!("{folder}/{}.safetensors", $name)).unwrap();
-        let bytes = std::fs::read(format!("{folder}/{}.case.safetensors", $name)).unwrap();
-        let case = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let numbers = |name: &str| -> Vec<f32> {
-            let (numbers, _) = case.tensor(name).unwrap().data().as_chunks();
-            numbers.iter().map(|&b| f32::from_le_bytes(b)).collect()
-        };
-        let shape = case.tensor("x").unwrap().shape().to_vec();
-        let x = dev().tensor_from_vec(numbers("x"), (shape[0], Const::<$IN>, shape[2], shape[3]));
-        let (got, want) = (network.forward(x).as_vec(), numbers("logits"));
-        assert_eq!(got.len(), want.len());
-        let largest = want.iter().fold(0f32, |largest, v| largest.max(v.abs()));
-        let error = got
-            .iter()
-            .zip(&want)
-            .fold(0f32, |error, (g, w)| error.max((g - w).abs()));
-        println!(
-            "{}: largest logit {largest}, largest difference {error}",
-            $name
-        );
-        assert!(error <= 1e-3 * largest, "{}: {error} of {largest}", $name);
-    }};
+    ($Network:ty, $IN:literal, $name:literal) => {
+        logits_equal_pytorch($name, |weights, x, shape| {
+            let mut network = dev().build_module::<$Network, f32>();
+            load_torch_weights(&mut network, weights).unwrap();
+            let x = dev().tensor_from_vec(x, (shape[0], Const::<$IN>, shape[2], shape[3]));
+            network.forward(x).as_vec()
+        })
+    };
 }
 
 #[test]

@@ -122,3 +122,29 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f32]) {
         );
     }
 }
+
+/// A whole network in the folder `DLDNA_TORCH_WEIGHTS`: `run` gets the file of the weights, the images and their shape,
+/// and its logits have to be PyTorch's within a thousandth of the largest.
+pub fn logits_equal_pytorch(
+    name: &str,
+    run: impl FnOnce(PathBuf, Vec<f32>, Vec<usize>) -> Vec<f32>,
+) {
+    let folder = std::env::var("DLDNA_TORCH_WEIGHTS")
+        .expect("DLDNA_TORCH_WEIGHTS names the folder that a script in fixtures/ wrote");
+    let folder = Path::new(&folder);
+    let bytes = std::fs::read(folder.join(format!("{name}.case.safetensors"))).unwrap();
+    let case = SafeTensors::deserialize(&bytes).unwrap();
+    let numbers = |name: &str| -> Vec<f32> {
+        let (numbers, _) = case.tensor(name).unwrap().data().as_chunks();
+        numbers.iter().map(|&b| f32::from_le_bytes(b)).collect()
+    };
+    let shape = case.tensor("x").unwrap().shape().to_vec();
+    let weights = folder.join(format!("{name}.safetensors"));
+    let (got, want) = (run(weights, numbers("x"), shape), numbers("logits"));
+    assert_eq!(got.len(), want.len());
+    let largest = want.iter().fold(0f32, |largest, v| largest.max(v.abs()));
+    let differences = got.iter().zip(&want).map(|(got, want)| (got - want).abs());
+    let error = differences.fold(0f32, f32::max);
+    println!("{name}: largest logit {largest}, largest difference {error}");
+    assert!(error <= 1e-3 * largest, "{name}: {error} of {largest}");
+}
