@@ -151,9 +151,9 @@ fn norm_train<
     let mut output = vec![0.0; convolved.len()];
     let after = After {
         shortcut: shortcut.as_ref().map(|(values, _)| values.as_slice()),
-        activation: Activation::Identity,
+        activation,
     };
-    normalizer.normalize(
+    let slopes = normalizer.normalize(
         &convolved,
         &statistics,
         &scales,
@@ -161,7 +161,6 @@ fn norm_train<
         after,
         &mut output,
     );
-    let slopes = activation.apply_keeping_slopes(&mut output);
 
     let dev = x.device();
     let mean = match conv.bias {
@@ -613,8 +612,8 @@ impl LayerDevice for Cpu {
         }
         let pixels = height.size() * width.size();
         let (images, factors) = (to_vec(&x), to_vec(&f));
-        let mut output = images.clone();
-        planes::scale(&mut output, pixels, &factors);
+        let mut output = vec![0.0; images.len()];
+        planes::scale(&images, pixels, &factors, &mut output);
         let y = x.device().try_tensor_from_vec(output, *x.shape())?;
         let (d_x, d_f, d_y) = (x.ghost(), f.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
