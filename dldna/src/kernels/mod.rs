@@ -16,6 +16,7 @@
 //! | [`elementwise`] | ReLU's gradient, sums of two slices |
 //! | [`planes`] | one channel of every image, and sums over it |
 //! | [`matmul`] | the matrix product under all of it |
+//! | [`scratch`] | memory that is used again |
 //! | [`vector`] | loops in the widest vector instructions of the processor |
 
 pub mod adam;
@@ -26,6 +27,7 @@ pub mod elementwise;
 pub mod matmul;
 pub mod planes;
 pub mod pool2d;
+pub mod scratch;
 pub mod vector;
 pub mod window;
 pub mod winograd;
