@@ -288,6 +288,10 @@ impl<const IN: usize, const HIDDEN: usize, A: ActivationLayer, D: LayerDevice>
         }
     }
 
+    #[allow(
+        clippy::type_complexity,
+        reason = "the shapes are what a reader wants to see"
+    )]
     fn try_forward_mut<B: Dim, H: Dim, W: Dim>(
         &mut self,
         x: Tensor<(B, Const<IN>, H, W), f32, D, OwnedTape<f32, D>>,

@@ -1,9 +1,12 @@
 //! Adam, with a state that can be saved.
 
 use crate::kernels::adam::AdamStep;
+use crate::kernels::scratch::Scratch;
 use crate::weights::Values;
 use dfdx::prelude::{tensor_collection::*, *};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::mem::take;
 
 /// The Adam optimizer on the CPU: Kingma and Ba, 2014, with their settings (which are PyTorch's).
 ///
@@ -52,22 +55,34 @@ impl Adam {
         gradients: &mut Gradients<f32, Cpu>,
     ) {
         self.step += 1;
-        let mut update = Update {
-            step: AdamStep {
-                learning_rate: self.learning_rate,
-                betas: (0.9, 0.999),
-                epsilon: 1e-8,
-                step: self.step,
-            },
+        let step = AdamStep {
+            learning_rate: self.learning_rate,
+            betas: (0.9, 0.999),
+            epsilon: 1e-8,
+            step: self.step,
+        };
+        let mut collector = Collector {
             moments: &mut self.moments,
             gradients,
-            parameters: Vec::new(),
+            parameters: BTreeMap::new(),
         };
-        let walked = M::iter_tensors(&mut RecursiveWalker {
-            m: (network, String::new()),
-            f: &mut update,
-        });
-        walked.expect("memory for the gradients was there before");
+        walk(network, &mut collector);
+        let mut parameters = collector.parameters;
+        // All tensors at once: each core copies and updates.
+        parameters
+            .par_iter_mut()
+            .for_each(|(_, parameter)| parameter.update(step));
+        for (name, parameter) in &mut parameters {
+            let moments = (take(&mut parameter.first), take(&mut parameter.second));
+            self.moments.insert(name.clone(), moments);
+        }
+        walk(
+            network,
+            &mut Writer {
+                gradients,
+                parameters,
+            },
+        );
     }
 
     /// The state: the number of steps, and the moments under `first/name` and `second/name`.
@@ -109,15 +124,60 @@ impl Adam {
     }
 }
 
-struct Update<'a> {
-    step: AdamStep,
-    moments: &'a mut BTreeMap<String, (Vec<f32>, Vec<f32>)>,
-    gradients: &'a mut Gradients<f32, Cpu>,
-    /// The parameters of one tensor: dfdx keeps its own out of reach.
-    parameters: Vec<f32>,
+/// Shows all tensors of a network to a visitor.
+fn walk<M: TensorCollection<f32, Cpu>>(
+    network: &mut M,
+    visitor: &mut impl TensorVisitor<
+        f32,
+        Cpu,
+        Viewer = (ViewTensorMut, ViewTensorName),
+        Err = CpuError,
+        E2 = f32,
+        D2 = Cpu,
+    >,
+) {
+    let walked = M::iter_tensors(&mut RecursiveWalker {
+        m: (network, String::new()),
+        f: visitor,
+    });
+    walked.expect("memory for the gradients was there before");
 }
 
-impl TensorVisitor<f32, Cpu> for Update<'_> {
+/// Copies the numbers of a tensor to a slice.
+type Read = Box<dyn FnOnce(&mut [f32]) + Send>;
+
+/// One tensor of the network, on its way through a step.
+struct Parameter {
+    /// Copies the numbers out of the tensor: dfdx keeps its own out of reach.
+    read: Option<Read>,
+    values: Scratch,
+    gradient: Vec<f32>,
+    first: Vec<f32>,
+    second: Vec<f32>,
+}
+
+impl Parameter {
+    fn update(&mut self, step: AdamStep) {
+        if let Some(read) = self.read.take() {
+            read(&mut self.values);
+        }
+        step.update(
+            &mut self.values,
+            &mut self.gradient,
+            &mut self.first,
+            &mut self.second,
+        );
+    }
+}
+
+/// First walk: takes out of network, gradients and moments what the step needs.
+struct Collector<'a> {
+    moments: &'a mut BTreeMap<String, (Vec<f32>, Vec<f32>)>,
+    gradients: &'a mut Gradients<f32, Cpu>,
+    parameters: BTreeMap<String, Parameter>,
+}
+
+impl TensorVisitor<f32, Cpu> for Collector<'_> {
     type Viewer = (ViewTensorMut, ViewTensorName);
     type Err = CpuError;
     type E2 = f32;
@@ -131,17 +191,44 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
         if !options.do_gradient_update {
             return Ok(None);
         }
-        let gradients = self.gradients.get_or_alloc_mut(tensor)?;
-        let count = gradients.len();
-        let (first, second) = self
-            .moments
-            .entry(name)
-            .or_insert_with(|| (vec![0.0; count], vec![0.0; count]));
-        self.parameters.resize(count, 0.0);
-        tensor.copy_into(&mut self.parameters);
-        self.step
-            .update(&mut self.parameters, gradients, first, second);
-        tensor.copy_from(&self.parameters);
+        let gradient = take(&mut **self.gradients.get_or_alloc_mut(tensor)?);
+        let count = gradient.len();
+        let moments = self.moments.remove(&name);
+        let (first, second) = moments.unwrap_or_else(|| (vec![0.0; count], vec![0.0; count]));
+        let tensor = tensor.clone(); // shares the numbers
+        let parameter = Parameter {
+            read: Some(Box::new(move |values| tensor.copy_into(values))),
+            values: Scratch::any(count),
+            gradient,
+            first,
+            second,
+        };
+        self.parameters.insert(name, parameter);
+        Ok(None)
+    }
+}
+
+/// Second walk: puts the moved numbers and the gradients back.
+struct Writer<'a> {
+    gradients: &'a mut Gradients<f32, Cpu>,
+    parameters: BTreeMap<String, Parameter>,
+}
+
+impl TensorVisitor<f32, Cpu> for Writer<'_> {
+    type Viewer = (ViewTensorMut, ViewTensorName);
+    type Err = CpuError;
+    type E2 = f32;
+    type D2 = Cpu;
+
+    fn visit<S: Shape>(
+        &mut self,
+        _: TensorOptions<S, f32, Cpu>,
+        (tensor, name): (&mut Tensor<S, f32, Cpu>, String),
+    ) -> Result<Option<Tensor<S, f32, Cpu>>, CpuError> {
+        if let Some(parameter) = self.parameters.remove(&name) {
+            tensor.copy_from(&parameter.values);
+            **self.gradients.get_or_alloc_mut(tensor)? = parameter.gradient;
+        }
         Ok(None)
     }
 }
