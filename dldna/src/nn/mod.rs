@@ -40,6 +40,7 @@ mod device;
 mod error;
 mod flatten;
 mod pool2d;
+mod rectangular_conv2d;
 
 pub use batch_norm2d::builder::BatchNorm2D;
 pub use conv_norm::Then;
@@ -49,6 +50,7 @@ pub use device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters}
 pub use error::{LayerError, last_error};
 pub use flatten::Flatten;
 pub use pool2d::{AvgPool2D, MaxPool2D};
+pub use rectangular_conv2d::builder::RectangularConv2D;
 
 /// The layers once built on a device: what `dev.build_module` returns.
 pub mod modules {
@@ -57,4 +59,5 @@ pub mod modules {
     pub use super::depthwise_conv2d::DepthwiseConv2D;
     pub use super::flatten::Flatten;
     pub use super::pool2d::{AvgPool2D, MaxPool2D};
+    pub use super::rectangular_conv2d::RectangularConv2D;
 }
