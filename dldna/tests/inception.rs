@@ -7,10 +7,10 @@ use dldna::data::fashion_mnist_sample;
 use dldna::inception::{
     AsymmetricConv, AsymmetricInception, AuxiliaryHead, AuxiliarySmallGoogLeNet,
     BatchNormInception, Branches, FactorizedInception, InceptionModule, InceptionResNetA,
-    InceptionV1, SeparableConv2D, SmallGoogLeNet, load_torch_weights,
+    InceptionV1, SeparableConv2D, SmallGoogLeNet, load_torch_weights, train_small_google_net,
 };
 use dldna::prelude::*;
-use dldna::train::{TrainConfig, evaluate, train};
+use dldna::train::{TrainConfig, evaluate};
 use tempfile::TempDir;
 
 fn dev() -> Cpu {
@@ -266,7 +266,7 @@ fn an_auxiliary_head_runs_in_training_only() {
     // What the head alone is told to learn reaches the first layer, and not the other classifier.
     let loss = main.sum::<Rank0, _>() * 0.0 + head.square().sum::<Rank0, _>();
     let gradients = loss.backward();
-    let first = gradients.get(&network.0.0.0.0.weight).as_vec();
+    let first = gradients.get(&network.0.0.0.weight).as_vec();
     assert!(first.iter().any(|&g| g != 0.0));
     let last = gradients.get(&network.1.main.1.1.weight).as_vec();
     assert!(last.iter().all(|&g| g == 0.0));
@@ -294,8 +294,7 @@ fn the_small_network_learns_with_all_that_v3_adds() {
         progress: false,
         ..Default::default()
     };
-    let network = dev().build_module::<AuxiliarySmallGoogLeNet<1, 10>, f32>();
-    let trained = train(network, &sample, &config).unwrap();
+    let trained = train_small_google_net(true, &sample, &config).unwrap();
     let test = evaluate(&trained.model, &sample.test, 28).unwrap();
     assert!(test.accuracy() > 0.5, "{}", trained.history);
 }

@@ -42,7 +42,9 @@ pub use factorized::{
 };
 pub use inception_resnet::{InceptionResNetA, builder::InceptionResNet};
 pub use separable::SeparableConv2D;
-pub use small_google_net::{AuxiliarySmallGoogLeNet, SmallGoogLeNet};
+pub use small_google_net::{
+    AuxiliarySmallGoogLeNet, FashionGoogLeNet, SmallGoogLeNet, train_small_google_net,
+};
 pub use v1::{
     builder::{InceptionModule, InceptionV1},
     load_torch_weights,

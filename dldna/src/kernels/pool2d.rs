@@ -2,6 +2,7 @@
 
 use super::window::{Sliding, Window};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// One pooling window on images of one size.
 ///
@@ -49,14 +50,17 @@ impl Pool2d {
     }
 
     fn max_plane(&self, plane: &[f32], output: &mut [f32], winners: &mut [u32]) {
-        const NONE: u32 = u32::MAX;
         winners.fill(NONE);
-        self.for_each_tap(|result, pixel| {
-            let value = plane[pixel];
-            // Not-a-number wins, so that it shows in the result.
-            if winners[result] == NONE || value > output[result] || value.is_nan() {
-                output[result] = value;
-                winners[result] = pixel as u32;
+        let stride = self.sliding.window.stride;
+        self.for_each_run(|results, first| {
+            let (best, winners) = (&mut output[results.clone()], &mut winners[results]);
+            // Neighbours are taken several at a time.
+            if stride == 1 {
+                let values = &plane[first..first + best.len()];
+                keep_larger(values.iter(), first..first + best.len(), best, winners);
+            } else {
+                let pixels = (first..).step_by(stride);
+                keep_larger(plane[first..].iter().step_by(stride), pixels, best, winners);
             }
         });
     }
@@ -106,6 +110,17 @@ impl Pool2d {
     /// Calls `visit(result, pixel)` for every pixel of every window of one plane. For one result the pixels
     /// come in reading order.
     fn for_each_tap(&self, mut visit: impl FnMut(usize, usize)) {
+        let stride = self.sliding.window.stride;
+        self.for_each_run(|results, first| {
+            let pixels = (first..).step_by(stride);
+            results
+                .zip(pixels)
+                .for_each(|(result, pixel)| visit(result, pixel));
+        });
+    }
+
+    /// The same by neighbouring results that meet pixels `stride` apart: `visit(results, first pixel)`.
+    fn for_each_run(&self, mut visit: impl FnMut(Range<usize>, usize)) {
         let Sliding {
             window,
             input,
@@ -118,14 +133,36 @@ impl Pool2d {
                 };
                 for j in 0..window.kernel.1 {
                     let (columns, start) = self.sliding.columns(j);
-                    let results = columns.map(|x| y * output.1 + x);
-                    let pixels = (row * input.1 + start..).step_by(window.stride);
-                    results
-                        .zip(pixels)
-                        .for_each(|(result, pixel)| visit(result, pixel));
+                    if !columns.is_empty() {
+                        let line = y * output.1;
+                        visit(
+                            line + columns.start..line + columns.end,
+                            row * input.1 + start,
+                        );
+                    }
                 }
             }
         }
+    }
+}
+
+/// No pixel has won yet.
+const NONE: u32 = u32::MAX;
+
+/// Puts each value in the place of the best one so far, and its pixel beside it, if it is larger. Not-a-number wins, so
+/// that it shows in the result.
+fn keep_larger<'a>(
+    values: impl Iterator<Item = &'a f32>,
+    pixels: impl Iterator<Item = usize>,
+    best: &mut [f32],
+    winners: &mut [u32],
+) {
+    let targets = best.iter_mut().zip(winners);
+    for (((best, winner), &value), pixel) in targets.zip(values).zip(pixels) {
+        // Without branches, so that the processor can do several at once.
+        let wins = (*winner == NONE) | (value > *best) | value.is_nan();
+        *best = if wins { value } else { *best };
+        *winner = if wins { pixel as u32 } else { *winner };
     }
 }
 
