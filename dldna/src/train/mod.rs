@@ -19,6 +19,7 @@ mod error;
 mod evaluation;
 mod features;
 mod history;
+mod loss;
 mod progress;
 
 pub use crate::weights::{load_model, save_model};
@@ -28,11 +29,11 @@ pub(crate) use evaluation::NORMALISATION;
 pub use evaluation::{ConfusionMatrix, Evaluation, evaluate};
 pub use features::{TestImage, feature_maps, get_trained_model_and_test_image};
 pub use history::{Epoch, History};
+pub use loss::{AUXILIARY_WEIGHT, TrainingOutput, smoothed_targets};
 
 use crate::data::{self, Batch, Dataset, Split};
 use crate::resnet::ResNet18;
 use augment::augment;
-use dfdx::data::OneHotEncode;
 use dfdx::prelude::*;
 use evaluation::judge;
 use progress::Progress;
@@ -47,29 +48,22 @@ pub type Images<T = NoneTape> = Tensor<(usize, Const<1>, usize, usize), f32, Cpu
 /// One value for each class: `(batch, CLASSES)`.
 pub type Logits<const CLASSES: usize, T = NoneTape> = Tensor<(usize, Const<CLASSES>), f32, Cpu, T>;
 
-/// A network that tells `CLASSES` kinds of grey images apart. Every fitting dfdx module is one.
+/// A network that tells `CLASSES` kinds of grey images apart. Every fitting dfdx module is one. While it learns it may
+/// give more than its logits: see [`TrainingOutput`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be trained here: it does not take images `(batch, 1, height, width)` to logits `(batch, {CLASSES})`"
 )]
 pub trait Classifier<const CLASSES: usize>:
     TensorCollection<f32, Cpu>
     + Module<Images, Output = Logits<CLASSES>, Error = CpuError>
-    + ModuleMut<
-        Images<OwnedTape<f32, Cpu>>,
-        Output = Logits<CLASSES, OwnedTape<f32, Cpu>>,
-        Error = CpuError,
-    >
+    + ModuleMut<Images<OwnedTape<f32, Cpu>>, Output: TrainingOutput<CLASSES>, Error = CpuError>
 {
 }
 
 impl<const CLASSES: usize, N> Classifier<CLASSES> for N where
     N: TensorCollection<f32, Cpu>
         + Module<Images, Output = Logits<CLASSES>, Error = CpuError>
-        + ModuleMut<
-            Images<OwnedTape<f32, Cpu>>,
-            Output = Logits<CLASSES, OwnedTape<f32, Cpu>>,
-            Error = CpuError,
-        >
+        + ModuleMut<Images<OwnedTape<f32, Cpu>>, Output: TrainingOutput<CLASSES>, Error = CpuError>
 {
 }
 
@@ -97,6 +91,9 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// Whether to mirror and shift the training images at random.
     pub augment: bool,
+    /// Share of the target that all classes get alike, from 0 to below 1: see [`smoothed_targets`]. The losses in the
+    /// history are without it, to stay comparable.
+    pub label_smoothing: f32,
     /// A file that keeps the state after each epoch. If it is there, training goes on from it. While a file of that
     /// name with `.stop` behind it exists, the training stops.
     pub checkpoint: Option<PathBuf>,
@@ -116,6 +113,7 @@ impl Default for TrainConfig {
             progress: true,
             schedule: Schedule::Constant,
             augment: false,
+            label_smoothing: 0.0,
             checkpoint: None,
             time_limit: None,
         }
@@ -178,6 +176,10 @@ impl TrainConfig {
             let found = self.learning_rate.to_string();
             return refuse("learning_rate", found, "a number above 0");
         }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            let found = self.label_smoothing.to_string();
+            return refuse("label_smoothing", found, "a number from 0 to below 1");
+        }
         Ok(())
     }
 
@@ -195,6 +197,7 @@ impl TrainConfig {
             ("seed", self.seed.to_string()),
             ("schedule", format!("{:?}", self.schedule)),
             ("augment", self.augment.to_string()),
+            ("label_smoothing", self.label_smoothing.to_string()),
             ("epochs", epochs),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -424,8 +427,8 @@ impl<'a, N> Training<'a, N> {
         let dev = Cpu::default();
         let images: Images = batch.resized(self.config.image_size).to_tensor(&dev);
         let gradients = std::mem::replace(&mut self.gradients, Gradients::leaky());
-        let logits = self.model.try_forward_mut(images.traced(gradients))?;
-        let (loss, predictions) = judge::<CLASSES>(&logits.retaped::<NoneTape>(), &batch.labels);
+        let output = self.model.try_forward_mut(images.traced(gradients))?;
+        let (loss, predictions) = judge::<CLASSES>(&output.logits(), &batch.labels);
         if !loss.is_finite() {
             return Err(TrainError::Diverged {
                 loss: loss as f32,
@@ -434,8 +437,8 @@ impl<'a, N> Training<'a, N> {
                 learning_rate: self.adam.learning_rate,
             });
         }
-        let targets = dev.one_hot_encode(Const::<CLASSES>, batch.labels.clone());
-        self.gradients = cross_entropy_with_logits_loss(logits, targets).try_backward()?;
+        let targets = smoothed_targets(&batch.labels, self.config.label_smoothing)?;
+        self.gradients = output.try_loss(targets)?.try_backward()?;
         self.adam.update(&mut self.model, &mut self.gradients);
         let right = predictions
             .iter()
