@@ -35,7 +35,7 @@ pub fn problems(file: &NotebookFile) -> Vec<String> {
             "it is not in the form that --update writes (format or cell metadata)".to_owned(),
         );
     }
-    problems.extend(scaffold::problem(file));
+    problems.extend(scaffold::problems(file));
     let mut count = 0;
     for cell in &file.content.cells {
         let Cell::Code {

@@ -59,8 +59,47 @@ fn old_outputs(exercise: &NotebookFile, id: &str) -> Vec<Output> {
     outputs.next().unwrap_or_default()
 }
 
-/// Whether an exercise does not follow from its solution.
-pub fn problem(exercise: &NotebookFile) -> Option<String> {
+/// What is wrong with a notebook as an exercise or as a solution.
+pub fn problems(file: &NotebookFile) -> Vec<String> {
+    unfaithful(file)
+        .into_iter()
+        .chain(wrong_answers(file))
+        .collect()
+}
+
+/// Every check has to pass in a solution, and none in an exercise as it is shipped.
+fn wrong_answers(file: &NotebookFile) -> Vec<String> {
+    let folder = file.path.parent().and_then(|folder| folder.file_name());
+    let solved = match folder.and_then(|name| name.to_str()) {
+        Some("solutions") => true,
+        Some("exercises") => false,
+        _ => return Vec::new(),
+    };
+    let cells = file.content.cells.iter();
+    let checks = cells.filter_map(|cell| match cell {
+        Cell::Code {
+            metadata, outputs, ..
+        } if nbgrader(metadata).is_some_and(|settings| settings["grade"] == true) => {
+            Some((cell.id(), outputs))
+        }
+        _ => None,
+    });
+    checks
+        .filter(|(_, outputs)| has_passed(outputs) != solved)
+        .map(|(id, _)| {
+            let words = if solved { "does not pass" } else { "passes" };
+            format!("the check {id} {words}")
+        })
+        .collect()
+}
+
+/// Whether the outputs are an answer that says so (`Answer` in the crate's `exercises`).
+fn has_passed(outputs: &[Output]) -> bool {
+    serde_json::to_string(outputs).is_ok_and(|text| text.contains(": passed"))
+}
+
+/// Says so where an exercise does not follow from its solution.
+fn unfaithful(exercise: &NotebookFile) -> Option<String> {
     let expected = match cells(exercise) {
         Ok(expected) => expected?,
         Err(error) => return Some(format!("its solution: {error:#}")),
@@ -165,10 +204,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "solutions/a.ipynb", SOLUTION);
         let mut exercise = write(folder.path(), "exercises/a.ipynb", "fn two() {}");
-        assert!(problem(&exercise).unwrap().contains("exercises/a.ipynb"));
+        assert!(unfaithful(&exercise).unwrap().contains("exercises/a.ipynb"));
 
         renew(&mut exercise).unwrap();
-        assert_eq!(problem(&exercise), None);
+        assert_eq!(unfaithful(&exercise), None);
         let sources: Vec<String> = exercise
             .content
             .cells
@@ -186,6 +225,32 @@ mod tests {
         let before = contents(&solution.content.cells[1]).3;
         renew(&mut solution).unwrap();
         assert_eq!(contents(&solution.content.cells[1]).3, before);
-        assert_eq!(problem(&solution), None);
+        assert_eq!(unfaithful(&solution), None);
+    }
+
+    #[test]
+    fn checks_pass_in_solutions_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, answer: &str| {
+            let notebook = json!({
+                "cells": [{"cell_type": "code", "id": "check", "metadata": {"nbgrader": {"grade": true}},
+                    "source": "1", "execution_count": 1, "outputs": [{"output_type": "execute_result",
+                    "execution_count": 1, "metadata": {}, "data": {"text/plain": answer}}]}],
+                "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
+            });
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, notebook.to_string()).unwrap();
+            wrong_answers(&NotebookFile::read(&path, name.to_owned()).unwrap())
+        };
+        let (yes, no) = ("basic-1, sobel: passed", "basic-1, sobel: not written yet.");
+        assert_eq!(check("solutions/a.ipynb", yes), Vec::<String>::new());
+        assert_eq!(
+            check("solutions/a.ipynb", no),
+            ["the check check does not pass"]
+        );
+        assert_eq!(check("exercises/a.ipynb", no), Vec::<String>::new());
+        assert_eq!(check("exercises/a.ipynb", yes), ["the check check passes"]);
+        assert_eq!(check("a.ipynb", no), Vec::<String>::new());
     }
 }
