@@ -8,6 +8,9 @@ use std::time::Duration;
 /// How long a function may take for all inputs together. A right one takes milliseconds.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// A wrong way to do it, and what to say of it.
+pub(super) type Mistake<I, O> = (fn(&I) -> O, &'static str);
+
 /// One part of an exercise: a function from `I` to `O`.
 pub(super) struct FunctionCheck<I: 'static, O: 'static> {
     pub(super) exercise: &'static str,
@@ -17,8 +20,8 @@ pub(super) struct FunctionCheck<I: 'static, O: 'static> {
     /// Shows an input to the learner.
     pub(super) show: fn(&I) -> String,
     pub(super) reference: fn(&I) -> O,
-    /// Wrong ways to do it, and what to say of them. One is named if it explains the results on all inputs.
-    pub(super) mistakes: &'static [(fn(&I) -> O, &'static str)],
+    /// One is named if it explains the results on all inputs.
+    pub(super) mistakes: &'static [Mistake<I, O>],
 }
 
 impl<I: Send + Sync + 'static, O: Value> FunctionCheck<I, O> {
