@@ -13,6 +13,7 @@
 //! | count parameters, sizes and work | [`summary`], [`param_share`], [`receptive_field`] |
 //! | load data | [`data`], [`image`] |
 //! | draw | [`plot`], [`conv_visual`] |
+//! | check what you wrote in an exercise | [`exercises`] |
 #![warn(missing_docs)]
 
 pub mod cnn;
@@ -20,6 +21,7 @@ pub mod conv_visual;
 pub mod data;
 pub mod display;
 pub mod efficientnet;
+pub mod exercises;
 pub mod feature_levels;
 pub mod filter_utils;
 pub mod frequency;
