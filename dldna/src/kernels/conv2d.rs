@@ -109,12 +109,12 @@ impl Conv2d {
         if images == 1 {
             let pixels = self.sliding.output_pixels();
             for rows in self.row_blocks() {
-                let (first, positions) = self.unfold(input, rows, &mut columns);
+                let (first, positions) = self.span(&rows);
                 matmul(
                     MatrixMut::new(&mut output[first..], self.out_channels, positions, pixels),
                     Store::Overwrite,
                     weight,
-                    Matrix::new(&columns, self.depth(), positions, positions),
+                    self.image_columns(input, rows, &mut columns),
                     all_cores,
                 );
             }
@@ -179,29 +179,30 @@ impl Conv2d {
     ) {
         let images = input.len() / self.image_size();
         let mut columns = Vec::new();
-        let mut add_product = |d_output: Matrix, columns: &[f32], positions: usize| {
+        let mut add_product = |d_output: Matrix, columns: Matrix| {
             matmul(
                 MatrixMut::new(sum, self.out_channels, self.depth(), self.depth()),
                 Store::Add,
                 d_output,
-                Matrix::new(columns, self.depth(), positions, positions).transposed(),
+                columns.transposed(),
                 all_cores,
             );
         };
         if images == 1 {
             let pixels = self.sliding.output_pixels();
             for rows in self.row_blocks() {
-                let (first, positions) = self.unfold(input, rows, &mut columns);
+                let (first, positions) = self.span(&rows);
                 let d_output =
                     Matrix::new(&d_output[first..], self.out_channels, positions, pixels);
-                add_product(d_output, &columns, positions);
+                add_product(d_output, self.image_columns(input, rows, &mut columns));
             }
         } else {
             let (_, positions) =
                 self.unfold(input, 0..images * self.sliding.output.0, &mut columns);
             let d_output = self.images_to_channels(d_output);
             let d_output = Matrix::new(&d_output, self.out_channels, positions, positions);
-            add_product(d_output, &columns, positions);
+            let columns = Matrix::new(&columns, self.depth(), positions, positions);
+            add_product(d_output, columns);
         }
     }
 
@@ -235,6 +236,15 @@ impl Conv2d {
             Matrix::new(weight, self.out_channels, self.depth(), self.depth()).transposed();
         let images = d_input.len() / self.image_size();
         let pixels = self.sliding.output_pixels();
+        if images == 1 && self.windows_are_pixels() {
+            return matmul(
+                MatrixMut::new(d_input, self.in_channels, pixels, pixels),
+                Store::Add,
+                weight,
+                Matrix::new(d_output, self.out_channels, pixels, pixels),
+                all_cores,
+            );
+        }
         let mut d_columns = Vec::new();
         let mut fold_product = |d_output: Matrix, rows: Range<usize>| {
             let positions = rows.len() * self.sliding.output.1;
@@ -267,6 +277,17 @@ impl Conv2d {
     /// A small kernel with a large stride can miss the image altogether.
     fn meets_only_padding(&self) -> bool {
         self.taps.is_empty()
+    }
+
+    /// A 1x1 kernel that goes from pixel to pixel: the image is its own matrix of columns.
+    fn windows_are_pixels(&self) -> bool {
+        let Window {
+            kernel,
+            stride,
+            padding,
+            ..
+        } = self.sliding.window;
+        (kernel, stride, padding) == ((1, 1), 1, (0, 0))
     }
 
     fn depth(&self) -> usize {
@@ -343,6 +364,28 @@ impl Conv2d {
             }
         });
         (rows.start * self.sliding.output.1, positions)
+    }
+
+    /// The first position of some output rows of an image, and their number.
+    fn span(&self, rows: &Range<usize>) -> (usize, usize) {
+        let width = self.sliding.output.1;
+        (rows.start * width, rows.len() * width)
+    }
+
+    /// The windows of some output rows of one image, as columns: unfolded into `room` where that is needed.
+    fn image_columns<'a>(
+        &self,
+        image: &'a [f32],
+        rows: Range<usize>,
+        room: &'a mut Vec<f32>,
+    ) -> Matrix<'a> {
+        let (first, positions) = self.span(&rows);
+        if self.windows_are_pixels() {
+            let pixels = self.sliding.output_pixels();
+            return Matrix::new(&image[first..], self.in_channels, positions, pixels);
+        }
+        self.unfold(image, rows, room);
+        Matrix::new(room, self.depth(), positions, positions)
     }
 
     /// The transpose of [`Conv2d::unfold`]: adds every column back to the pixels that it was read from.
