@@ -581,7 +581,7 @@ impl LayerDevice for Cpu {
     ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
-        let pixels = height.size() * width.size();
+        let pixels = (height.size() * width.size()).max(1); // no pixels, no mean: refused below
         let means = planes::means(&to_vec(&x), pixels);
         let y = x
             .device()
@@ -610,7 +610,7 @@ impl LayerDevice for Cpu {
                 factors: f.shape().concrete(),
             }));
         }
-        let pixels = height.size() * width.size();
+        let pixels = (height.size() * width.size()).max(1); // none: nothing to scale
         let (images, factors) = (to_vec(&x), to_vec(&f));
         let mut output = vec![0.0; images.len()];
         planes::scale(&images, pixels, &factors, &mut output);
