@@ -128,12 +128,12 @@ impl Conv2d {
         let pixels = self.sliding.output_pixels() * images;
         for rows in self.row_blocks(images) {
             let (first, positions) = self.span(&rows, images);
-            let columns = self.unfold(input, images, 0..self.depth(), rows);
+            let columns = self.columns(input, images, 0..self.depth(), rows);
             matmul(
                 MatrixMut::new(&mut output[first..], self.out_channels, positions, pixels),
                 Store::Overwrite,
                 Matrix::new(weight, self.out_channels, self.depth(), self.depth()),
-                Matrix::new(&columns, self.depth(), positions, positions),
+                columns.matrix(),
                 all_cores,
             );
         }
@@ -192,12 +192,12 @@ impl Conv2d {
             let pixels = self.sliding.output_pixels() * images;
             for rows in self.row_blocks(*images) {
                 let (first, positions) = self.span(&rows, *images);
-                let columns = self.unfold(input, *images, lines.clone(), rows);
+                let columns = self.columns(input, *images, lines.clone(), rows);
                 matmul(
                     MatrixMut::new(&mut sum, self.out_channels, lines.len(), lines.len()),
                     store,
                     Matrix::new(&d_output[first..], self.out_channels, positions, pixels),
-                    Matrix::new(&columns, lines.len(), positions, positions).transposed(),
+                    columns.matrix().transposed(),
                     false,
                 );
                 store = Store::Add;
@@ -261,15 +261,24 @@ impl Conv2d {
         let pixels = self.sliding.output_pixels() * images;
         for rows in self.row_blocks(images) {
             let (first, positions) = self.span(&rows, images);
-            let mut d_columns = Scratch::any(self.depth() * positions);
-            matmul(
-                MatrixMut::new(&mut d_columns, self.depth(), positions, positions),
-                Store::Overwrite,
-                Matrix::new(weight, self.out_channels, self.depth(), self.depth()).transposed(),
-                Matrix::new(&d_output[first..], self.out_channels, positions, pixels),
-                all_cores,
-            );
-            self.fold(&d_columns, images, rows, d_input);
+            let multiply = |result: MatrixMut, store| {
+                let weight = Matrix::new(weight, self.out_channels, self.depth(), self.depth());
+                let d_output =
+                    Matrix::new(&d_output[first..], self.out_channels, positions, pixels);
+                matmul(result, store, weight.transposed(), d_output, all_cores);
+            };
+            if self.is_pointwise() {
+                let d_input = &mut d_input[first..];
+                multiply(
+                    MatrixMut::new(d_input, self.depth(), positions, pixels),
+                    Store::Add,
+                );
+            } else {
+                let mut d_columns = Scratch::any(self.depth() * positions);
+                let result = MatrixMut::new(&mut d_columns, self.depth(), positions, positions);
+                multiply(result, Store::Overwrite);
+                self.fold(&d_columns, images, rows, d_input);
+            }
         }
     }
 
@@ -387,6 +396,45 @@ impl Conv2d {
         (rows.start * width, rows.len() * width)
     }
 
+    /// Whether each result sees the one pixel at its own place: the image itself is then the matrix of columns.
+    fn is_pointwise(&self) -> bool {
+        let Window {
+            kernel,
+            stride,
+            padding,
+            ..
+        } = self.sliding.window;
+        (kernel, stride, padding) == ((1, 1), 1, (0, 0))
+    }
+
+    /// The windows of some rows of the results as columns of a matrix; `lines` are the rows of it that are wanted.
+    /// `input` is `(channel, pixel, image)`.
+    fn columns<'a>(
+        &self,
+        input: &'a [f32],
+        images: usize,
+        lines: Range<usize>,
+        rows: Range<usize>,
+    ) -> Columns<'a> {
+        let (first, positions) = self.span(&rows, images);
+        let depth = lines.len();
+        let (data, stride) = if self.is_pointwise() {
+            let stride = self.sliding.input_pixels() * images;
+            (Lent::Slice(&input[lines.start * stride + first..]), stride)
+        } else {
+            (
+                Lent::Scratch(self.unfold(input, images, lines, rows)),
+                positions,
+            )
+        };
+        Columns {
+            data,
+            depth,
+            positions,
+            stride,
+        }
+    }
+
     /// The windows of some rows of the results as columns of a matrix; `lines` are the rows of it that are written.
     /// `input` is `(channel, pixel, image)`.
     fn unfold(
@@ -476,6 +524,20 @@ impl Conv2d {
                 );
             }
         }
+    }
+}
+
+/// Windows as columns of a matrix, whose rows lie `stride` numbers apart.
+struct Columns<'a> {
+    data: Lent<'a>,
+    depth: usize,
+    positions: usize,
+    stride: usize,
+}
+
+impl Columns<'_> {
+    fn matrix(&self) -> Matrix<'_> {
+        Matrix::new(&self.data, self.depth, self.positions, self.stride)
     }
 }
 

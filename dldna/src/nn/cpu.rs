@@ -609,7 +609,7 @@ impl LayerDevice for Cpu {
     ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
-        let pixels = height.size() * width.size();
+        let pixels = (height.size() * width.size()).max(1); // no pixels, no mean: refused below
         let means = planes::means(&copy(&x), pixels);
         let y = x
             .device()
@@ -638,13 +638,11 @@ impl LayerDevice for Cpu {
                 factors: f.shape().concrete(),
             }));
         }
-        let pixels = height.size() * width.size();
-        let (images, factors) = (copy(&x), copy(&f));
-        let mut output = Scratch::any(images.len());
-        on_pool(|| planes::scale(&images, pixels, &factors, &mut output));
-        let y = x
-            .device()
-            .try_tensor_from_vec(output.into_vec(), *x.shape())?;
+        let pixels = (height.size() * width.size()).max(1); // none: nothing to scale
+        let (images, factors) = (copy(&x), to_vec(&f));
+        let mut output = vec![0.0; images.len()];
+        planes::scale(&images, pixels, &factors, &mut output);
+        let y = x.device().try_tensor_from_vec(output, *x.shape())?;
         let (d_x, d_f, d_y) = (x.ghost(), f.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
             let d_y = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
