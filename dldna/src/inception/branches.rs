@@ -13,8 +13,8 @@ use dfdx::prelude::*;
 /// ```
 /// use dldna::{inception::Branches, prelude::*};
 /// let dev = Cpu::seed_from_u64(0);
-/// type Module = Branches<(Conv2D<3, 4, 1>, Conv2D<3, 8, 3, 1, 1>, MaxPool2D<3, 1, 1>), 15>;
-/// let module = dev.build_module::<Module, f32>();
+/// type Three = Branches<(Conv2D<3, 4, 1>, Conv2D<3, 8, 3, 1, 1>, MaxPool2D<3, 1, 1>), 15>;
+/// let module = dev.build_module::<Three, f32>();
 /// let y = module.forward(dev.zeros_like(&(2, Const::<3>, 9, 9)));
 /// assert_eq!(*y.shape(), (2, Const::<15>, 9, 9)); // 4 + 8 + 3 channels
 /// ```

@@ -68,8 +68,8 @@ impl<const CLASSES: usize> TrainingOutput<CLASSES> for (Traced<CLASSES>, Traced<
 ///
 /// ```
 /// use dldna::{prelude::*, train::smoothed_targets};
-/// let targets = smoothed_targets::<4>(&[2], 0.1)?;
-/// assert_eq!(targets.as_vec(), [0.025, 0.025, 0.925, 0.025]);
+/// let targets = smoothed_targets::<4>(&[2], 0.5)?;
+/// assert_eq!(targets.as_vec(), [0.125, 0.125, 0.625, 0.125]);
 /// # Ok::<(), dldna::train::TrainError>(())
 /// ```
 pub fn smoothed_targets<const CLASSES: usize>(
