@@ -21,8 +21,9 @@
 //! # For authors
 //!
 //! An exercise is an [`Exercise`] in the list of its level. Most parts are a function with inputs, a reference and known
-//! mistakes: [`FunctionCheck`] does the rest. A part of another kind runs the learner's code in [`watch`] and makes its
-//! own [`Answer`].
+//! mistakes: [`FunctionCheck`] does the rest. The function is boxed first: what is generic would be compiled in the
+//! learner's cell, and waited for. A part of another kind runs the learner's code in [`watch`] and makes its own
+//! [`Answer`].
 
 mod advanced;
 mod answer;

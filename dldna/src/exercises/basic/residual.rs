@@ -31,6 +31,9 @@ pub(super) const EXERCISE: Exercise = Exercise {
 /// The number that comes into a stack, and the weight of each layer.
 type Stack = (f64, Vec<f64>);
 
+/// What the learner writes.
+type Derivative = dyn Fn(f64, &[f64]) -> f64 + Send;
+
 /// Checks the derivative of a stack of layers `x -> tanh(w x)`.
 ///
 /// The function gets the `x` that comes into the first layer and the `weights` of all layers, and returns the derivative
@@ -47,6 +50,10 @@ type Stack = (f64, Vec<f64>);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn plain_derivative(function: impl Fn(f64, &[f64]) -> f64 + Send + 'static) -> Answer {
+    check_plain_derivative(Box::new(function))
+}
+
+fn check_plain_derivative(function: Box<Derivative>) -> Answer {
     FunctionCheck {
         exercise: EXERCISE.id,
         part: "plain_derivative",
@@ -103,6 +110,10 @@ pub fn plain_derivative(function: impl Fn(f64, &[f64]) -> f64 + Send + 'static) 
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn residual_derivative(function: impl Fn(f64, &[f64]) -> f64 + Send + 'static) -> Answer {
+    check_residual_derivative(Box::new(function))
+}
+
+fn check_residual_derivative(function: Box<Derivative>) -> Answer {
     FunctionCheck {
         exercise: EXERCISE.id,
         part: "residual_derivative",

@@ -63,6 +63,10 @@ const GAMMA: f64 = 1.15;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn cost_factor(function: impl Fn(f64, f64, f64) -> f64 + Send + 'static) -> Answer {
+    check_cost_factor(Box::new(function))
+}
+
+fn check_cost_factor(function: Box<dyn Fn(f64, f64, f64) -> f64 + Send>) -> Answer {
     let mut random = StdRng::seed_from_u64(79);
     let mut inputs = vec![[1.0, 2.0, 1.0], [2.0, 1.0, 1.0], [1.0, 1.0, 2.0]];
     let mut draw = || f64::from(random.gen_range(11..=30)) / 10.0;
@@ -118,6 +122,10 @@ pub fn cost_factor(function: impl Fn(f64, f64, f64) -> f64 + Send + 'static) -> 
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn one_dimension(function: impl Fn(f64) -> (f64, f64, f64) + Send + 'static) -> Answer {
+    check_one_dimension(Box::new(function))
+}
+
+fn check_one_dimension(function: Box<dyn Fn(f64) -> (f64, f64, f64) + Send>) -> Answer {
     FunctionCheck {
         exercise: EXERCISE.id,
         part: "one_dimension",
@@ -161,6 +169,10 @@ pub fn one_dimension(function: impl Fn(f64) -> (f64, f64, f64) + Send + 'static)
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn compound_scaling(function: impl Fn(f64) -> (f64, f64, f64) + Send + 'static) -> Answer {
+    check_compound_scaling(Box::new(function))
+}
+
+fn check_compound_scaling(function: Box<dyn Fn(f64) -> (f64, f64, f64) + Send>) -> Answer {
     FunctionCheck {
         exercise: EXERCISE.id,
         part: "compound_scaling",
@@ -208,6 +220,10 @@ pub fn compound_scaling(function: impl Fn(f64) -> (f64, f64, f64) + Send + 'stat
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn phi_for(function: impl Fn(f64) -> f64 + Send + 'static) -> Answer {
+    check_phi_for(Box::new(function))
+}
+
+fn check_phi_for(function: Box<dyn Fn(f64) -> f64 + Send>) -> Answer {
     FunctionCheck {
         exercise: EXERCISE.id,
         part: "phi_for",
