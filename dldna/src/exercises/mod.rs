@@ -25,9 +25,7 @@
 //! learner's cell, and waited for. A part of another kind runs the learner's code in [`watch`] and makes its own
 //! [`Answer`].
 
-mod advanced;
 mod answer;
-mod applied;
 mod basic;
 mod function_check;
 mod progress;
@@ -48,7 +46,7 @@ pub mod check {
     pub use super::basic::checks::*;
 }
 
-/// One of the fifteen exercises.
+/// One of the exercises.
 #[derive(Debug)]
 struct Exercise {
     /// `basic-1`.
@@ -74,8 +72,7 @@ const WRITTEN: Part = Part {
 
 /// All exercises, in order.
 fn exercises() -> impl Iterator<Item = &'static Exercise> {
-    let levels = [&basic::EXERCISES, &applied::EXERCISES, &advanced::EXERCISES];
-    levels.into_iter().flatten()
+    basic::EXERCISES.iter()
 }
 
 fn find(id: &str) -> Option<&'static Exercise> {
@@ -197,13 +194,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_five_exercises_of_each_kind() {
+    fn there_are_five_exercises() {
         let ids: Vec<&str> = exercises().map(|exercise| exercise.id).collect();
-        let expected: Vec<String> = ["basic", "applied", "advanced"]
-            .iter()
-            .flat_map(|level| (1..=5).map(move |number| format!("{level}-{number}")))
-            .collect();
-        assert_eq!(ids, expected);
+        let expected = (1..=5).map(|number| format!("basic-{number}"));
+        assert_eq!(ids, expected.collect::<Vec<_>>());
     }
 
     #[test]
