@@ -4,6 +4,7 @@ mod common;
 
 use common::{Fixture, assert_close};
 use dldna::inception::{InceptionModule, InceptionV1, load_torch_weights};
+use dldna::nn::composed;
 use dldna::prelude::*;
 use tempfile::TempDir;
 
@@ -53,6 +54,11 @@ fn the_module_equals_pytorch() {
         branch5x5,
         branch_pool_proj
     );
+}
+
+#[test]
+fn the_module_composed_of_dfdx_operations_equals_pytorch() {
+    composed::instead_of_kernels(the_module_equals_pytorch);
 }
 
 /// The paper's table 1, row "inception (3a)": 28x28x256, 128 million multiply-adds.

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Fixture, assert_close};
 use dfdx::optim::{Adam, AdamConfig, Optimizer, Sgd};
-use dldna::nn::{LayerError, last_error};
+use dldna::nn::{LayerError, composed, last_error};
 use dldna::prelude::*;
 
 type Image<const C: usize> = Tensor<(usize, Const<C>, usize, usize), f32, Cpu>;
@@ -400,4 +400,20 @@ fn an_empty_batch_gives_an_empty_result() {
     let model = dev.build_module::<(Conv2D<1, 4, 3>, BatchNorm2D<4>, MaxPool2D<2, 2>), f32>();
     let y = model.forward(dev.zeros_like(&(0, Const::<1>, 8, 8)));
     assert_eq!(*y.shape(), (0, Const::<4>, 3, 3));
+}
+
+/// All of the above as a GPU computes it.
+#[test]
+fn layers_composed_of_dfdx_operations_pass_the_same_tests() {
+    composed::instead_of_kernels(|| {
+        biased_convolutions_equal_pytorch();
+        depthwise_convolutions_equal_pytorch();
+        pooling_equals_pytorch();
+        batch_norm_equals_pytorch();
+        ten_adam_steps_follow_pytorch();
+        layers_live_inside_dfdx_residuals_and_sgd();
+        views_are_read_in_their_own_order();
+        bad_sizes_are_errors_with_words();
+        an_empty_batch_gives_an_empty_result();
+    });
 }

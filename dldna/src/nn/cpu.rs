@@ -4,6 +4,7 @@
 //! run the kernel, wrap the result, and put a closure on the tape that adds the gradients. The copy of the
 //! input is what the backward pass needs, so it is moved into that closure.
 
+use super::composed;
 use super::device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
 use super::error::{LayerError, remember};
 use crate::kernels::activation::Activation;
@@ -284,6 +285,9 @@ impl LayerDevice for Cpu {
         bias: Option<&Tensor<Rank1<OUT>, f32, Self>>,
         window: Window,
     ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::conv2d(input, weight, bias, window);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, _, height, width) = x.shape();
         let size = (height.size(), width.size());
@@ -331,6 +335,9 @@ impl LayerDevice for Cpu {
         weight: &Tensor<Rank4<C, 1, K, K>, f32, Self>,
         window: Window,
     ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::depthwise_conv2d(input, weight, window);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
         let size = (height.size(), width.size());
@@ -360,6 +367,9 @@ impl LayerDevice for Cpu {
         input: Tensor<(B, C, H, W), f32, Self, T>,
         window: Window,
     ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::max_pool2d(input, window);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
         let size = (height.size(), width.size());
@@ -386,6 +396,9 @@ impl LayerDevice for Cpu {
         input: Tensor<(B, C, H, W), f32, Self, T>,
         window: Window,
     ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::avg_pool2d(input, window);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
         let size = (height.size(), width.size());
@@ -420,6 +433,9 @@ impl LayerDevice for Cpu {
         ),
         CpuError,
     > {
+        if composed::is_chosen() {
+            return composed::batch_norm2d_train(input, scale, bias, epsilon);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let shape = *x.shape();
         let pixels = shape.2.size() * shape.3.size();
@@ -495,6 +511,9 @@ impl LayerDevice for Cpu {
         ),
         CpuError,
     > {
+        if composed::is_chosen() {
+            return composed::conv_norm_train(input, conv, norm, shortcut, activation);
+        }
         let size = image_size(&input);
         match Conv2d::new(IN, OUT, conv.window, size) {
             Some(kernel) => norm_train(kernel, input, conv, norm, shortcut, activation),
@@ -510,6 +529,9 @@ impl LayerDevice for Cpu {
         shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self>>,
         activation: Activation,
     ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self>, CpuError> {
+        if composed::is_chosen() {
+            return composed::conv_norm_eval(input, conv, norm, running, shortcut, activation);
+        }
         let size = image_size(&input);
         match Conv2d::new(IN, OUT, conv.window, size) {
             Some(kernel) => norm_eval(kernel, input, conv, norm, running, shortcut, activation),
@@ -537,6 +559,9 @@ impl LayerDevice for Cpu {
         ),
         CpuError,
     > {
+        if composed::is_chosen() {
+            return composed::depthwise_norm_train(input, conv, norm, shortcut, activation);
+        }
         let size = image_size(&input);
         match Depthwise::new(C, conv.window, size) {
             Some(kernel) => norm_train(kernel, input, conv, norm, shortcut, activation),
@@ -552,6 +577,9 @@ impl LayerDevice for Cpu {
         shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self>>,
         activation: Activation,
     ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self>, CpuError> {
+        if composed::is_chosen() {
+            return composed::depthwise_norm_eval(input, conv, norm, running, shortcut, activation);
+        }
         let size = image_size(&input);
         match Depthwise::new(C, conv.window, size) {
             Some(kernel) => norm_eval(kernel, input, conv, norm, running, shortcut, activation),
@@ -563,6 +591,9 @@ impl LayerDevice for Cpu {
         input: Tensor<S, f32, Self, T>,
         activation: Activation,
     ) -> Result<Tensor<S, f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::activate(input, activation);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let mut output = to_vec(&x);
         let slopes = activation.apply_keeping_slopes(&mut output);
@@ -580,6 +611,9 @@ impl LayerDevice for Cpu {
     fn global_avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
         input: Tensor<(B, C, H, W), f32, Self, T>,
     ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::global_avg_pool2d(input);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
         let pixels = height.size() * width.size();
@@ -600,6 +634,9 @@ impl LayerDevice for Cpu {
         images: Tensor<(B, C, H, W), f32, Self, T>,
         factors: Tensor<(B, C, usize, usize), f32, Self, T>,
     ) -> Result<Tensor<(B, C, H, W), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::scale_channels(images, factors);
+        }
         let (x, tape) = images.try_contiguous()?.split_tape();
         let (f, its_tape) = factors.try_contiguous()?.split_tape();
         let mut tape = tape.merge(its_tape);
@@ -635,6 +672,9 @@ impl LayerDevice for Cpu {
         bias: &Tensor<Rank1<C>, f32, Self>,
         epsilon: f32,
     ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self>, CpuError> {
+        if composed::is_chosen() {
+            return composed::batch_norm2d_eval(input, running, scale, bias, epsilon);
+        }
         let x = input.try_contiguous()?;
         let shape = *x.shape();
         let norm = BatchNorm {

@@ -1,14 +1,98 @@
 //! Adam, with a state that can be saved.
 
+use super::TrainError;
 use crate::kernels::adam::AdamStep;
+use crate::nn::{LayerDevice, composed};
 use crate::weights::Values;
 use dfdx::prelude::{tensor_collection::*, *};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
-/// The Adam optimizer on the CPU: Kingma and Ba, 2014, with their settings (which are PyTorch's).
+/// A device to train on: it runs the layers, takes Adam's steps, and says in words what went wrong.
+pub trait TrainDevice: LayerDevice {
+    /// The error of an operation, with the layer's own words where it left some.
+    fn explain(error: Self::Err) -> TrainError;
+
+    /// Moves the parameters of one tensor by their gradient, and sets it to 0 for the next pass.
+    ///
+    /// `room` is memory that stays from one tensor to the next, for devices that have a use for it.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn adam<S: Shape>(
+        step: &AdamStep,
+        parameters: &mut Tensor<S, f32, Self>,
+        gradient: &mut <Self as Storage<f32>>::Vec,
+        moments: &mut Moments<Self>,
+        _room: &mut Vec<f32>,
+    ) -> Result<(), Self::Err> {
+        adam_of_dfdx(step, parameters, gradient, moments)
+    }
+}
+
+/// The step as dfdx has it, for every device.
+fn adam_of_dfdx<S: Shape, D: TrainDevice>(
+    step: &AdamStep,
+    parameters: &mut Tensor<S, f32, D>,
+    gradient: &mut <D as Storage<f32>>::Vec,
+    moments: &mut Moments<D>,
+) -> Result<(), D::Err> {
+    let (beta1, beta2) = step.betas;
+    let config = AdamConfig {
+        lr: step.learning_rate.into(),
+        betas: [beta1.into(), beta2.into()],
+        eps: step.epsilon.into(),
+        weight_decay: None,
+    };
+    let (first, second) = (&mut moments.first, &mut moments.second);
+    config.try_update(step.step, parameters, first, second, gradient)?;
+    parameters.device().try_fill_with_zeros(gradient)
+}
+
+impl TrainDevice for Cpu {
+    fn explain(error: CpuError) -> TrainError {
+        error.into()
+    }
+
+    /// On all cores and in one pass.
+    fn adam<S: Shape>(
+        step: &AdamStep,
+        parameters: &mut Tensor<S, f32, Self>,
+        gradient: &mut <Self as Storage<f32>>::Vec,
+        moments: &mut Moments<Self>,
+        room: &mut Vec<f32>,
+    ) -> Result<(), CpuError> {
+        if composed::is_chosen() {
+            return adam_of_dfdx(step, parameters, gradient, moments);
+        }
+        room.resize(gradient.len(), 0.0);
+        parameters.copy_into(room);
+        step.update(room, gradient, &mut moments.first, &mut moments.second);
+        parameters.copy_from(room);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl TrainDevice for Cuda {
+    fn explain(error: CudaError) -> TrainError {
+        match crate::nn::last_error() {
+            Some(error) => error.into(),
+            None => TrainError::Device(error.into()),
+        }
+    }
+}
+
+/// What Adam remembers of one tensor: the mean of its gradients, and of their squares.
+#[derive(Debug, Clone)]
+pub struct Moments<D: Storage<f32>> {
+    first: D::Vec,
+    second: D::Vec,
+}
+
+/// The Adam optimizer: Kingma and Ba, 2014, with their settings (which are PyTorch's).
 ///
-/// dfdx has an Adam of its own. This one uses all cores, sets the gradients to 0 in the same pass, and its state can be
-/// saved, so that training goes on later as if it had never stopped.
+/// dfdx has an Adam of its own. The state of this one can be saved, so that training goes on later as if it had never
+/// stopped; and on the CPU it uses all cores, and sets the gradients to 0 in the same pass.
 ///
 /// ```
 /// use dldna::{prelude::*, train::Adam};
@@ -22,20 +106,21 @@ use std::collections::BTreeMap;
 /// for _ in 0..200 {
 ///     let loss = model.forward(x.trace(gradients)).square().mean();
 ///     gradients = loss.backward();
-///     adam.update(&mut model, &mut gradients);
+///     adam.update(&mut model, &mut gradients)?;
 /// }
 /// assert!(model.forward(x).square().mean::<Rank0, _>().array() < 0.05 * before);
+/// # Ok::<(), CpuError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct Adam {
+#[derive(Debug, Clone)]
+pub struct Adam<D: Storage<f32> = Cpu> {
     /// How far a parameter moves at most in one step, about.
     pub learning_rate: f32,
     step: i32,
-    /// Mean of the gradients, and of their squares, by the parameter's name.
-    moments: BTreeMap<String, (Vec<f32>, Vec<f32>)>,
+    /// By the parameter's name.
+    moments: BTreeMap<String, Moments<D>>,
 }
 
-impl Adam {
+impl<D: TrainDevice> Adam<D> {
     /// A new optimizer: no step taken.
     pub fn new(learning_rate: f32) -> Self {
         Self {
@@ -46,11 +131,14 @@ impl Adam {
     }
 
     /// Moves all trainable parameters of `network` by their gradients, and sets these to 0 for the next pass.
-    pub fn update<M: TensorCollection<f32, Cpu>>(
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn update<M: TensorCollection<f32, D>>(
         &mut self,
         network: &mut M,
-        gradients: &mut Gradients<f32, Cpu>,
-    ) {
+        gradients: &mut Gradients<f32, D>,
+    ) -> Result<(), D::Err> {
         self.step += 1;
         let mut update = Update {
             step: AdamStep {
@@ -61,87 +149,117 @@ impl Adam {
             },
             moments: &mut self.moments,
             gradients,
-            parameters: Vec::new(),
+            room: Vec::new(),
         };
-        let walked = M::iter_tensors(&mut RecursiveWalker {
+        M::iter_tensors(&mut RecursiveWalker {
             m: (network, String::new()),
             f: &mut update,
-        });
-        walked.expect("memory for the gradients was there before");
+        })
+        .map(drop)
     }
 
     /// The state: the number of steps, and the moments under `first/name` and `second/name`.
-    pub(super) fn state(&self) -> (i32, BTreeMap<String, Values>) {
+    pub(super) fn state(&self, dev: &D) -> Result<(i32, BTreeMap<String, Values>), D::Err> {
         let mut tensors = BTreeMap::new();
-        for (name, (first, second)) in &self.moments {
-            for (kind, moment) in [("first", first), ("second", second)] {
+        for (name, moments) in &self.moments {
+            for (kind, moment) in [("first", &moments.first), ("second", &moments.second)] {
+                let data = numbers(dev, moment)?;
                 let values = Values {
-                    shape: vec![moment.len()],
-                    data: moment.clone(),
+                    shape: vec![data.len()],
+                    data,
                 };
                 tensors.insert(format!("{kind}/{name}"), values);
             }
         }
-        (self.step, tensors)
+        Ok((self.step, tensors))
     }
 
     /// The inverse of [`Adam::state`]; `None` if a moment lacks its fellow.
     pub(super) fn with_state(
+        dev: &D,
         learning_rate: f32,
         step: i32,
         mut tensors: BTreeMap<String, Values>,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>, D::Err> {
         let names: Vec<String> = tensors
             .keys()
             .filter_map(|name| name.strip_prefix("first/").map(str::to_owned))
             .collect();
         let mut moments = BTreeMap::new();
         for name in names {
-            let first = tensors.remove(&format!("first/{name}"))?.data;
-            let second = tensors.remove(&format!("second/{name}"))?.data;
-            moments.insert(name, (first, second));
+            let first = tensors.remove(&format!("first/{name}"));
+            let second = tensors.remove(&format!("second/{name}"));
+            let (Some(first), Some(second)) = (first, second) else {
+                return Ok(None);
+            };
+            let both = Moments {
+                first: storage(dev, first.data)?,
+                second: storage(dev, second.data)?,
+            };
+            moments.insert(name, both);
         }
-        tensors.is_empty().then_some(Self {
+        Ok(tensors.is_empty().then_some(Self {
             learning_rate,
             step,
             moments,
-        })
+        }))
     }
 }
 
-struct Update<'a> {
-    step: AdamStep,
-    moments: &'a mut BTreeMap<String, (Vec<f32>, Vec<f32>)>,
-    gradients: &'a mut Gradients<f32, Cpu>,
-    /// The parameters of one tensor: dfdx keeps its own out of reach.
-    parameters: Vec<f32>,
+/// The numbers in a storage. dfdx shows them of tensors and of gradients: for a moment it is the gradient of a tensor.
+fn numbers<D: TrainDevice>(
+    dev: &D,
+    storage: &<D as Storage<f32>>::Vec,
+) -> Result<Vec<f32>, D::Err> {
+    let tensor: Tensor<(usize,), f32, D> =
+        dev.try_zeros_like(&(Storage::<f32>::len(dev, storage),))?;
+    let mut gradients = Gradients::leaky();
+    *gradients.get_or_alloc_mut(&tensor)? = storage.clone();
+    Ok(gradients.get(&tensor).as_vec())
 }
 
-impl TensorVisitor<f32, Cpu> for Update<'_> {
+/// The inverse of [`numbers`]: the gradient of `sum(x * numbers)` by `x`.
+fn storage<D: TrainDevice>(dev: &D, numbers: Vec<f32>) -> Result<<D as Storage<f32>>::Vec, D::Err> {
+    let shape = (numbers.len(),);
+    let x: Tensor<(usize,), f32, D> = dev.try_zeros_like(&shape)?;
+    let numbers: Tensor<(usize,), f32, D> = dev.try_tensor_from_vec(numbers, shape)?;
+    let sum = x.leaky_trace().try_mul(numbers)?.try_sum::<Rank0, _>()?;
+    let mut gradients = sum.try_backward()?;
+    let empty = Storage::<f32>::try_alloc_len(dev, 1)?;
+    Ok(std::mem::replace(gradients.get_or_alloc_mut(&x)?, empty))
+}
+
+struct Update<'a, D: Storage<f32>> {
+    step: AdamStep,
+    moments: &'a mut BTreeMap<String, Moments<D>>,
+    gradients: &'a mut Gradients<f32, D>,
+    room: Vec<f32>,
+}
+
+impl<D: TrainDevice> TensorVisitor<f32, D> for Update<'_, D> {
     type Viewer = (ViewTensorMut, ViewTensorName);
-    type Err = CpuError;
+    type Err = D::Err;
     type E2 = f32;
-    type D2 = Cpu;
+    type D2 = D;
 
     fn visit<S: Shape>(
         &mut self,
-        options: TensorOptions<S, f32, Cpu>,
-        (tensor, name): (&mut Tensor<S, f32, Cpu>, String),
-    ) -> Result<Option<Tensor<S, f32, Cpu>>, CpuError> {
+        options: TensorOptions<S, f32, D>,
+        (tensor, name): (&mut Tensor<S, f32, D>, String),
+    ) -> Result<Option<Tensor<S, f32, D>>, D::Err> {
         if !options.do_gradient_update {
             return Ok(None);
         }
-        let gradients = self.gradients.get_or_alloc_mut(tensor)?;
-        let count = gradients.len();
-        let (first, second) = self
-            .moments
-            .entry(name)
-            .or_insert_with(|| (vec![0.0; count], vec![0.0; count]));
-        self.parameters.resize(count, 0.0);
-        tensor.copy_into(&mut self.parameters);
-        self.step
-            .update(&mut self.parameters, gradients, first, second);
-        tensor.copy_from(&self.parameters);
+        let gradient = self.gradients.get_or_alloc_mut(tensor)?;
+        let count = Storage::<f32>::len(tensor.device(), gradient);
+        let moments = match self.moments.entry(name) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => place.insert(Moments {
+                first: Storage::<f32>::try_alloc_len(tensor.device(), count)?,
+                second: Storage::<f32>::try_alloc_len(tensor.device(), count)?,
+            }),
+        };
+        D::adam(&self.step, tensor, gradient, moments, &mut self.room)?;
         Ok(None)
     }
 }
