@@ -106,10 +106,11 @@ pub fn conv2d<
     let mut leaves = leaves([&x as &dyn Leaf<D>, weight]);
     leaves.extend(bias.map(Leaf::boxed));
     let numbers = IN * KERNEL_HEIGHT * KERNEL_WIDTH;
-    let chunk = Chunks::new(batch.size(), numbers * places.output_pixels());
+    let pixels = places.output_pixels();
+    let chunks = Chunks::new(&x, (OUT, pixels), numbers * pixels);
     let (height, width) = places.output;
     let (weight, bias) = (weight.clone(), bias.cloned());
-    let y = chunk.apply(tape, leaves, move |range| {
+    let y = chunks.apply(tape, leaves, move |range| {
         let columns = places.gather(part(&x, range)?, 0.0)?; // (n, IN, taps * pixels)
         let &(n, ..) = columns.shape();
         let columns = columns.try_reshape_like(&(n, numbers, height * width))?;
@@ -165,7 +166,7 @@ pub fn depthwise_conv2d<
     let (taps, pixels) = (K * K, places.output_pixels());
     let (height, width) = places.output;
     let weight = weight.clone();
-    let y = Chunks::new(batch.size(), C * taps * pixels).apply(tape, leaves, move |range| {
+    let y = Chunks::new(&x, (C, pixels), C * taps * pixels).apply(tape, leaves, move |range| {
         let columns = places.gather(part(&x, range)?, 0.0)?;
         let shape = (columns.shape().0, C, taps, pixels);
         let weight = weight.retaped::<Recorded<D>>();
@@ -204,7 +205,8 @@ pub fn max_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D
     let (height, width) = places.output;
     // The values, and for each tap what is the largest so far and where it is from.
     let numbers = 3 * channels.size() * taps * pixels;
-    let y = Chunks::new(batch.size(), numbers).apply(tape, leaves, move |range| {
+    let output = (channels.size(), pixels);
+    let y = Chunks::new(&x, output, numbers).apply(tape, leaves, move |range| {
         let columns = places.gather(part(&x, range)?, f32::NEG_INFINITY)?;
         if taps == 1 {
             return columns.try_mul(1.0); // a tensor of its own
@@ -248,7 +250,8 @@ pub fn avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D
     let (taps, pixels) = (places.taps, places.output_pixels());
     let (height, width) = places.output;
     let numbers = channels.size() * taps * pixels;
-    let y = Chunks::new(batch.size(), numbers).apply(tape, leaves, move |range| {
+    let output = (channels.size(), pixels);
+    let y = Chunks::new(&x, output, numbers).apply(tape, leaves, move |range| {
         let columns = places.gather(part(&x, range)?, 0.0)?;
         let shape = (columns.shape().0, channels.size(), taps, pixels);
         columns
@@ -793,8 +796,8 @@ fn sums<D: LayerDevice, T: Tape<f32, D>>(
     x: &Rows<D>,
     values: impl Fn(Range<usize>) -> Result<Rows<D, Recorded<D>>, D::Err> + 'static,
 ) -> Result<Channels<D, T>, D::Err> {
-    let &(batch, channels, pixels) = x.shape();
-    let chunks = Chunks::new(batch, 4 * channels * pixels);
+    let &(_, channels, pixels) = x.shape();
+    let chunks = Chunks::new(x, (channels, 1), 4 * channels * pixels);
     let by_image = chunks.apply(T::default(), leaves([x as &dyn Leaf<D>]), move |range| {
         let sums = values(range)?.try_sum::<(usize, usize), Axis<2>>()?;
         let &(n, channels) = sums.shape();
@@ -812,7 +815,7 @@ fn normalize<const C: usize, D: LayerDevice, T: Tape<f32, D>>(
     shortcut: Option<Rows<D, T>>,
     activation: Activation,
 ) -> Result<Rows<D, T>, D::Err> {
-    let &(batch, channels, pixels) = x.shape();
+    let &(_, channels, pixels) = x.shape();
     let (x, tape) = x.split_tape();
     let (mean, of_mean) = mean.split_tape();
     let (variance, of_variance) = variance.split_tape();
@@ -825,7 +828,7 @@ fn normalize<const C: usize, D: LayerDevice, T: Tape<f32, D>>(
         shortcut
     });
     let (scale, bias, epsilon) = (norm.scale.clone(), norm.bias.clone(), norm.epsilon);
-    Chunks::new(batch, 8 * channels * pixels).apply(tape, leaves, move |range| {
+    Chunks::new(&x, (channels, pixels), 8 * channels * pixels).apply(tape, leaves, move |range| {
         let y = part(&x, range.clone())?;
         let scale = scale.retaped::<Recorded<D>>().try_reshape_like(&(C,))?;
         let bias = bias.retaped::<Recorded<D>>().try_reshape_like(&(C,))?;
@@ -890,44 +893,59 @@ fn leaves<D: LayerDevice, const N: usize>(tensors: [&dyn Leaf<D>; N]) -> Vec<Box
 }
 
 /// A batch, taken apart so that what is computed between input and output fits into the workspace.
-struct Chunks {
+struct Chunks<D> {
+    dev: D,
     batch: usize,
     /// Images in a chunk; the last one may have fewer.
     images: usize,
+    /// Channels and pixels of the result.
+    output: (usize, usize),
 }
 
-impl Chunks {
-    /// For an operation that needs so many `numbers` for each image.
-    fn new(batch: usize, numbers: usize) -> Self {
-        let images = (WORKSPACE / numbers.max(1)).clamp(1, batch.max(1));
-        Self { batch, images }
+impl<D: LayerDevice> Chunks<D> {
+    /// For an operation on `x` that gives `output` = (channels, pixels), and needs so many `numbers` for each image.
+    fn new(x: &Rows<D>, output: (usize, usize), numbers: usize) -> Self {
+        let batch = x.shape().0;
+        Self {
+            dev: x.device().clone(),
+            batch,
+            images: (WORKSPACE / numbers.max(1)).clamp(1, batch.max(1)),
+            output,
+        }
     }
 
     fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let (batch, images) = (self.batch, self.images);
-        (0..batch.max(1))
+        (0..batch)
             .step_by(images)
             .map(move |start| start..(start + images).min(batch))
     }
 
     /// One operation on `tape`: what `operation` gives for each chunk, put together. Of all that it computes nothing
     /// stays but the result; for the gradients, which go to `leaves`, it is called again.
-    fn apply<D: LayerDevice, T: Tape<f32, D>>(
+    fn apply<T: Tape<f32, D>>(
         self,
         mut tape: T,
         leaves: Vec<Box<dyn Leaf<D>>>,
         operation: impl Fn(Range<usize>) -> Result<Rows<D, Recorded<D>>, D::Err> + 'static,
     ) -> Result<Rows<D, T>, D::Err> {
+        if self.batch == 0 {
+            // dfdx's loops need a number to start from.
+            let y: Rows<D> = self
+                .dev
+                .try_zeros_like(&(0, self.output.0, self.output.1))?;
+            return Ok(y.put_tape(tape));
+        }
         let parts = self
             .ranges()
             .map(|range| Ok(operation(range)?.split_tape().0));
         let y = join(parts.collect::<Result<Vec<Rows<D>>, D::Err>>()?)?;
-        let (dev, d_y) = (y.device().clone(), y.ghost());
+        let d_y = y.ghost();
         tape.add_backward_op(move |gradients| {
             gradients.try_alloc_for(&d_y)?;
             let d_output: Rows<D> = gradients.get(&d_y);
             // Nothing reads this gradient after us, so its memory can go.
-            *gradients.get_or_alloc_mut(&d_y)? = Storage::<f32>::try_alloc_len(&dev, 1)?;
+            *gradients.get_or_alloc_mut(&d_y)? = Storage::<f32>::try_alloc_len(&self.dev, 1)?;
 
             // The gradients of the leaves move into a map of their own, where all others vanish after each chunk.
             let mut own = Gradients::leaky();
@@ -1157,7 +1175,8 @@ mod tests {
     #[test]
     fn large_batches_come_in_chunks_that_fit() {
         let chunks = |batch, numbers| -> Vec<usize> {
-            Chunks::new(batch, numbers)
+            let x: Rows<Cpu> = Cpu::default().zeros_like(&(batch, 1, 1));
+            Chunks::new(&x, (1, 1), numbers)
                 .ranges()
                 .map(|r| r.len())
                 .collect()
@@ -1165,7 +1184,7 @@ mod tests {
         assert_eq!(chunks(7, WORKSPACE / 3), [3, 3, 1]);
         assert_eq!(chunks(3, 2 * WORKSPACE), [1, 1, 1]); // more than fits, and nothing smaller
         assert_eq!(chunks(5, 1), [5]);
-        assert_eq!(chunks(0, 1), [0]);
+        assert!(chunks(0, 1).is_empty());
     }
 
     #[test]
