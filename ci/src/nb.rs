@@ -17,6 +17,9 @@
 //! How outputs are compared is written in [`compare`], what is stored in [`outputs`], what every
 //! committed notebook must satisfy in [`lint`].
 //!
+//! A notebook in `exercises` is the one in `solutions` without its solutions; `--update` makes it so
+//! (see [`scaffold`]).
+//!
 //! `--update` leaves outputs alone that agree with the new ones, so that a second run changes
 //! nothing; in a volatile cell, also those where only numbers and the pixels of figures differ. To
 //! renew such an output, clear it first.
@@ -27,6 +30,7 @@ mod notebook;
 mod outputs;
 mod progress;
 mod run;
+mod scaffold;
 mod source;
 mod timings;
 
@@ -64,7 +68,10 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let root = repository_root()?;
-    let files = select(&root.join("notebooks"), &args.names)?;
+    let mut files = select(&root.join("notebooks"), &args.names)?;
+    if args.update {
+        files.iter_mut().try_for_each(scaffold::renew)?;
+    }
     let command = match &args.kernel {
         Some(line) => KernelCommand(line.split_whitespace().map(str::to_owned).collect()),
         None => KernelCommand::ours()?,

@@ -291,6 +291,52 @@ pub fn plot_frequency_response(kernel: &Array2<f32>, title: &str) -> Result<Figu
     Figure::row(&[magnitude.draw()?, phase.draw()?])
 }
 
+/// How strongly a set of kernels passes each frequency, whatever its direction: the root of the mean of the squared
+/// [`frequency_response`] magnitudes over all kernels and all directions, for `steps` frequencies from 0 to 0.5 cycles per pixel.
+///
+/// Returns the frequencies and the magnitudes. A kernel of one weight passes all frequencies alike; so do, on average, kernels of
+/// independent random weights of any size.
+///
+/// # Example
+/// ```
+/// use dldna::frequency::radial_response;
+/// let average = ndarray::Array2::from_elem((3, 3), 1.0 / 9.0);
+/// let (frequencies, magnitudes) = radial_response(&[average], 11);
+/// assert_eq!((frequencies[0], frequencies[10]), (0.0, 0.5));
+/// assert!((magnitudes[0] - 1.0).abs() < 1e-6); // a constant image stays as it is
+/// assert!(magnitudes[10] < 0.4);
+/// ```
+pub fn radial_response(kernels: &[Array2<f32>], steps: usize) -> (Vec<f32>, Vec<f32>) {
+    const DIRECTIONS: usize = 36;
+    let highest = steps.saturating_sub(1).max(1) as f64;
+    let frequencies: Vec<f64> = (0..steps).map(|i| 0.5 * i as f64 / highest).collect();
+    let magnitude = |&frequency: &f64| {
+        // Opposite directions have the same magnitude: half a circle is enough.
+        let angles = (0..DIRECTIONS).map(|i| PI * i as f64 / DIRECTIONS as f64);
+        let squares = angles.flat_map(|angle| {
+            let (down, across) = (frequency * angle.sin(), frequency * angle.cos());
+            kernels
+                .iter()
+                .map(move |kernel| response_at(kernel, down, across).norm_sqr())
+        });
+        let count = (DIRECTIONS * kernels.len()).max(1) as f64;
+        (squares.sum::<f64>() / count).sqrt() as f32
+    };
+    let magnitudes = frequencies.iter().map(magnitude).collect();
+    (frequencies.iter().map(|&f| f as f32).collect(), magnitudes)
+}
+
+/// `Σ kernel[m, n] · exp(−2πi (down m + across n))`: the response at one frequency, in cycles per pixel.
+fn response_at(kernel: &Array2<f32>, down: f64, across: f64) -> Complex<f64> {
+    let terms = kernel.indexed_iter().map(|((m, n), &weight)| {
+        Complex::from_polar(
+            f64::from(weight),
+            -2.0 * PI * (down * m as f64 + across * n as f64),
+        )
+    });
+    terms.sum()
+}
+
 /// Two-dimensional convolution by its definition, where every part of the kernel meets every part of the image:
 /// `out[i, j] = Σₘ Σₙ image[i − m, j − n] · kernel[m, n]`, of shape `(H + h − 1) × (W + w − 1)`.
 ///

@@ -14,6 +14,7 @@
 //! | load data | [`data`], [`image`] |
 //! | compute on a GPU | [`mod@device`] |
 //! | draw | [`plot`], [`conv_visual`] |
+//! | check what you wrote in an exercise | [`exercises`] |
 #![warn(missing_docs)]
 
 pub mod cnn;
@@ -22,6 +23,7 @@ pub mod data;
 pub mod device;
 pub mod display;
 pub mod efficientnet;
+pub mod exercises;
 pub mod feature_levels;
 pub mod filter_utils;
 pub mod frequency;

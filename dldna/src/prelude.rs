@@ -11,7 +11,7 @@ pub use crate::filter_utils::{Filter, apply_filter};
 pub use crate::image::{GrayImage, RgbImage};
 pub use crate::nn::{
     AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, LayerDevice, MaxPool2D,
-    ReLU6, SiLU,
+    ReLU6, RectangularConv2D, SiLU,
 };
 pub use crate::plot::{BarChart, Chart, ColorMap, Figure, HeatMap, ImageGrid, Timeline};
 pub use crate::simple_conv::{SimpleConv2d, SimpleMaxPool2d};

@@ -8,8 +8,10 @@ use crate::resnet::{
     PlainNet20, PlainNet56, ResNet18, ResNet20, ResNet34, ResNet50, ResNet56, ResNet101, ResNet152,
 };
 use crate::summary::{Summary, SummaryError};
-use crate::train::{Classifier, History, Images, NORMALISATION, TrainConfig, TrainError, train};
-use dfdx::data::OneHotEncode;
+use crate::train::{
+    Classifier, History, Images, NORMALISATION, TrainConfig, TrainError, TrainingOutput,
+    smoothed_targets, train,
+};
 use dfdx::prelude::{tensor_collection::*, *};
 use std::fmt;
 
@@ -116,10 +118,10 @@ fn norms<N: Classifier<10>>(mut network: N, split: &Split) -> Result<Vec<f32>, T
     })?;
     let dev = Cpu::default();
     let images: Images = batch.to_tensor(&dev);
-    let logits = network.try_forward_mut(images.leaky_traced())?;
-    let targets = dev.one_hot_encode(Const::<10>, batch.labels.clone());
+    let output = network.try_forward_mut(images.leaky_traced())?;
+    let targets = smoothed_targets(&batch.labels, 0.0)?;
     let mut norms = GradientNorms {
-        gradients: cross_entropy_with_logits_loss(logits, targets).try_backward()?,
+        gradients: output.try_loss(targets)?.try_backward()?,
         norms: Vec::new(),
     };
     let walked = N::iter_tensors(&mut RecursiveWalker {

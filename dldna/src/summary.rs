@@ -24,7 +24,8 @@ use dfdx::prelude::{Cpu, Dtype, NumParams, Storage, TensorCollection};
 
 use crate::kernels::window::Window;
 use crate::nn::modules::{
-    AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, MaxPool2D, ReLU6, SiLU,
+    AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, MaxPool2D, ReLU6,
+    RectangularConv2D, SiLU,
 };
 use crate::table::{Table, with_thousands};
 
@@ -326,6 +327,23 @@ impl LayerSummary {
         let mut both = self.with_child(name, branch);
         both.output_shape = vec![batch, left + right, height, width];
         Ok(both)
+    }
+
+    /// Applies `layer` to `input`, and keeps the output so far: a branch with a result of its own.
+    ///
+    /// Errors: the layer cannot take that shape.
+    pub fn aside(
+        self,
+        name: &str,
+        layer: &dyn Summarize,
+        input: &[usize],
+    ) -> Result<Self, SummaryError> {
+        let branch = summarize_named(name, layer, input)?;
+        let output_shape = self.output_shape.clone();
+        Ok(Self {
+            output_shape,
+            ..self.with_child(name, branch)
+        })
     }
 
     /// Puts `child` behind the layers so far; its output is the output from now on.
@@ -742,15 +760,12 @@ summarize_tuple!(A 0, B 1, C 2, D 3);
 summarize_tuple!(A 0, B 1, C 2, D 3, F 4);
 summarize_tuple!(A 0, B 1, C 2, D 3, F 4, G 5);
 
-/// A layer that slides a square window over the image.
+/// A layer that slides a window over the image.
 struct WindowLayer {
     name: &'static str,
     in_channels: usize,
     out_channels: usize,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
-    dilation: usize,
+    window: Window,
 }
 
 impl WindowLayer {
@@ -763,16 +778,27 @@ impl WindowLayer {
     ) -> Result<LayerSummary, SummaryError> {
         let kind = self.kind();
         let [batch, _, height, width] = image_shape(&kind, input, self.in_channels)?;
-        let size = |size| {
-            conv_output_size(size, self.kernel, self.stride, self.padding, self.dilation).map_err(
-                |source| SummaryProblem::OutputSize {
+        let size = |size, kernel, padding| {
+            let Window {
+                stride, dilation, ..
+            } = self.window;
+            conv_output_size(size, kernel, stride, padding, dilation).map_err(|source| {
+                SummaryProblem::OutputSize {
                     kind: kind.clone(),
                     input: input.to_vec(),
                     source,
-                },
-            )
+                }
+            })
         };
-        let output = [batch, self.out_channels, size(height)?, size(width)?];
+        let Window {
+            kernel, padding, ..
+        } = self.window;
+        let output = [
+            batch,
+            self.out_channels,
+            size(height, kernel.0, padding.0)?,
+            size(width, kernel.1, padding.1)?,
+        ];
         let multiply_adds = elements(&output).saturating_mul(products as u128);
         Ok(LayerSummary::leaf(kind, output, parameters, multiply_adds))
     }
@@ -784,15 +810,24 @@ impl WindowLayer {
         } else {
             format!("{} -> {}", self.in_channels, self.out_channels)
         };
-        let mut kind = format!("{} {channels}, {1}x{1}", self.name, self.kernel);
-        for (name, value, usual) in [
-            ("stride", self.stride, 1),
-            ("padding", self.padding, 0),
-            ("dilation", self.dilation, 1),
-        ] {
-            if value != usual {
-                kind += &format!(", {name} {value}");
-            }
+        let Window {
+            kernel,
+            stride,
+            padding,
+            dilation,
+        } = self.window;
+        let mut kind = format!("{} {channels}, {}x{}", self.name, kernel.0, kernel.1);
+        if stride != 1 {
+            kind += &format!(", stride {stride}");
+        }
+        if padding != (0, 0) {
+            kind += &match padding {
+                (height, width) if height == width => format!(", padding {height}"),
+                (height, width) => format!(", padding {height}x{width}"),
+            };
+        }
+        if dilation != 1 {
+            kind += &format!(", dilation {dilation}");
         }
         kind
     }
@@ -816,10 +851,7 @@ macro_rules! summarize_convolution {
                     name: stringify!($layer),
                     in_channels: IN,
                     out_channels: OUT,
-                    kernel: K,
-                    stride: STRIDE,
-                    padding: PADDING,
-                    dilation: DILATION,
+                    window: Window::square(K, STRIDE, PADDING, DILATION),
                 };
                 layer.summarize(input, OUT * (IN * K * K + $bias), IN * K * K)
             }
@@ -844,12 +876,44 @@ impl<
             name: "DepthwiseConv2D",
             in_channels: C,
             out_channels: C,
-            kernel: K,
-            stride: STRIDE,
-            padding: PADDING,
-            dilation: 1,
+            window: Window::square(K, STRIDE, PADDING, 1),
         };
         layer.summarize(input, C * K * K, K * K)
+    }
+}
+
+impl<
+    const IN: usize,
+    const OUT: usize,
+    const KERNEL_HEIGHT: usize,
+    const KERNEL_WIDTH: usize,
+    const STRIDE: usize,
+    const PADDING_HEIGHT: usize,
+    const PADDING_WIDTH: usize,
+    E: Dtype,
+    D: Storage<E>,
+> Summarize
+    for RectangularConv2D<
+        IN,
+        OUT,
+        KERNEL_HEIGHT,
+        KERNEL_WIDTH,
+        STRIDE,
+        PADDING_HEIGHT,
+        PADDING_WIDTH,
+        E,
+        D,
+    >
+{
+    fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+        let layer = WindowLayer {
+            name: "RectangularConv2D",
+            in_channels: IN,
+            out_channels: OUT,
+            window: Self::WINDOW,
+        };
+        let products = IN * KERNEL_HEIGHT * KERNEL_WIDTH;
+        layer.summarize(input, OUT * products, products)
     }
 }
 
@@ -866,10 +930,7 @@ macro_rules! summarize_pooling {
                     name,
                     in_channels: channels,
                     out_channels: channels,
-                    kernel: K,
-                    stride: STRIDE,
-                    padding: PADDING,
-                    dilation: 1,
+                    window: Window::square(K, STRIDE, PADDING, 1),
                 };
                 layer.summarize(input, 0, 0)
             }

@@ -5,7 +5,7 @@ mod common;
 use common::{matrix, read};
 use dldna::frequency::{
     Complex, convolve_direct, convolve_fft, dft, fft, fft_shift, fft2, frequency_response,
-    inverse_fft, inverse_fft2,
+    inverse_fft, inverse_fft2, radial_response,
 };
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -116,4 +116,27 @@ proptest! {
         let shifted = fft_shift(&fft2(&image));
         prop_assert!(close(shifted[[height / 2, width / 2]].re, image.sum()));
     }
+}
+
+/// Neighbours subtracted: `|H|² = 4 sin²(π f cos θ)`, whose mean over all directions is `2 - 2 J₀(2π f)` with the Bessel
+/// function `J₀(π) = -0.304242178`, `J₀(π / 2) = 0.472001216` (Abramowitz and Stegun, table 9.1).
+#[test]
+fn the_radial_response_of_a_difference_is_a_bessel_function() {
+    let difference = Array2::from_shape_vec((1, 2), vec![1.0, -1.0]).unwrap();
+    let (frequencies, magnitudes) = radial_response(&[difference], 3);
+    assert_eq!(frequencies, [0.0, 0.25, 0.5]);
+    let bessel = [1.0, 0.472_001_2, -0.304_242_2f32];
+    for (got, bessel) in magnitudes.iter().zip(bessel) {
+        let want = (2.0 - 2.0 * bessel).sqrt();
+        assert!((got - want).abs() < 1e-5, "{got}, expected {want}");
+    }
+}
+
+/// One weight passes every frequency alike, and of several kernels the mean square counts.
+#[test]
+fn the_radial_response_of_single_weights_is_flat() {
+    let [one, seven] = [1.0, 7.0].map(|weight| Array2::from_elem((1, 1), weight));
+    let (_, magnitudes) = radial_response(&[one, seven], 9);
+    assert!(magnitudes.iter().all(|m| (m - 5.0).abs() < 1e-6)); // (1 + 49) / 2 = 25
+    assert!(radial_response(&[], 2).1.iter().all(|&m| m == 0.0));
 }

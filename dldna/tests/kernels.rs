@@ -235,6 +235,14 @@ proptest! {
         check_conv2d((batch, in_channels, out_channels), window, size, seed);
     }
 
+    /// Windows of one pixel: the image is used as it is.
+    #[test]
+    fn convolutions_of_pixels_equal_the_definition(
+        batch in 1..6usize, channels in (1..6usize, 1..6usize), size in (1..30usize, 1..30usize), seed in any::<u64>(),
+    ) {
+        check_conv2d((batch, channels.0, channels.1), Window::square(1, 1, 0, 1), size, seed);
+    }
+
     /// With enough channels and pixels for the fast way (Winograd's), tiles cut off at the borders and none included.
     #[test]
     fn large_3x3_convolutions_equal_the_definition(

@@ -402,6 +402,73 @@ fn an_empty_batch_gives_an_empty_result() {
     assert_eq!(*y.shape(), (0, Const::<4>, 3, 3));
 }
 
+/// A 1xN convolution and then an Nx1 one: an NxN convolution whose kernel is the product of a column and a row.
+#[test]
+fn a_row_and_a_column_make_a_square() {
+    let dev = Cpu::seed_from_u64(2);
+    let row = dev.build_module::<RectangularConv2D<1, 1, 1, 5, 1, 0, 2>, f32>();
+    let column = dev.build_module::<RectangularConv2D<1, 1, 5, 1, 1, 2, 0>, f32>();
+    let mut square = dev.build_module::<Conv2D<1, 1, 5, 1, 2>, f32>();
+    let products = column
+        .weight
+        .as_vec()
+        .into_iter()
+        .flat_map(|c| row.weight.as_vec().into_iter().map(move |r| c * r));
+    square.weight.copy_from(&products.collect::<Vec<f32>>());
+    let x = dev.sample_normal_like(&(2, Const::<1>, 6, 9));
+    assert_close(
+        "product",
+        &column.forward(row.forward(x.clone())).as_vec(),
+        &square.forward(x).as_vec(),
+    );
+}
+
+/// A square kernel with zeros around its middle row or column is a rectangular one: results and gradients.
+#[test]
+fn a_rectangular_convolution_is_a_square_one_with_zeros() {
+    let dev = Cpu::seed_from_u64(3);
+    let flat = dev.build_module::<RectangularConv2D<2, 3, 1, 3, 2, 0, 1>, f32>();
+    let high = dev.build_module::<RectangularConv2D<2, 3, 3, 1, 2, 1, 0>, f32>();
+    let mut square = dev.build_module::<Conv2D<2, 3, 3, 2, 1>, f32>();
+    let x = dev.sample_normal_like(&(2, Const::<2>, 7, 8));
+    macro_rules! check {
+        ($name:literal, $layer:ident, $taps:expr) => {
+            let taps: [usize; 3] = $taps;
+            let weights = $layer.weight.as_vec();
+            let mut padded = vec![0.0; 2 * 3 * 9];
+            for (i, weight) in weights.iter().enumerate() {
+                padded[i / 3 * 9 + taps[i % 3]] = *weight;
+            }
+            square.weight.copy_from(&padded);
+            let y = $layer.forward(x.leaky_trace());
+            let want = square.forward(x.leaky_trace());
+            assert_eq!(y.shape(), want.shape());
+            assert_close($name, &y.as_vec(), &want.as_vec());
+            let gradients = y.square().sum::<Rank0, _>().backward();
+            let wanted = want.square().sum::<Rank0, _>().backward();
+            let (d_x, d_x_wanted) = (gradients.get(&x), wanted.get(&x));
+            assert_close($name, &d_x.as_vec(), &d_x_wanted.as_vec());
+            let all = wanted.get(&square.weight).as_vec();
+            let d_w: Vec<f32> = (0..weights.len())
+                .map(|i| all[i / 3 * 9 + taps[i % 3]])
+                .collect();
+            assert_close($name, &gradients.get(&$layer.weight).as_vec(), &d_w);
+        };
+    }
+    check!("1x3", flat, [3, 4, 5]);
+    check!("3x1", high, [1, 4, 7]);
+}
+
+#[test]
+fn a_rectangular_window_that_does_not_fit_is_named() {
+    let dev = Cpu::seed_from_u64(0);
+    let column = dev.build_module::<RectangularConv2D<1, 1, 7, 1>, f32>();
+    let flat = dev.zeros_like(&(1, Const::<1>, 5, 9));
+    assert!(column.try_forward(flat).is_err());
+    let error = last_error().unwrap();
+    assert!(error.to_string().contains("7x1 pixels"), "{error}");
+}
+
 /// All of the above as a GPU computes it.
 #[test]
 fn layers_composed_of_dfdx_operations_pass_the_same_tests() {
@@ -415,5 +482,8 @@ fn layers_composed_of_dfdx_operations_pass_the_same_tests() {
         views_are_read_in_their_own_order();
         bad_sizes_are_errors_with_words();
         an_empty_batch_gives_an_empty_result();
+        a_row_and_a_column_make_a_square();
+        a_rectangular_convolution_is_a_square_one_with_zeros();
+        a_rectangular_window_that_does_not_fit_is_named();
     });
 }

@@ -1,11 +1,15 @@
 //! Training: repeatable, resumable after a kill at any moment, and clear about what is wrong.
 
+mod common;
+
+use common::assert_close;
 use dldna::data::{self, Dataset, Split};
 use dldna::nn::composed;
 use dldna::prelude::*;
 use dldna::resnet::ResNet20;
 use dldna::train::{
-    Adam, Schedule, TrainConfig, TrainError, Trained, evaluate, load_model, save_model, train,
+    AUXILIARY_WEIGHT, Adam, Schedule, TrainConfig, TrainError, Trained, TrainingOutput, evaluate,
+    load_model, save_model, smoothed_targets, train,
 };
 use dldna::weights::WeightsError;
 use std::process::{Command, Stdio};
@@ -376,4 +380,94 @@ fn adam_follows_dfdx() {
     for (a, b) in ours.0.weight.as_vec().iter().zip(theirs.0.weight.as_vec()) {
         assert!((a - b).abs() < 1e-4, "{a} {b}");
     }
+}
+
+/// Three images of four classes.
+fn some_logits() -> (Tensor<(usize, Const<4>), f32, Cpu>, [usize; 3]) {
+    let logits = [
+        [2.0, -1.0, 0.5, 0.0],
+        [0.1, 0.2, 0.3, 0.4],
+        [-3.0, 4.0, 1.0, 1.0],
+    ];
+    let dev = Cpu::default();
+    let logits = dev.tensor_from_vec(logits.concat(), (3, Const::<4>));
+    (logits, [0, 3, 2])
+}
+
+/// `-log softmax(logits)[label]` for each image and each class, in double precision.
+fn surprises() -> Vec<[f64; 4]> {
+    let (logits, _) = some_logits();
+    let rows = logits.as_vec();
+    rows.chunks_exact(4)
+        .map(|row| {
+            let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
+            std::array::from_fn(|class| sum.ln() - f64::from(row[class]))
+        })
+        .collect()
+}
+
+/// Equation 2 of the paper's section 7: `(1 - eps)` of the cross entropy, and `eps` of the mean over all classes.
+#[test]
+fn label_smoothing_mixes_in_the_mean_over_all_classes() {
+    let surprises = surprises();
+    let (_, labels) = some_logits();
+    for eps in [0.0, 0.1, 0.5] {
+        let (logits, _) = some_logits();
+        let targets = smoothed_targets::<4>(&labels, eps).unwrap();
+        let got = logits.leaky_traced().try_loss(targets).unwrap().array();
+        let want = surprises.iter().zip(labels).map(|(image, label)| {
+            let mean = image.iter().sum::<f64>() / 4.0;
+            (1.0 - f64::from(eps)) * image[label] + f64::from(eps) * mean
+        });
+        let want = want.sum::<f64>() / 3.0;
+        assert!(
+            (f64::from(got) - want).abs() < 1e-5,
+            "{got}, expected {want}"
+        );
+    }
+}
+
+/// The gradient of a cross entropy by the logits is softmax minus target: with smoothing it is zero at finite logits.
+#[test]
+fn smoothed_targets_can_be_reached() {
+    let targets = smoothed_targets::<4>(&[1], 0.1).unwrap();
+    let best = targets.clone().ln();
+    let loss = best.leaky_trace().try_loss(targets).unwrap();
+    let gradient = loss.backward().get(&best).as_vec();
+    assert!(gradient.iter().all(|g| g.abs() < 1e-6), "{gradient:?}");
+}
+
+#[test]
+fn an_auxiliary_classifier_counts_three_tenths() {
+    let (logits, labels) = some_logits();
+    let targets = || smoothed_targets::<4>(&labels, 0.0).unwrap();
+    let auxiliary = logits.clone() * 0.5;
+    let alone = |logits: &Tensor<_, f32, Cpu>| {
+        let loss = logits.leaky_trace().try_loss(targets()).unwrap();
+        (loss.array(), loss.backward().get(logits).as_vec())
+    };
+    let ((main_loss, main_gradient), (other_loss, other_gradient)) =
+        (alone(&logits), alone(&auxiliary));
+    let pair = (logits.leaky_trace(), auxiliary.leaky_trace());
+    assert_eq!(pair.logits().as_vec(), logits.as_vec());
+    let loss = pair.try_loss(targets()).unwrap();
+    assert!((loss.array() - (main_loss + 0.3 * other_loss)).abs() < 1e-6);
+    assert_eq!(AUXILIARY_WEIGHT, 0.3);
+    let gradients = loss.backward();
+    assert_close("main", &gradients.get(&logits).as_vec(), &main_gradient);
+    let weighted: Vec<f32> = other_gradient.iter().map(|g| 0.3 * g).collect();
+    assert_close("auxiliary", &gradients.get(&auxiliary).as_vec(), &weighted);
+}
+
+#[test]
+fn a_smoothing_that_makes_no_sense_is_refused() {
+    for label_smoothing in [-0.1, 1.0, f32::NAN] {
+        let error = run(&TrainConfig {
+            label_smoothing,
+            ..short()
+        });
+        assert!(error.unwrap_err().to_string().contains("label_smoothing"));
+    }
+    let error = smoothed_targets::<4>(&[1, 4], 0.1).unwrap_err();
+    assert!(error.to_string().contains("outputs for 4"), "{error}");
 }

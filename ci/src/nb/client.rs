@@ -57,16 +57,21 @@ impl KernelCommand {
         };
         let error_log = log.try_clone()?;
         let mut command = CommandWrap::with_new(program, |command| {
-            let connection_file = connection_file.to_string_lossy();
+            let file_name = connection_file.to_string_lossy();
             command
                 .args(
                     arguments
                         .iter()
-                        .map(|a| a.replace("{connection_file}", &connection_file)),
+                        .map(|a| a.replace("{connection_file}", &file_name)),
                 )
                 .current_dir(folder)
                 // A backtrace of the kernel would bury its message.
                 .env_remove("RUST_BACKTRACE")
+                // What passes here is no progress of the reader's.
+                .env(
+                    "DLDNA_PROGRESS",
+                    connection_file.with_file_name("progress.txt"),
+                )
                 .stdin(Stdio::null())
                 .stdout(log)
                 .stderr(error_log);

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::compare::mime_bundle;
 use super::notebook::{NotebookFile, file_text, rust_metadata, source_text, with_outputs};
+use super::scaffold;
 
 /// A longer output is scrolled past, not read.
 const OUTPUT_LINES: usize = 30;
@@ -34,6 +35,7 @@ pub fn problems(file: &NotebookFile) -> Vec<String> {
             "it is not in the form that --update writes (format or cell metadata)".to_owned(),
         );
     }
+    problems.extend(scaffold::problems(file));
     let mut count = 0;
     for cell in &file.content.cells {
         let Cell::Code {

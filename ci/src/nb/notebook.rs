@@ -154,11 +154,22 @@ fn kept_metadata(metadata: &CellMetadata) -> CellMetadata {
     CellMetadata {
         tags: metadata.tags.clone().filter(|tags| !tags.is_empty()),
         jupyter: metadata.jupyter.clone(),
+        additional: nbgrader(metadata)
+            .map(|settings| (NBGRADER.to_owned(), settings.clone()))
+            .into_iter()
+            .collect(),
         ..CellMetadata::default()
     }
 }
 
-fn lines(source: &[String]) -> Vec<String> {
+const NBGRADER: &str = "nbgrader";
+
+/// What nbgrader has to know of a cell of an exercise.
+pub fn nbgrader(metadata: &CellMetadata) -> Option<&serde_json::Value> {
+    metadata.additional.get(NBGRADER)
+}
+
+pub fn lines(source: &[String]) -> Vec<String> {
     source
         .concat()
         .split_inclusive('\n')
@@ -225,7 +236,7 @@ mod tests {
     fn the_file_is_written_as_jupyter_writes_it() {
         let text = minimal(json!([
             {"cell_type": "markdown", "id": "intro", "metadata": {}, "source": "# Title\ntext"},
-            {"cell_type": "code", "id": "one", "metadata": {"tags": ["volatile"], "execution": {"iopub.status.busy": "now"}, "scrolled": true},
+            {"cell_type": "code", "id": "one", "metadata": {"tags": ["volatile"], "nbgrader": {"grade": true}, "execution": {"iopub.status.busy": "now"}, "scrolled": true},
              "execution_count": 7, "outputs": [], "source": "let a = \"é\";"},
         ]));
         let (notebook, problems) = parse(&text).unwrap();
@@ -247,6 +258,9 @@ mod tests {
    "execution_count": 1,
    "id": "one",
    "metadata": {
+    "nbgrader": {
+     "grade": true
+    },
     "tags": [
      "volatile"
     ]

@@ -51,7 +51,7 @@ pub mod builder {
     /// use dldna::{efficientnet::SqueezeExcitation, prelude::*};
     /// let dev = Cpu::seed_from_u64(0);
     /// let gate = dev.build_module::<SqueezeExcitation<16, 4>, f32>();
-    /// let y = gate.forward(dev.ones_like(&(2, Const::<16>, 7, 7)).retaped::<NoneTape>());
+    /// let y = gate.forward(dev.ones_like(&(2, Const::<16>, 7, 7)));
     /// assert!(y.as_vec().iter().all(|y| 0.0 < *y && *y < 1.0));
     /// ```
     #[derive(Debug, Clone, Copy, Default)]
@@ -288,6 +288,10 @@ impl<const IN: usize, const HIDDEN: usize, A: ActivationLayer, D: LayerDevice>
         }
     }
 
+    #[allow(
+        clippy::type_complexity,
+        reason = "the shapes are what a reader wants to see"
+    )]
     fn try_forward_mut<B: Dim, H: Dim, W: Dim>(
         &mut self,
         x: Tensor<(B, Const<IN>, H, W), f32, D, OwnedTape<f32, D>>,

@@ -56,11 +56,31 @@ impl Activation {
     /// assert_eq!(gradient, [0.0, 2.0, 0.0]);
     /// ```
     pub fn apply_keeping_slopes(self, values: &mut [f32]) -> Slopes {
+        self.apply_to_pieces(values, CHUNK, |_, _| {})
+    }
+
+    /// [`apply_keeping_slopes`](Self::apply_keeping_slopes) to what `prepare(index, piece)` makes of each piece of
+    /// `length` values: the piece is still in the cache then.
+    pub(super) fn apply_to_pieces(
+        self,
+        values: &mut [f32],
+        length: usize,
+        prepare: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Slopes {
+        let count = values.len();
         match self {
-            Activation::Identity => Slopes::One,
-            Activation::Relu => limit_keeping_active(values, f32::INFINITY),
-            Activation::Relu6 => limit_keeping_active(values, 6.0),
-            Activation::Silu => silu_keeping_slopes(values),
+            Activation::Identity => {
+                let mut nothing = vec![(); count];
+                each_piece(values, &mut nothing, length, prepare, |_, _| {});
+                Slopes::One
+            }
+            Activation::Relu => limit_pieces(values, length, prepare, f32::INFINITY),
+            Activation::Relu6 => limit_pieces(values, length, prepare, 6.0),
+            Activation::Silu => {
+                let mut slopes = vec![0.0; count];
+                each_piece(values, &mut slopes, length, prepare, silu_keeping_slopes);
+                Slopes::Values(slopes)
+            }
         }
     }
 }
@@ -128,44 +148,58 @@ fn limit(values: &mut [f32], ceiling: f32) {
     );
 }
 
-fn limit_keeping_active(values: &mut [f32], ceiling: f32) -> Slopes {
-    let mut active = vec![false; values.len()];
-    active
-        .par_chunks_mut(CHUNK)
-        .zip(values.par_chunks_mut(CHUNK))
-        .for_each(|(active, values)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (active, x) in active.iter_mut().zip(values) {
-                        *active = (*x > 0.0) & (*x < ceiling);
-                        *x = limited(*x, ceiling);
-                    }
-                },
-            )
+/// Prepares each piece and applies `activate` to it and to the room for its slopes, on all cores.
+fn each_piece<S: Send>(
+    values: &mut [f32],
+    slopes: &mut [S],
+    length: usize,
+    prepare: impl Fn(usize, &mut [f32]) + Sync,
+    activate: impl Fn(&mut [f32], &mut [S]) + Sync,
+) {
+    values
+        .par_chunks_mut(length)
+        .zip(slopes.par_chunks_mut(length))
+        .enumerate()
+        .with_min_len(CHUNK.div_ceil(length))
+        .for_each(|(index, (values, slopes))| {
+            prepare(index, values);
+            activate(values, slopes);
         });
+}
+
+fn limit_pieces(
+    values: &mut [f32],
+    length: usize,
+    prepare: impl Fn(usize, &mut [f32]) + Sync,
+    ceiling: f32,
+) -> Slopes {
+    let mut active = vec![false; values.len()];
+    each_piece(values, &mut active, length, prepare, |values, active| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for (active, x) in active.iter_mut().zip(values) {
+                    *active = (*x > 0.0) & (*x < ceiling);
+                    *x = limited(*x, ceiling);
+                }
+            },
+        );
+    });
     Slopes::Active(active)
 }
 
 /// `d/dx x sigmoid(x) = sigmoid(x) (1 + x (1 - sigmoid(x)))`
-fn silu_keeping_slopes(values: &mut [f32]) -> Slopes {
-    let mut slopes = vec![0.0; values.len()];
-    slopes
-        .par_chunks_mut(CHUNK)
-        .zip(values.par_chunks_mut(CHUNK))
-        .for_each(|(slopes, values)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (slope, x) in slopes.iter_mut().zip(values) {
-                        let sigmoid = sigmoid(*x);
-                        *slope = sigmoid * (1.0 + *x * (1.0 - sigmoid));
-                        *x *= sigmoid;
-                    }
-                },
-            )
-        });
-    Slopes::Values(slopes)
+fn silu_keeping_slopes(values: &mut [f32], slopes: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (slope, x) in slopes.iter_mut().zip(values) {
+                let sigmoid = sigmoid(*x);
+                *slope = sigmoid * (1.0 + *x * (1.0 - sigmoid));
+                *x *= sigmoid;
+            }
+        },
+    );
 }
 
 #[inline(always)]

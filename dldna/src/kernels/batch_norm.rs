@@ -4,7 +4,7 @@
 //! channel is normalised by its own mean and variance over all images and pixels of the batch; the running
 //! statistics, which evaluation uses, are moved towards them.
 
-use super::activation::Activation;
+use super::activation::{Activation, Slopes};
 use super::planes::{planes, sum, sum_of};
 use super::vector::vectorized;
 use rayon::prelude::*;
@@ -58,7 +58,8 @@ impl BatchNorm {
         Statistics { mean, variance }
     }
 
-    /// `output = (input - mean) / sqrt(variance + epsilon) * scale + bias`, channel by channel, and what comes `after` it.
+    /// `output = (input - mean) / sqrt(variance + epsilon) * scale + bias`, channel by channel, and what comes `after`
+    /// it. Returns the slopes of the activation, for its gradient.
     pub fn normalize(
         &self,
         input: &[f32],
@@ -67,24 +68,18 @@ impl BatchNorm {
         bias: &[f32],
         after: After,
         output: &mut [f32],
-    ) {
+    ) -> Slopes {
         let lines = self.lines(statistics, scale, bias);
-        let image = self.channels * self.pixels;
-        output
-            .par_chunks_mut(image)
-            .zip(input.par_chunks(image))
-            .enumerate()
-            .for_each(|(n, (output, input))| {
-                let planes = output.chunks_exact_mut(self.pixels);
-                let inputs = input.chunks_exact(self.pixels);
-                for (c, (output, input)) in planes.zip(inputs).enumerate() {
-                    output.copy_from_slice(input);
-                    self.normalize_plane(lines[c], after, (n, c), output);
-                }
-            });
+        let normalize = |index: usize, plane: &mut [f32]| {
+            plane.copy_from_slice(&input[index * self.pixels..][..plane.len()]);
+            self.normalize_plane(lines[index % self.channels], after.shortcut, index, plane);
+        };
+        after
+            .activation
+            .apply_to_pieces(output, self.pixels, normalize)
     }
 
-    /// [`normalize`](Self::normalize) where the input is not needed any more: its memory takes the output.
+    /// [`normalize`](Self::normalize) where the input is not needed any more, nor a gradient: its memory takes the output.
     ///
     /// ```
     /// use dldna::kernels::activation::Activation;
@@ -110,21 +105,22 @@ impl BatchNorm {
             .enumerate()
             .for_each(|(n, image)| {
                 for (c, plane) in image.chunks_exact_mut(self.pixels).enumerate() {
-                    self.normalize_plane(lines[c], after, (n, c), plane);
+                    let index = n * self.channels + c;
+                    self.normalize_plane(lines[c], after.shortcut, index, plane);
+                    after.activation.apply(plane); // the plane is still in the cache
                 }
             });
     }
 
-    /// `activation(factor * plane + offset (+ shortcut))`, on one channel of one image.
+    /// `factor * plane + offset (+ shortcut)`, on one channel of one image.
     fn normalize_plane(
         &self,
         (factor, offset): (f32, f32),
-        after: After,
-        (image, channel): (usize, usize),
+        shortcut: Option<&[f32]>,
+        index: usize,
         plane: &mut [f32],
     ) {
-        let first = (image * self.channels + channel) * self.pixels;
-        let shortcut = after.shortcut.map(|data| &data[first..][..plane.len()]);
+        let shortcut = shortcut.map(|data| &data[index * self.pixels..][..plane.len()]);
         vectorized(
             #[inline(always)]
             || match shortcut {
@@ -140,7 +136,6 @@ impl BatchNorm {
                 }
             },
         );
-        after.activation.apply(plane); // the plane is still in the cache
     }
 
     /// Normalisation as one multiplication and one addition: `(factor, offset)` of each channel.

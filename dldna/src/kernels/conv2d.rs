@@ -17,6 +17,8 @@
 
 use super::matmul::{Matrix, MatrixMut, Store, matmul};
 use super::planes::{planes, sum};
+use super::scratch::{Lent, Scratch};
+use super::vector::add_scaled;
 use super::window::{Sliding, Window};
 use super::winograd::Winograd;
 use rayon::prelude::*;
@@ -26,6 +28,10 @@ use std::ops::Range;
 const POSITIONS_PER_PRODUCT: usize = 512;
 /// Elements of one block of unfolded windows: 4 MiB, so that a few of them stay in the outer cache.
 const COLUMN_BLOCK: usize = 1 << 20;
+/// Results of so many pixels are wide enough for a product of their own.
+const LARGE_IMAGE: usize = 128;
+/// So few weights that a sum of their gradients for each thread costs nothing.
+const FEW_WEIGHTS: usize = 1 << 15;
 
 /// One convolution: channels, window and image size, for any number of images.
 ///
@@ -78,60 +84,59 @@ impl Conv2d {
     pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
         if self.meets_only_padding() {
             output.fill(0.0);
-            return add_bias(output, bias, self.sliding.output_pixels());
-        }
-        if let Some(winograd) = &self.winograd {
+        } else if let Some(winograd) = self.winograd(input) {
             winograd.forward(input, weight, output);
-            return add_bias(output, bias, self.sliding.output_pixels());
+        } else {
+            let weight = self.useful_weight(weight);
+            let group = self.images_per_product(input.len() / self.image_size());
+            let all_cores = self.one_group(input, group);
+            input
+                .par_chunks(group * self.image_size())
+                .zip(output.par_chunks_mut(group * self.result_size()))
+                .for_each(|(input, output)| self.forward_group(input, &weight, output, all_cores));
         }
-        let weight = self.useful_weight(weight);
-        let group = self.images_per_product(input.len() / self.image_size());
-        let all_cores = self.one_group(input, group);
-        input
-            .par_chunks(group * self.image_size())
-            .zip(output.par_chunks_mut(group * self.result_size()))
-            .for_each(|(input, output)| {
-                self.forward_group(input, &weight, bias, output, all_cores)
-            });
+        add_bias(output, bias, self.sliding.output_pixels());
     }
 
-    fn forward_group(
+    fn forward_group(&self, input: &[f32], weight: &[f32], output: &mut [f32], all_cores: bool) {
+        let images = input.len() / self.image_size();
+        if images == 1 {
+            return self.multiply(input, 1, weight, output, all_cores);
+        }
+        let mut product = Scratch::any(output.len());
+        self.multiply(
+            &transposed(input, images),
+            images,
+            weight,
+            &mut product,
+            all_cores,
+        );
+        transpose(&product, self.result_size(), |index, values| {
+            output[index..index + values.len()].copy_from_slice(values)
+        });
+    }
+
+    /// `output = weight columns` for images that lie pixel by pixel beside one another.
+    fn multiply(
         &self,
         input: &[f32],
+        images: usize,
         weight: &[f32],
-        bias: Option<&[f32]>,
         output: &mut [f32],
         all_cores: bool,
     ) {
-        let weight = Matrix::new(weight, self.out_channels, self.depth(), self.depth());
-        let images = input.len() / self.image_size();
-        let mut columns = Vec::new();
-        if images == 1 {
-            let pixels = self.sliding.output_pixels();
-            for rows in self.row_blocks() {
-                let (first, positions) = self.unfold(input, rows, &mut columns);
-                matmul(
-                    MatrixMut::new(&mut output[first..], self.out_channels, positions, pixels),
-                    Store::Overwrite,
-                    weight,
-                    Matrix::new(&columns, self.depth(), positions, positions),
-                    all_cores,
-                );
-            }
-        } else {
-            let (_, positions) =
-                self.unfold(input, 0..images * self.sliding.output.0, &mut columns);
-            let mut product = vec![0.0; self.out_channels * positions];
+        let pixels = self.sliding.output_pixels() * images;
+        for rows in self.row_blocks(images) {
+            let (first, positions) = self.span(&rows, images);
+            let columns = self.columns(input, images, 0..self.depth(), rows);
             matmul(
-                MatrixMut::new(&mut product, self.out_channels, positions, positions),
+                MatrixMut::new(&mut output[first..], self.out_channels, positions, pixels),
                 Store::Overwrite,
-                weight,
-                Matrix::new(&columns, self.depth(), positions, positions),
+                Matrix::new(weight, self.out_channels, self.depth(), self.depth()),
+                columns.matrix(),
                 all_cores,
             );
-            self.channels_to_images(&product, output);
         }
-        add_bias(output, bias, self.sliding.output_pixels());
     }
 
     /// `d_weight += ` the gradient of the loss by `weight`, from `input` and the gradient by the output.
@@ -141,68 +146,64 @@ impl Conv2d {
         if self.meets_only_padding() {
             return;
         }
-        if let Some(winograd) = &self.winograd {
+        if let Some(winograd) = self.winograd(input) {
             return winograd.backward_weight(input, d_output, d_weight);
         }
-        let group = self.images_per_product(input.len() / self.image_size());
-        let all_cores = self.one_group(input, group);
-        let groups: Vec<_> = input
-            .chunks(group * self.image_size())
-            .zip(d_output.chunks(group * self.result_size()))
-            .collect();
-        let parts = if all_cores {
-            1
+        let all = input.len() / self.image_size();
+        let threads = rayon::current_num_threads();
+        // Few weights: each thread sees to some of the images. Many: to some of the weights, whose sums are then kept once.
+        let few_weights = self.out_channels * self.depth() <= FEW_WEIGHTS;
+        let (most_images, share) = if few_weights {
+            (all.div_ceil(threads), self.depth())
         } else {
-            rayon::current_num_threads()
+            (all, self.depth().div_ceil(threads))
         };
-        let sums: Vec<Vec<f32>> = groups
-            .par_chunks(groups.len().div_ceil(parts).max(1))
-            .map(|groups| {
-                let mut sum = vec![0.0; self.out_channels * self.depth()];
-                for (input, d_output) in groups {
-                    self.backward_weight_group(input, d_output, &mut sum, all_cores);
-                }
-                sum
-            })
+        let group = self.images_per_block().min(most_images).max(1);
+        let groups: Vec<Group> = input
+            .par_chunks(group * self.image_size())
+            .zip(d_output.par_chunks(group * self.result_size()))
+            .map(|(input, d_output)| Group::new(input, d_output, input.len() / self.image_size()))
             .collect();
-        for sum in sums {
-            self.add_useful_weight(&sum, d_weight);
-        }
+        let tasks: Vec<(Range<usize>, &[Group])> = if few_weights {
+            let shares = groups.chunks(groups.len().div_ceil(threads));
+            shares.map(|groups| (0..self.depth(), groups)).collect()
+        } else {
+            let firsts = (0..self.depth()).step_by(share);
+            let lines = firsts.map(|first| first..(first + share).min(self.depth()));
+            lines.map(|lines| (lines, &*groups)).collect()
+        };
+        let parts: Vec<(Range<usize>, Scratch)> = tasks
+            .into_par_iter()
+            .map(|(lines, groups)| (lines.clone(), self.weight_gradient(groups, lines)))
+            .collect();
+        self.add_to_weight(&parts, d_weight);
     }
 
-    fn backward_weight_group(
-        &self,
-        input: &[f32],
-        d_output: &[f32],
-        sum: &mut [f32],
-        all_cores: bool,
-    ) {
-        let images = input.len() / self.image_size();
-        let mut columns = Vec::new();
-        let mut add_product = |d_output: Matrix, columns: &[f32], positions: usize| {
-            matmul(
-                MatrixMut::new(sum, self.out_channels, self.depth(), self.depth()),
-                Store::Add,
-                d_output,
-                Matrix::new(columns, self.depth(), positions, positions).transposed(),
-                all_cores,
-            );
-        };
-        if images == 1 {
-            let pixels = self.sliding.output_pixels();
-            for rows in self.row_blocks() {
-                let (first, positions) = self.unfold(input, rows, &mut columns);
-                let d_output =
-                    Matrix::new(&d_output[first..], self.out_channels, positions, pixels);
-                add_product(d_output, &columns, positions);
+    /// `d_output columns^T` for some rows of the columns, summed over the groups.
+    fn weight_gradient(&self, groups: &[Group], lines: Range<usize>) -> Scratch {
+        let mut sum = Scratch::any(self.out_channels * lines.len());
+        let mut store = Store::Overwrite;
+        for Group {
+            input,
+            d_output,
+            images,
+        } in groups
+        {
+            let pixels = self.sliding.output_pixels() * images;
+            for rows in self.row_blocks(*images) {
+                let (first, positions) = self.span(&rows, *images);
+                let columns = self.columns(input, *images, lines.clone(), rows);
+                matmul(
+                    MatrixMut::new(&mut sum, self.out_channels, lines.len(), lines.len()),
+                    store,
+                    Matrix::new(&d_output[first..], self.out_channels, positions, pixels),
+                    columns.matrix().transposed(),
+                    false,
+                );
+                store = Store::Add;
             }
-        } else {
-            let (_, positions) =
-                self.unfold(input, 0..images * self.sliding.output.0, &mut columns);
-            let d_output = self.images_to_channels(d_output);
-            let d_output = Matrix::new(&d_output, self.out_channels, positions, positions);
-            add_product(d_output, &columns, positions);
         }
+        sum
     }
 
     /// `d_input += ` the gradient of the loss by `input`, from `weight` and the gradient by the output.
@@ -210,7 +211,7 @@ impl Conv2d {
         if self.meets_only_padding() {
             return;
         }
-        if let Some(winograd) = &self.winograd {
+        if let Some(winograd) = self.winograd(d_input) {
             return winograd.backward_input(weight, d_output, d_input);
         }
         let weight = self.useful_weight(weight);
@@ -231,37 +232,60 @@ impl Conv2d {
         d_input: &mut [f32],
         all_cores: bool,
     ) {
-        let weight =
-            Matrix::new(weight, self.out_channels, self.depth(), self.depth()).transposed();
         let images = d_input.len() / self.image_size();
-        let pixels = self.sliding.output_pixels();
-        let mut d_columns = Vec::new();
-        let mut fold_product = |d_output: Matrix, rows: Range<usize>| {
-            let positions = rows.len() * self.sliding.output.1;
-            d_columns.resize(self.depth() * positions, 0.0);
-            matmul(
-                MatrixMut::new(&mut d_columns, self.depth(), positions, positions),
-                Store::Overwrite,
-                weight,
-                d_output,
-                all_cores,
-            );
-            self.fold(&d_columns, rows, d_input);
-        };
         if images == 1 {
-            for rows in self.row_blocks() {
-                let first = rows.start * self.sliding.output.1;
-                let positions = rows.len() * self.sliding.output.1;
+            return self.multiply_back(d_output, 1, weight, d_input, all_cores);
+        }
+        let mut sum = Scratch::zeros(d_input.len());
+        self.multiply_back(
+            &transposed(d_output, images),
+            images,
+            weight,
+            &mut sum,
+            all_cores,
+        );
+        transpose(&sum, self.image_size(), |index, values| {
+            add_scaled(&mut d_input[index..index + values.len()], 1.0, values)
+        });
+    }
+
+    /// Folds `weight^T d_output` onto `d_input`, for images that lie pixel by pixel beside one another.
+    fn multiply_back(
+        &self,
+        d_output: &[f32],
+        images: usize,
+        weight: &[f32],
+        d_input: &mut [f32],
+        all_cores: bool,
+    ) {
+        let pixels = self.sliding.output_pixels() * images;
+        for rows in self.row_blocks(images) {
+            let (first, positions) = self.span(&rows, images);
+            let multiply = |result: MatrixMut, store| {
+                let weight = Matrix::new(weight, self.out_channels, self.depth(), self.depth());
                 let d_output =
                     Matrix::new(&d_output[first..], self.out_channels, positions, pixels);
-                fold_product(d_output, rows);
+                matmul(result, store, weight.transposed(), d_output, all_cores);
+            };
+            if self.is_pointwise() {
+                let d_input = &mut d_input[first..];
+                multiply(
+                    MatrixMut::new(d_input, self.depth(), positions, pixels),
+                    Store::Add,
+                );
+            } else {
+                let mut d_columns = Scratch::any(self.depth() * positions);
+                let result = MatrixMut::new(&mut d_columns, self.depth(), positions, positions);
+                multiply(result, Store::Overwrite);
+                self.fold(&d_columns, images, rows, d_input);
             }
-        } else {
-            let positions = images * pixels;
-            let d_output = self.images_to_channels(d_output);
-            let d_output = Matrix::new(&d_output, self.out_channels, positions, positions);
-            fold_product(d_output, 0..images * self.sliding.output.0);
         }
+    }
+
+    /// The other way to compute it, where that is faster for so many images.
+    fn winograd(&self, images: &[f32]) -> Option<&Winograd> {
+        let images = images.len() / self.image_size();
+        self.winograd.as_ref().filter(|way| way.pays_off(images))
     }
 
     /// A small kernel with a large stride can miss the image altogether.
@@ -269,6 +293,7 @@ impl Conv2d {
         self.taps.is_empty()
     }
 
+    /// Rows of the columns: one for each input channel and useful tap.
     fn depth(&self) -> usize {
         self.in_channels * self.taps.len()
     }
@@ -283,9 +308,26 @@ impl Conv2d {
 
     /// Large images get a product of their own; small ones share one, so that it is wide enough.
     fn images_per_product(&self, images: usize) -> usize {
-        let wanted = POSITIONS_PER_PRODUCT.div_ceil(self.sliding.output_pixels());
         let per_thread = images.div_ceil(rayon::current_num_threads());
-        wanted.min(per_thread).max(1)
+        self.images_for(POSITIONS_PER_PRODUCT)
+            .min(per_thread)
+            .max(1)
+    }
+
+    /// As many small images as one block of columns has room for.
+    fn images_per_block(&self) -> usize {
+        self.images_for(COLUMN_BLOCK / self.depth())
+    }
+
+    /// Images that have about so many positions together; of large images one.
+    fn images_for(&self, positions: usize) -> usize {
+        let pixels = self.sliding.output_pixels();
+        if pixels >= LARGE_IMAGE {
+            return 1;
+        }
+        // Full vectors of images, side by side.
+        const LANES: usize = 16;
+        (positions / pixels).next_multiple_of(LANES)
     }
 
     /// A single group cannot be shared out between threads; then the product itself is.
@@ -293,118 +335,264 @@ impl Conv2d {
         images.len() <= group * self.image_size()
     }
 
-    /// Rows of one large image that are unfolded at a time.
-    fn row_blocks(&self) -> impl Iterator<Item = Range<usize>> {
+    /// Rows of the results that are computed at a time, for so many images beside one another.
+    fn row_blocks(&self, images: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (height, width) = self.sliding.output;
-        let rows = (COLUMN_BLOCK / (self.depth() * width).max(1)).clamp(1, height);
+        let rows = (COLUMN_BLOCK / (self.depth() * width * images)).clamp(1, height);
         (0..height)
             .step_by(rows)
             .map(move |start| start..(start + rows).min(height))
     }
 
     /// The weights of the useful taps, `(out_channels, in_channels * taps)`.
-    fn useful_weight<'a>(&self, weight: &'a [f32]) -> std::borrow::Cow<'a, [f32]> {
+    fn useful_weight<'a>(&self, weight: &'a [f32]) -> Lent<'a> {
         let (height, width) = self.sliding.window.kernel;
         if self.taps.len() == height * width {
-            return weight.into();
+            return Lent::Slice(weight);
         }
-        let kernels = weight.chunks_exact(height * width);
-        kernels
-            .flat_map(|kernel| self.taps.iter().map(move |&(i, j)| kernel[i * width + j]))
-            .collect()
+        let places = self.places();
+        let mut useful = Scratch::any(self.out_channels * self.depth());
+        useful
+            .par_chunks_mut(self.depth())
+            .zip(weight.par_chunks(self.in_channels * height * width))
+            .for_each(|(useful, weight)| {
+                let kernels = weight.chunks_exact(height * width);
+                for (useful, kernel) in useful.chunks_exact_mut(places.len()).zip(kernels) {
+                    for (useful, &place) in useful.iter_mut().zip(&places) {
+                        *useful = kernel[place];
+                    }
+                }
+            });
+        Lent::Scratch(useful)
     }
 
-    fn add_useful_weight(&self, sum: &[f32], weight: &mut [f32]) {
+    /// Adds the gradient by the useful weights, of which each part has those of some rows of the columns.
+    fn add_to_weight(&self, parts: &[(Range<usize>, Scratch)], d_weight: &mut [f32]) {
+        let places = self.places();
         let (height, width) = self.sliding.window.kernel;
-        let kernels = weight.chunks_exact_mut(height * width);
-        for (kernel, sum) in kernels.zip(sum.chunks_exact(self.taps.len())) {
-            for (&(i, j), value) in self.taps.iter().zip(sum) {
-                kernel[i * width + j] += value;
-            }
+        d_weight
+            .par_chunks_mut(self.in_channels * height * width)
+            .enumerate()
+            .for_each(|(row, d_weight)| {
+                for (lines, sums) in parts {
+                    let sums = &sums[row * lines.len()..(row + 1) * lines.len()];
+                    for (line, sum) in lines.clone().zip(sums) {
+                        let (channel, tap) = (line / places.len(), line % places.len());
+                        d_weight[channel * height * width + places[tap]] += sum;
+                    }
+                }
+            });
+    }
+
+    /// Where in a kernel the useful taps are.
+    fn places(&self) -> Vec<usize> {
+        let (_, width) = self.sliding.window.kernel;
+        self.taps.iter().map(|&(i, j)| i * width + j).collect()
+    }
+
+    /// First position and number of positions of some rows of the results.
+    fn span(&self, rows: &Range<usize>, images: usize) -> (usize, usize) {
+        let width = self.sliding.output.1 * images;
+        (rows.start * width, rows.len() * width)
+    }
+
+    /// Whether each result sees the one pixel at its own place: the image itself is then the matrix of columns.
+    fn is_pointwise(&self) -> bool {
+        let Window {
+            kernel,
+            stride,
+            padding,
+            ..
+        } = self.sliding.window;
+        (kernel, stride, padding) == ((1, 1), 1, (0, 0))
+    }
+
+    /// The windows of some rows of the results as columns of a matrix; `lines` are the rows of it that are wanted.
+    /// `input` is `(channel, pixel, image)`.
+    fn columns<'a>(
+        &self,
+        input: &'a [f32],
+        images: usize,
+        lines: Range<usize>,
+        rows: Range<usize>,
+    ) -> Columns<'a> {
+        let (first, positions) = self.span(&rows, images);
+        let depth = lines.len();
+        let (data, stride) = if self.is_pointwise() {
+            let stride = self.sliding.input_pixels() * images;
+            (Lent::Slice(&input[lines.start * stride + first..]), stride)
+        } else {
+            (
+                Lent::Scratch(self.unfold(input, images, lines, rows)),
+                positions,
+            )
+        };
+        Columns {
+            data,
+            depth,
+            positions,
+            stride,
         }
     }
 
-    /// Writes the windows of the output rows `rows` (counted through all images) as columns of a
-    /// `(depth, positions)` matrix; returns the first position and their number.
-    fn unfold(&self, input: &[f32], rows: Range<usize>, columns: &mut Vec<f32>) -> (usize, usize) {
-        let positions = rows.len() * self.sliding.output.1;
-        columns.clear();
-        columns.resize(self.depth() * positions, 0.0);
+    /// The windows of some rows of the results as columns of a matrix; `lines` are the rows of it that are written.
+    /// `input` is `(channel, pixel, image)`.
+    fn unfold(
+        &self,
+        input: &[f32],
+        images: usize,
+        lines: Range<usize>,
+        rows: Range<usize>,
+    ) -> Scratch {
+        let (_, positions) = self.span(&rows, images);
         let stride = self.sliding.window.stride;
-        self.for_each_run(rows.clone(), |column, pixel, length| {
-            let run = &mut columns[column..column + length];
-            if stride == 1 {
-                run.copy_from_slice(&input[pixel..pixel + length]);
-            } else {
-                let pixels = input[pixel..].iter().step_by(stride);
-                run.iter_mut()
-                    .zip(pixels)
-                    .for_each(|(to, from)| *to = *from);
+        let mut columns = Scratch::any(lines.len() * positions);
+        for (line, columns) in lines.zip(columns.chunks_exact_mut(positions)) {
+            if self.touches_padding(line) {
+                columns.fill(0.0);
             }
-        });
-        (rows.start * self.sliding.output.1, positions)
+            self.for_each_run(line, rows.clone(), |position, pixel, length| {
+                let run = &mut columns[position * images..(position + length) * images];
+                let source = &input[pixel * images..];
+                if stride == 1 {
+                    run.copy_from_slice(&source[..length * images]);
+                } else if images == 1 {
+                    let pixels = source.iter().step_by(stride);
+                    run.iter_mut()
+                        .zip(pixels)
+                        .for_each(|(to, from)| *to = *from);
+                } else {
+                    let pixels = source.chunks_exact(images).step_by(stride);
+                    for (to, from) in run.chunks_exact_mut(images).zip(pixels) {
+                        to.copy_from_slice(from);
+                    }
+                }
+            });
+        }
+        columns
     }
 
     /// The transpose of [`Conv2d::unfold`]: adds every column back to the pixels that it was read from.
-    fn fold(&self, columns: &[f32], rows: Range<usize>, input: &mut [f32]) {
+    fn fold(&self, columns: &[f32], images: usize, rows: Range<usize>, input: &mut [f32]) {
+        let (_, positions) = self.span(&rows, images);
         let stride = self.sliding.window.stride;
-        self.for_each_run(rows, |column, pixel, length| {
-            let run = &columns[column..column + length];
-            let pixels = input[pixel..].iter_mut().step_by(stride);
-            pixels.zip(run).for_each(|(to, from)| *to += *from);
-        });
-    }
-
-    /// Calls `visit(column, pixel, length)` for every run of pixels that lies in one input row and one row of
-    /// the column matrix: element `column + i` belongs to pixel `pixel + i * stride`. The rest is padding.
-    fn for_each_run(&self, rows: Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
-        let Sliding { input, output, .. } = self.sliding;
-        let positions = rows.len() * output.1;
-        let runs: Vec<_> = self
-            .taps
-            .iter()
-            .map(|&(i, j)| (i, self.sliding.columns(j)))
-            .collect();
-        for channel in 0..self.in_channels {
-            for (tap, (i, (range, start))) in runs.iter().enumerate() {
-                let line = (channel * runs.len() + tap) * positions;
-                for (block, row) in rows.clone().enumerate() {
-                    let (image, y) = (row / output.0, row % output.0);
-                    if let Some(input_row) = self.sliding.input_row(y, *i) {
-                        let plane = (image * self.in_channels + channel) * input.0;
-                        visit(
-                            line + block * output.1 + range.start,
-                            (plane + input_row) * input.1 + start,
-                            range.len(),
-                        );
+        for (line, columns) in columns.chunks_exact(positions).enumerate() {
+            self.for_each_run(line, rows.clone(), |position, pixel, length| {
+                let run = &columns[position * images..(position + length) * images];
+                let target = &mut input[pixel * images..];
+                if stride == 1 {
+                    add_scaled(&mut target[..run.len()], 1.0, run);
+                } else if images == 1 {
+                    let pixels = target.iter_mut().step_by(stride);
+                    pixels.zip(run).for_each(|(to, from)| *to += *from);
+                } else {
+                    let pixels = target.chunks_exact_mut(images).step_by(stride);
+                    for (to, from) in pixels.zip(run.chunks_exact(images)) {
+                        add_scaled(to, 1.0, from);
                     }
                 }
-            }
+            });
         }
     }
 
-    /// `(channel, image, pixel)` to `(image, channel, pixel)`.
-    fn channels_to_images(&self, product: &[f32], output: &mut [f32]) {
-        let pixels = self.sliding.output_pixels();
-        let positions = product.len() / self.out_channels;
-        for (image, output) in output.chunks_exact_mut(self.result_size()).enumerate() {
-            for (channel, plane) in output.chunks_exact_mut(pixels).enumerate() {
-                let start = channel * positions + image * pixels;
-                plane.copy_from_slice(&product[start..start + pixels]);
+    /// Whether a row of the columns has places that belong to no pixel.
+    fn touches_padding(&self, line: usize) -> bool {
+        let (i, j) = self.taps[line % self.taps.len()];
+        let (height, width) = self.sliding.output;
+        let rows = (0..height).all(|y| self.sliding.input_row(y, i).is_some());
+        !rows || self.sliding.columns(j).0 != (0..width)
+    }
+
+    /// Calls `visit(position, pixel, length)` for every run of pixels that one row of the columns takes from one row of
+    /// the image: position `position + k` takes pixel `pixel + k * stride`. Positions are counted from the first of `rows`.
+    fn for_each_run(
+        &self,
+        line: usize,
+        rows: Range<usize>,
+        mut visit: impl FnMut(usize, usize, usize),
+    ) {
+        let Sliding { input, output, .. } = self.sliding;
+        let (channel, tap) = (line / self.taps.len(), line % self.taps.len());
+        let (i, j) = self.taps[tap];
+        let (columns, start) = self.sliding.columns(j);
+        for (row, y) in rows.enumerate() {
+            if let Some(input_row) = self.sliding.input_row(y, i) {
+                visit(
+                    row * output.1 + columns.start,
+                    (channel * input.0 + input_row) * input.1 + start,
+                    columns.len(),
+                );
             }
         }
     }
+}
 
-    /// `(image, channel, pixel)` to `(channel, image, pixel)`.
-    fn images_to_channels(&self, images: &[f32]) -> Vec<f32> {
-        let pixels = self.sliding.output_pixels();
-        let mut channels = Vec::with_capacity(images.len());
-        for channel in 0..self.out_channels {
-            for image in images.chunks_exact(self.result_size()) {
-                channels.extend_from_slice(&image[channel * pixels..(channel + 1) * pixels]);
+/// Windows as columns of a matrix, whose rows lie `stride` numbers apart.
+struct Columns<'a> {
+    data: Lent<'a>,
+    depth: usize,
+    positions: usize,
+    stride: usize,
+}
+
+impl Columns<'_> {
+    fn matrix(&self) -> Matrix<'_> {
+        Matrix::new(&self.data, self.depth, self.positions, self.stride)
+    }
+}
+
+/// A few images and the gradient by their results, both side by side.
+struct Group<'a> {
+    input: Lent<'a>,
+    d_output: Lent<'a>,
+    images: usize,
+}
+
+impl<'a> Group<'a> {
+    fn new(input: &'a [f32], d_output: &'a [f32], images: usize) -> Self {
+        Self {
+            input: side_by_side(input, images),
+            d_output: side_by_side(d_output, images),
+            images,
+        }
+    }
+}
+
+/// `(image, channel, pixel)` to `(channel, pixel, image)`: small images side by side, pixel by pixel, so that what is done
+/// to a pixel is done to a whole run of numbers.
+fn side_by_side(data: &[f32], images: usize) -> Lent<'_> {
+    if images == 1 {
+        Lent::Slice(data)
+    } else {
+        Lent::Scratch(transposed(data, images))
+    }
+}
+
+/// The transpose of a matrix with so many rows.
+fn transposed(matrix: &[f32], rows: usize) -> Scratch {
+    let mut result = Scratch::any(matrix.len());
+    transpose(matrix, rows, |index, values| {
+        result[index..index + values.len()].copy_from_slice(values)
+    });
+    result
+}
+
+/// Hands the transpose of a matrix with so many rows to `store(index, values)`, in short runs.
+fn transpose(matrix: &[f32], rows: usize, mut store: impl FnMut(usize, &[f32])) {
+    /// Rows and columns that are read at a time: what is read once stays in the inner cache until it is used up.
+    const TILE: usize = 16;
+    let columns = matrix.len() / rows;
+    for row in (0..rows).step_by(TILE) {
+        let height = TILE.min(rows - row);
+        for column in (0..columns).step_by(TILE) {
+            for c in column..(column + TILE).min(columns) {
+                let mut run = [0.0; TILE];
+                for (r, value) in run[..height].iter_mut().enumerate() {
+                    *value = matrix[(row + r) * columns + c];
+                }
+                store(c * rows + row, &run[..height]);
             }
         }
-        channels
     }
 }
 

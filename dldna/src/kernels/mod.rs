@@ -17,6 +17,7 @@
 //! | [`elementwise`] | sums of two slices |
 //! | [`planes`] | sums over each channel of each image, and a factor for each |
 //! | [`matmul`] | the matrix product under all of it |
+//! | [`scratch`] | memory that is used again |
 //! | [`vector`] | loops in the widest vector instructions of the processor |
 
 pub mod activation;
@@ -28,6 +29,7 @@ pub mod elementwise;
 pub mod matmul;
 pub mod planes;
 pub mod pool2d;
+pub mod scratch;
 pub mod vector;
 pub mod window;
 pub mod winograd;

@@ -61,18 +61,23 @@ pub fn means_backward(d_means: &[f32], pixels: usize, d_images: &mut [f32]) {
         });
 }
 
-/// Multiplies each plane by a factor of its own.
+/// `output = factor * image`, with a factor for each plane.
 ///
 /// ```
-/// let mut images = [1.0, 3.0, 0.0, 8.0];
-/// dldna::kernels::planes::scale(&mut images, 2, &[10.0, 0.5]);
-/// assert_eq!(images, [10.0, 30.0, 0.0, 4.0]);
+/// let mut output = [0.0; 4];
+/// dldna::kernels::planes::scale(&[1.0, 3.0, 0.0, 8.0], 2, &[10.0, 0.5], &mut output);
+/// assert_eq!(output, [10.0, 30.0, 0.0, 4.0]);
 /// ```
-pub fn scale(images: &mut [f32], pixels: usize, factors: &[f32]) {
-    images
+pub fn scale(images: &[f32], pixels: usize, factors: &[f32], output: &mut [f32]) {
+    output
         .par_chunks_mut(pixels)
+        .zip(images.par_chunks(pixels))
         .zip(factors)
-        .for_each(|(plane, factor)| plane.iter_mut().for_each(|x| *x *= factor));
+        .for_each(|((output, image), factor)| {
+            for (y, x) in output.iter_mut().zip(image) {
+                *y = factor * x;
+            }
+        });
 }
 
 /// The gradient of [`scale`] by the images: `d_images += factor d_output`, plane by plane.

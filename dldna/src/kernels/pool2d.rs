@@ -1,5 +1,7 @@
 //! Max and average pooling over the planes of a batch, as PyTorch defines them.
 
+use super::scratch::{Lent, Scratch};
+use super::vector::vectorized;
 use super::window::{Sliding, Window};
 use rayon::prelude::*;
 
@@ -49,21 +51,60 @@ impl Pool2d {
             .par_chunks_mut(pixels)
             .zip(winners.par_chunks_mut(pixels))
             .zip(input.par_chunks(self.sliding.input_pixels()))
-            .for_each(|((output, winners), plane)| self.max_plane(plane, output, winners));
+            .for_each(|((output, winners), plane)| {
+                vectorized(
+                    #[inline(always)]
+                    || self.max_plane(plane, output, winners),
+                );
+            });
         winners
     }
 
+    #[inline(always)]
     fn max_plane(&self, plane: &[f32], output: &mut [f32], winners: &mut [u32]) {
-        const NONE: u32 = u32::MAX;
+        let Sliding {
+            window,
+            input,
+            output: size,
+        } = self.sliding;
+        let phases = self.phases(plane);
+        let phase_width = input.1.div_ceil(window.stride);
         winners.fill(NONE);
-        self.for_each_tap(|result, pixel| {
-            let value = plane[pixel];
-            // Not-a-number wins, so that it shows in the result.
-            if winners[result] == NONE || value > output[result] || value.is_nan() {
-                output[result] = value;
-                winners[result] = pixel as u32;
+        for y in 0..size.0 {
+            for row in (0..window.kernel.0).filter_map(|i| self.sliding.input_row(y, i)) {
+                for j in 0..window.kernel.1 {
+                    let (columns, start) = self.sliding.columns(j);
+                    let results = y * size.1 + columns.start..y * size.1 + columns.end;
+                    let (phase, column) = (start % window.stride, start / window.stride);
+                    let values = (phase * input.0 + row) * phase_width + column;
+                    take_larger(
+                        &mut output[results.clone()],
+                        &mut winners[results],
+                        &phases[values..values + columns.len()],
+                        (row * input.1 + start, window.stride),
+                    );
+                }
             }
-        });
+        }
+    }
+
+    /// The columns that one kernel column meets side by side: every `stride`-th, from the first, the second, and so on.
+    #[inline(always)]
+    fn phases<'a>(&self, plane: &'a [f32]) -> Lent<'a> {
+        let (stride, (height, width)) = (self.sliding.window.stride, self.sliding.input);
+        if stride == 1 {
+            return Lent::Slice(plane);
+        }
+        let phase_width = width.div_ceil(stride);
+        let mut phases = Scratch::any(stride * height * phase_width);
+        for (phase, phases) in phases.chunks_exact_mut(height * phase_width).enumerate() {
+            let lines = phases.chunks_exact_mut(phase_width);
+            for (to, from) in lines.zip(plane.chunks_exact(width)) {
+                let pixels = from.iter().skip(phase).step_by(stride);
+                to.iter_mut().zip(pixels).for_each(|(to, from)| *to = *from);
+            }
+        }
+        Lent::Scratch(phases)
     }
 
     /// Adds each gradient to the pixel that won.
@@ -131,6 +172,27 @@ impl Pool2d {
                 }
             }
         }
+    }
+}
+
+/// In place of the pixel that won, where there is none yet.
+const NONE: u32 = u32::MAX;
+
+/// Each result takes its value where that is larger than what it has, or the first. Not-a-number wins, so that it shows in
+/// the result. The values are those of pixel `first`, and of every `stride`-th from there.
+#[inline(always)]
+fn take_larger(
+    best: &mut [f32],
+    winners: &mut [u32],
+    values: &[f32],
+    (first, stride): (usize, usize),
+) {
+    let mut pixel = first as u32;
+    for ((best, winner), value) in best.iter_mut().zip(winners).zip(values) {
+        let larger = (*value > *best) | value.is_nan() | (*winner == NONE);
+        *best = if larger { *value } else { *best };
+        *winner = if larger { pixel } else { *winner };
+        pixel = pixel.wrapping_add(stride as u32);
     }
 }
 

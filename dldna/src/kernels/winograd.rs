@@ -19,6 +19,7 @@
 )]
 
 use super::matmul::{Matrix, MatrixMut, Store, matmul};
+use super::scratch::Scratch;
 use super::vector::vectorized;
 use super::window::Sliding;
 use rayon::prelude::*;
@@ -36,6 +37,11 @@ const LANES: usize = 8;
 const WORKING_SET: usize = 1 << 21;
 /// With fewer channels the transforms cost more than they save.
 const FEWEST_CHANNELS: usize = 16;
+/// On smaller results too much of the tiles lies outside.
+const SMALLEST_OUTPUT: usize = 8;
+/// Transformed weights are four times as large as the weights. Unless there are so many tiles for each channel, that
+/// costs more than the products save.
+const FEWEST_TILES_PER_CHANNEL: f32 = 0.25;
 
 /// One number for each of several tiles.
 type Lanes = [f32; LANES];
@@ -59,7 +65,7 @@ impl Winograd {
         let fits = window.kernel == (3, 3)
             && (window.stride, window.dilation) == (1, 1)
             && window.padding.0.max(window.padding.1) <= 2
-            && sliding.output.0.min(sliding.output.1) >= TILE
+            && sliding.output.0.min(sliding.output.1) >= SMALLEST_OUTPUT
             && in_channels.min(out_channels) >= FEWEST_CHANNELS;
         fits.then(|| Self {
             in_channels,
@@ -72,6 +78,13 @@ impl Winograd {
                 sliding.output.1.div_ceil(TILE),
             ),
         })
+    }
+
+    /// Whether this way is the faster one for so many images.
+    pub fn pays_off(&self, images: usize) -> bool {
+        let tiles = images * self.tiles.0 * self.tiles.1;
+        let channels = self.in_channels.max(self.out_channels);
+        tiles as f32 >= FEWEST_TILES_PER_CHANNEL * channels as f32
     }
 
     /// `output = ` the convolution of `input` with `weight`, without a bias.
@@ -106,11 +119,10 @@ impl Winograd {
     fn convolve(&self, input: &[f32], weights: &[f32], output: &mut [f32], store: Store) {
         let (rows, depth) = (self.out_channels, self.in_channels);
         let output_pixels = self.output.0 * self.output.1;
-        let (mut patches, mut products) = (Vec::new(), Vec::new());
         for chunk in self.chunks(input.len() / (depth * self.input.0 * self.input.1)) {
             let width = chunk.len().next_multiple_of(LANES);
-            self.transform_patches(input, &chunk, &mut patches);
-            products.resize(PLACES * rows * width, 0.0);
+            let patches = self.transform_patches(input, &chunk);
+            let mut products = Scratch::any(PLACES * rows * width);
             products
                 .par_chunks_mut(rows * width)
                 .enumerate()
@@ -142,12 +154,11 @@ impl Winograd {
     /// `d_weight += ` the gradient by the weights.
     pub fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
         let (rows, depth) = (self.out_channels, self.in_channels);
-        let mut sums = vec![0.0; PLACES * rows * depth];
-        let (mut patches, mut gradients) = (Vec::new(), Vec::new());
+        let mut sums = Scratch::zeros(PLACES * rows * depth);
         for chunk in self.chunks(input.len() / (depth * self.input.0 * self.input.1)) {
             let width = chunk.len().next_multiple_of(LANES);
-            self.transform_patches(input, &chunk, &mut patches);
-            self.transform_gradients(d_output, &chunk, &mut gradients);
+            let patches = self.transform_patches(input, &chunk);
+            let gradients = self.transform_gradients(d_output, &chunk);
             sums.par_chunks_mut(rows * depth)
                 .enumerate()
                 .for_each(|(place, sum)| {
@@ -191,10 +202,10 @@ impl Winograd {
     }
 
     /// Bᵀ d B of each patch: `(in_channels, PLACES, tiles of the chunk)`.
-    fn transform_patches(&self, input: &[f32], chunk: &Range<usize>, patches: &mut Vec<f32>) {
+    fn transform_patches(&self, input: &[f32], chunk: &Range<usize>) -> Scratch {
         let width = chunk.len().next_multiple_of(LANES);
         let pixels = self.input.0 * self.input.1;
-        patches.resize(self.in_channels * PLACES * width, 0.0);
+        let mut patches = Scratch::any(self.in_channels * PLACES * width);
         patches
             .par_chunks_mut(PLACES * width)
             .enumerate()
@@ -218,6 +229,7 @@ impl Winograd {
                     },
                 )
             });
+        patches
     }
 
     /// The 6x6 pixels around the results at (row, column); padding stays 0.
@@ -242,15 +254,10 @@ impl Winograd {
     }
 
     /// A d Aᵀ of each tile of the gradient by the output: `(out_channels, PLACES, tiles of the chunk)`.
-    fn transform_gradients(
-        &self,
-        d_output: &[f32],
-        chunk: &Range<usize>,
-        gradients: &mut Vec<f32>,
-    ) {
+    fn transform_gradients(&self, d_output: &[f32], chunk: &Range<usize>) -> Scratch {
         let width = chunk.len().next_multiple_of(LANES);
         let pixels = self.output.0 * self.output.1;
-        gradients.resize(self.out_channels * PLACES * width, 0.0);
+        let mut gradients = Scratch::any(self.out_channels * PLACES * width);
         gradients
             .par_chunks_mut(PLACES * width)
             .enumerate()
@@ -279,6 +286,7 @@ impl Winograd {
                     },
                 )
             });
+        gradients
     }
 
     /// Aᵀ m A of the chunk's tiles that lie in `image`, into a plane of the output.
@@ -328,8 +336,8 @@ fn transform_weights(
     (rows, depth): (usize, usize),
     kernel: impl Fn(usize, usize) -> usize + Sync,
     turned: bool,
-) -> Vec<f32> {
-    let mut transformed = vec![0.0; rows * PLACES * depth];
+) -> Scratch {
+    let mut transformed = Scratch::any(rows * PLACES * depth);
     transformed
         .par_chunks_mut(PLACES * depth)
         .enumerate()

@@ -14,15 +14,27 @@ use crate::kernels::depthwise::Depthwise;
 use crate::kernels::elementwise::add;
 use crate::kernels::planes;
 use crate::kernels::pool2d::Pool2d;
+use crate::kernels::scratch::Scratch;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
 use std::mem::take;
 
 /// The elements of a tensor in row-major order.
-fn to_vec<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
-    let mut data = vec![0.0; tensor.shape().num_elements()];
+fn copy<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Scratch {
+    let mut data = Scratch::any(tensor.shape().num_elements());
     tensor.copy_into(&mut data);
     data
+}
+
+/// The same for a few numbers, one for each channel.
+fn to_vec<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
+    copy(tensor).into_vec()
+}
+
+/// Runs `work` as a whole on one of the threads that the kernels share their loops out to. Called from any other thread,
+/// each loop by itself would be handed over and waited for, which takes longer than many of them.
+fn on_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
 }
 
 fn window_too_large<T>(
@@ -39,7 +51,7 @@ fn window_too_large<T>(
 }
 
 /// A convolution of either kind, as the batch norm behind it needs it.
-trait Convolution: 'static {
+trait Convolution: Sync + 'static {
     fn output_size(&self) -> (usize, usize);
     /// Without a bias: a normalisation takes it away again.
     fn forward(&self, input: &[f32], weight: &[f32], output: &mut [f32]);
@@ -128,17 +140,15 @@ fn norm_train<
         return Err(Cpu::error(LayerError::TooFewValues { count }));
     }
 
-    let input = to_vec(&x);
-    let weights = to_vec(conv.weight);
-    let mut convolved = vec![0.0; batch.size() * OUT * pixels];
-    kernel.forward(&input, &weights, &mut convolved);
-
+    let input = copy(&x);
+    let weights = copy(conv.weight);
+    let mut convolved = Scratch::any(batch.size() * OUT * pixels);
     let shape = (batch, Const::<OUT>, out_height, out_width);
     let shortcut = match shortcut {
         Some(shortcut) => {
             let (shortcut, its_tape) = shortcut.try_contiguous()?.split_tape();
             tape = tape.merge(its_tape);
-            Some((to_vec(&shortcut), shortcut.ghost()))
+            Some((copy(&shortcut), shortcut.ghost()))
         }
         None => None,
     };
@@ -147,22 +157,25 @@ fn norm_train<
         pixels,
         epsilon: norm.epsilon,
     };
-    let scales = to_vec(norm.scale);
-    let statistics = normalizer.statistics(&convolved);
-    let mut output = vec![0.0; convolved.len()];
+    let (scales, biases) = (to_vec(norm.scale), to_vec(norm.bias));
+    let mut output = Scratch::any(convolved.len());
     let after = After {
-        shortcut: shortcut.as_ref().map(|(values, _)| values.as_slice()),
-        activation: Activation::Identity,
+        shortcut: shortcut.as_ref().map(|(values, _)| &**values),
+        activation,
     };
-    normalizer.normalize(
-        &convolved,
-        &statistics,
-        &scales,
-        &to_vec(norm.bias),
-        after,
-        &mut output,
-    );
-    let slopes = activation.apply_keeping_slopes(&mut output);
+    let (statistics, slopes) = on_pool(|| {
+        kernel.forward(&input, &weights, &mut convolved);
+        let statistics = normalizer.statistics(&convolved);
+        let slopes = normalizer.normalize(
+            &convolved,
+            &statistics,
+            &scales,
+            &biases,
+            after,
+            &mut output,
+        );
+        (statistics, slopes)
+    });
 
     let dev = x.device();
     let mean = match conv.bias {
@@ -173,41 +186,51 @@ fn norm_train<
         mean: dev.try_tensor(mean)?,
         variance: dev.try_tensor(statistics.variance.clone())?,
     };
-    let y = dev.try_tensor_from_vec(output, shape)?;
+    let y = dev.try_tensor_from_vec(output.into_vec(), shape)?;
     let (d_x, d_w, d_y) = (x.ghost(), conv.weight.ghost(), y.ghost());
     let d_conv_bias = conv.bias.map(|bias| bias.ghost());
     let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
     let d_shortcut = shortcut.map(|(_, ghost)| ghost);
     tape.add_backward_op(move |gradients| {
-        let mut d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+        let mut d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
         slopes.multiply(&mut d_output);
         if let Some(d_shortcut) = &d_shortcut {
             add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
         }
+        // The tape lends one gradient at a time: they are taken out and put back.
+        let mut weight = take(&mut **gradients.get_or_alloc_mut(&d_w)?);
         let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
         let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
-        // Each gradient by the output becomes the one by the convolution's result.
-        normalizer.backward(
-            &convolved,
-            &statistics,
-            &scales,
-            &mut d_output,
-            &mut scale,
-            &mut bias,
-        );
+        let d_input = gradients.get_or_alloc_mut(&d_x)?;
+        on_pool(|| {
+            // Each gradient by the output becomes the one by the convolution's result.
+            normalizer.backward(
+                &convolved,
+                &statistics,
+                &scales,
+                &mut d_output,
+                &mut scale,
+                &mut bias,
+            );
+            kernel.backward_weight(&input, &d_output, &mut weight);
+            kernel.backward_input(&weights, &d_output, d_input);
+        });
+        **gradients.get_or_alloc_mut(&d_w)? = weight;
         **gradients.get_or_alloc_mut(&d_scale)? = scale;
         **gradients.get_or_alloc_mut(&d_bias)? = bias;
         if let Some(d_conv_bias) = &d_conv_bias {
             gradients.try_alloc_for(d_conv_bias)?; // stays 0
         }
-        kernel.backward_weight(&input, &d_output, gradients.get_or_alloc_mut(&d_w)?);
-        kernel.backward_input(&weights, &d_output, gradients.get_or_alloc_mut(&d_x)?);
         Ok(())
     });
     Ok((y.put_tape(tape), result))
 }
 
 /// The body of [`LayerDevice::conv_norm_eval`] for either kind of convolution; the weight is `(OUT, GROUP, K, K)`.
+#[allow(
+    clippy::type_complexity,
+    reason = "the shapes are what a reader wants to see"
+)]
 fn norm_eval<
     const IN: usize,
     const GROUP: usize,
@@ -243,25 +266,23 @@ fn norm_eval<
         },
         variance: to_vec(&running.variance),
     };
-    let mut output = vec![0.0; batch.size() * OUT * pixels];
-    kernel.forward(&to_vec(&x), &to_vec(conv.weight), &mut output);
+    let mut output = Scratch::any(batch.size() * OUT * pixels);
+    let (input, weights) = (copy(&x), copy(conv.weight));
+    let (scales, biases) = (to_vec(norm.scale), to_vec(norm.bias));
     let shortcut = match shortcut {
-        Some(shortcut) => Some(to_vec(&shortcut.try_contiguous()?)),
+        Some(shortcut) => Some(copy(&shortcut.try_contiguous()?)),
         None => None,
     };
     let after = After {
         shortcut: shortcut.as_deref(),
         activation,
     };
-    normalizer.normalize_in_place(
-        &statistics,
-        &to_vec(norm.scale),
-        &to_vec(norm.bias),
-        after,
-        &mut output,
-    );
+    on_pool(|| {
+        kernel.forward(&input, &weights, &mut output);
+        normalizer.normalize_in_place(&statistics, &scales, &biases, after, &mut output);
+    });
     let shape = (batch, Const::<OUT>, out_height, out_width);
-    x.device().try_tensor_from_vec(output, shape)
+    x.device().try_tensor_from_vec(output.into_vec(), shape)
 }
 
 impl LayerDevice for Cpu {
@@ -295,15 +316,16 @@ impl LayerDevice for Cpu {
             return window_too_large("Conv2D", window, size);
         };
 
-        let input = to_vec(&x);
-        let weights = to_vec(weight);
+        let input = copy(&x);
+        let weights = copy(weight);
         let (out_height, out_width) = conv.output_size();
         let pixels = out_height * out_width;
-        let mut output = vec![0.0; batch.size() * OUT * pixels];
-        conv.forward(&input, &weights, bias.map(to_vec).as_deref(), &mut output);
+        let mut output = Scratch::any(batch.size() * OUT * pixels);
+        let biases = bias.map(to_vec);
+        on_pool(|| conv.forward(&input, &weights, biases.as_deref(), &mut output));
 
         let shape = (batch, Const::<OUT>, out_height, out_width);
-        let y = x.device().try_tensor_from_vec(output, shape)?;
+        let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
         let (d_x, d_w, d_b, d_y) = (
             x.ghost(),
             weight.ghost(),
@@ -311,13 +333,14 @@ impl LayerDevice for Cpu {
             y.ghost(),
         );
         tape.add_backward_op(move |gradients| {
-            // Nothing reads this gradient after us, so its memory can go.
-            let d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            let d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
             if let Some(d_b) = &d_b {
                 backward_bias(&d_output, pixels, gradients.get_or_alloc_mut(d_b)?);
             }
-            conv.backward_weight(&input, &d_output, gradients.get_or_alloc_mut(&d_w)?);
-            conv.backward_input(&weights, &d_output, gradients.get_or_alloc_mut(&d_x)?);
+            let d_weight = gradients.get_or_alloc_mut(&d_w)?;
+            on_pool(|| conv.backward_weight(&input, &d_output, d_weight));
+            let d_input = gradients.get_or_alloc_mut(&d_x)?;
+            on_pool(|| conv.backward_input(&weights, &d_output, d_input));
             Ok(())
         });
         Ok(y.put_tape(tape))
@@ -345,19 +368,21 @@ impl LayerDevice for Cpu {
             return window_too_large("DepthwiseConv2D", window, size);
         };
 
-        let input = to_vec(&x);
-        let weights = to_vec(weight);
+        let input = copy(&x);
+        let weights = copy(weight);
         let (out_height, out_width) = conv.output_size();
-        let mut output = vec![0.0; batch.size() * C * out_height * out_width];
-        conv.forward(&input, &weights, &mut output);
+        let mut output = Scratch::any(batch.size() * C * out_height * out_width);
+        on_pool(|| conv.forward(&input, &weights, &mut output));
 
         let shape = (batch, channels, out_height, out_width);
-        let y = x.device().try_tensor_from_vec(output, shape)?;
+        let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
         let (d_x, d_w, d_y) = (x.ghost(), weight.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
-            conv.backward_weight(&input, &d_output, gradients.get_or_alloc_mut(&d_w)?);
-            conv.backward_input(&weights, &d_output, gradients.get_or_alloc_mut(&d_x)?);
+            let d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
+            let d_weight = gradients.get_or_alloc_mut(&d_w)?;
+            on_pool(|| conv.backward_weight(&input, &d_output, d_weight));
+            let d_input = gradients.get_or_alloc_mut(&d_x)?;
+            on_pool(|| conv.backward_input(&weights, &d_output, d_input));
             Ok(())
         });
         Ok(y.put_tape(tape))
@@ -378,14 +403,14 @@ impl LayerDevice for Cpu {
         };
 
         let (out_height, out_width) = pool.output_size();
-        let mut output = vec![0.0; batch.size() * channels.size() * out_height * out_width];
-        let winners = pool.max(&to_vec(&x), &mut output);
+        let mut output = Scratch::any(batch.size() * channels.size() * out_height * out_width);
+        let winners = pool.max(&copy(&x), &mut output);
 
         let shape = (batch, channels, out_height, out_width);
-        let y = x.device().try_tensor_from_vec(output, shape)?;
+        let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
         let (d_x, d_y) = (x.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            let d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
             pool.max_backward(&winners, &d_output, gradients.get_or_alloc_mut(&d_x)?);
             Ok(())
         });
@@ -407,14 +432,14 @@ impl LayerDevice for Cpu {
         };
 
         let (out_height, out_width) = pool.output_size();
-        let mut output = vec![0.0; batch.size() * channels.size() * out_height * out_width];
-        pool.average(&to_vec(&x), &mut output);
+        let mut output = Scratch::any(batch.size() * channels.size() * out_height * out_width);
+        pool.average(&copy(&x), &mut output);
 
         let shape = (batch, channels, out_height, out_width);
-        let y = x.device().try_tensor_from_vec(output, shape)?;
+        let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
         let (d_x, d_y) = (x.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            let d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
             pool.average_backward(&d_output, gradients.get_or_alloc_mut(&d_x)?);
             Ok(())
         });
@@ -449,10 +474,10 @@ impl LayerDevice for Cpu {
             pixels,
             epsilon,
         };
-        let input = to_vec(&x);
+        let input = copy(&x);
         let scales = to_vec(scale);
         let batch = norm.statistics(&input);
-        let mut output = vec![0.0; input.len()];
+        let mut output = Scratch::any(input.len());
         norm.normalize(
             &input,
             &batch,
@@ -467,10 +492,10 @@ impl LayerDevice for Cpu {
             mean: dev.try_tensor(batch.mean.clone())?,
             variance: dev.try_tensor(batch.variance.clone())?,
         };
-        let y = dev.try_tensor_from_vec(output, shape)?;
+        let y = dev.try_tensor_from_vec(output.into_vec(), shape)?;
         let (d_x, d_scale, d_bias, d_y) = (x.ghost(), scale.ghost(), bias.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let mut d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            let mut d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
             // The tape lends one gradient at a time: the small ones are taken out and put back.
             let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
             let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
@@ -595,12 +620,14 @@ impl LayerDevice for Cpu {
             return composed::activate(input, activation);
         }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
-        let mut output = to_vec(&x);
-        let slopes = activation.apply_keeping_slopes(&mut output);
-        let y = x.device().try_tensor_from_vec(output, *x.shape())?;
+        let mut output = copy(&x);
+        let slopes = on_pool(|| activation.apply_keeping_slopes(&mut output));
+        let y = x
+            .device()
+            .try_tensor_from_vec(output.into_vec(), *x.shape())?;
         let (d_x, d_y) = (x.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let mut d_output = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            let mut d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
             slopes.multiply(&mut d_output);
             add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
             Ok(())
@@ -616,8 +643,8 @@ impl LayerDevice for Cpu {
         }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
-        let pixels = height.size() * width.size();
-        let means = planes::means(&to_vec(&x), pixels);
+        let pixels = (height.size() * width.size()).max(1); // no pixels, no mean: refused below
+        let means = planes::means(&copy(&x), pixels);
         let y = x
             .device()
             .try_tensor_from_vec(means, (batch, channels, 1, 1))?;
@@ -648,14 +675,14 @@ impl LayerDevice for Cpu {
                 factors: f.shape().concrete(),
             }));
         }
-        let pixels = height.size() * width.size();
-        let (images, factors) = (to_vec(&x), to_vec(&f));
-        let mut output = images.clone();
-        planes::scale(&mut output, pixels, &factors);
+        let pixels = (height.size() * width.size()).max(1); // none: nothing to scale
+        let (images, factors) = (copy(&x), to_vec(&f));
+        let mut output = vec![0.0; images.len()];
+        planes::scale(&images, pixels, &factors, &mut output);
         let y = x.device().try_tensor_from_vec(output, *x.shape())?;
         let (d_x, d_f, d_y) = (x.ghost(), f.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let d_y = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
+            let d_y = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
             let d_factors = gradients.get_or_alloc_mut(&d_f)?;
             planes::scale_backward_factors(&images, pixels, &d_y, d_factors);
             let d_images = gradients.get_or_alloc_mut(&d_x)?;
@@ -686,7 +713,7 @@ impl LayerDevice for Cpu {
             mean: to_vec(&running.mean),
             variance: to_vec(&running.variance),
         };
-        let mut output = to_vec(&x);
+        let mut output = copy(&x);
         norm.normalize_in_place(
             &statistics,
             &to_vec(scale),
@@ -694,6 +721,6 @@ impl LayerDevice for Cpu {
             After::default(),
             &mut output,
         );
-        x.device().try_tensor_from_vec(output, shape)
+        x.device().try_tensor_from_vec(output.into_vec(), shape)
     }
 }

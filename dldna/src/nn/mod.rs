@@ -44,6 +44,7 @@ mod device;
 mod error;
 mod flatten;
 mod pool2d;
+mod rectangular_conv2d;
 
 pub use activation::{ActivationLayer, ReLU6, SiLU};
 pub use batch_norm2d::builder::BatchNorm2D;
@@ -54,6 +55,7 @@ pub use device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters}
 pub use error::{LayerError, last_error};
 pub use flatten::Flatten;
 pub use pool2d::{AvgPool2D, MaxPool2D};
+pub use rectangular_conv2d::builder::RectangularConv2D;
 
 pub use crate::kernels::activation::Activation;
 
@@ -65,4 +67,5 @@ pub mod modules {
     pub use super::depthwise_conv2d::DepthwiseConv2D;
     pub use super::flatten::Flatten;
     pub use super::pool2d::{AvgPool2D, MaxPool2D};
+    pub use super::rectangular_conv2d::RectangularConv2D;
 }

@@ -34,7 +34,7 @@ pub use timeline::Timeline;
 
 pub(crate) use axis::number;
 pub(crate) use canvas::{Canvas, LABEL, LINE_SPACING, TITLE, draw_title};
-pub(crate) use color::{FAINT, MUTED, PALETTE};
+pub(crate) use color::{FAINT, MUTED, PALETTE, PAPER};
 pub(crate) use matrix::draw_matrix;
 pub(crate) use raster::Raster;
 

@@ -1,5 +1,7 @@
 //! Adam, with a state that can be saved.
 
+mod cpu;
+
 use super::TrainError;
 use crate::kernels::adam::AdamStep;
 use crate::nn::{LayerDevice, composed};
@@ -12,40 +14,60 @@ pub trait TrainDevice: LayerDevice {
     /// The error of an operation, with the layer's own words where it left some.
     fn explain(error: Self::Err) -> TrainError;
 
-    /// Moves the parameters of one tensor by their gradient, and sets it to 0 for the next pass.
-    ///
-    /// `room` is memory that stays from one tensor to the next, for devices that have a use for it.
+    /// One step: moves all trainable parameters of `network` by their gradients, and sets these to 0 for the next pass.
+    /// `moments` has those of each tensor by its name; where there are none yet, they start from 0.
     ///
     /// # Errors
     /// Those of the device.
-    fn adam<S: Shape>(
-        step: &AdamStep,
-        parameters: &mut Tensor<S, f32, Self>,
-        gradient: &mut <Self as Storage<f32>>::Vec,
-        moments: &mut Moments<Self>,
-        _room: &mut Vec<f32>,
+    fn adam<M: TensorCollection<f32, Self>>(
+        step: AdamStep,
+        network: &mut M,
+        gradients: &mut Gradients<f32, Self>,
+        moments: &mut BTreeMap<String, Moments<Self>>,
     ) -> Result<(), Self::Err> {
-        adam_of_dfdx(step, parameters, gradient, moments)
+        adam_of_dfdx(step, network, gradients, moments)
     }
 }
 
-/// The step as dfdx has it, for every device.
-fn adam_of_dfdx<S: Shape, D: TrainDevice>(
-    step: &AdamStep,
-    parameters: &mut Tensor<S, f32, D>,
-    gradient: &mut <D as Storage<f32>>::Vec,
-    moments: &mut Moments<D>,
+/// The step as dfdx has it, for every device: one tensor after the other.
+fn adam_of_dfdx<M: TensorCollection<f32, D>, D: TrainDevice>(
+    step: AdamStep,
+    network: &mut M,
+    gradients: &mut Gradients<f32, D>,
+    moments: &mut BTreeMap<String, Moments<D>>,
 ) -> Result<(), D::Err> {
     let (beta1, beta2) = step.betas;
-    let config = AdamConfig {
-        lr: step.learning_rate.into(),
-        betas: [beta1.into(), beta2.into()],
-        eps: step.epsilon.into(),
-        weight_decay: None,
+    let mut update = Update {
+        config: AdamConfig {
+            lr: step.learning_rate.into(),
+            betas: [beta1.into(), beta2.into()],
+            eps: step.epsilon.into(),
+            weight_decay: None,
+        },
+        step: step.step,
+        gradients,
+        moments,
     };
-    let (first, second) = (&mut moments.first, &mut moments.second);
-    config.try_update(step.step, parameters, first, second, gradient)?;
-    parameters.device().try_fill_with_zeros(gradient)
+    walk(network, &mut update)
+}
+
+/// Shows all tensors of a network to a visitor.
+fn walk<M: TensorCollection<f32, D>, D: TrainDevice>(
+    network: &mut M,
+    visitor: &mut impl TensorVisitor<
+        f32,
+        D,
+        Viewer = (ViewTensorMut, ViewTensorName),
+        Err = D::Err,
+        E2 = f32,
+        D2 = D,
+    >,
+) -> Result<(), D::Err> {
+    M::iter_tensors(&mut RecursiveWalker {
+        m: (network, String::new()),
+        f: visitor,
+    })
+    .map(drop)
 }
 
 impl TrainDevice for Cpu {
@@ -53,22 +75,17 @@ impl TrainDevice for Cpu {
         error.into()
     }
 
-    /// On all cores and in one pass.
-    fn adam<S: Shape>(
-        step: &AdamStep,
-        parameters: &mut Tensor<S, f32, Self>,
-        gradient: &mut <Self as Storage<f32>>::Vec,
-        moments: &mut Moments<Self>,
-        room: &mut Vec<f32>,
+    /// All tensors at once, on all cores.
+    fn adam<M: TensorCollection<f32, Self>>(
+        step: AdamStep,
+        network: &mut M,
+        gradients: &mut Gradients<f32, Self>,
+        moments: &mut BTreeMap<String, Moments<Self>>,
     ) -> Result<(), CpuError> {
         if composed::is_chosen() {
-            return adam_of_dfdx(step, parameters, gradient, moments);
+            return adam_of_dfdx(step, network, gradients, moments);
         }
-        room.resize(gradient.len(), 0.0);
-        parameters.copy_into(room);
-        step.update(room, gradient, &mut moments.first, &mut moments.second);
-        parameters.copy_from(room);
-        Ok(())
+        cpu::step(step, network, gradients, moments)
     }
 }
 
@@ -87,6 +104,16 @@ impl TrainDevice for Cuda {
 pub struct Moments<D: Storage<f32>> {
     first: D::Vec,
     second: D::Vec,
+}
+
+impl<D: TrainDevice> Moments<D> {
+    /// Before the first step, for a tensor of `count` numbers.
+    fn zeros(dev: &D, count: usize) -> Result<Self, D::Err> {
+        Ok(Self {
+            first: Storage::<f32>::try_alloc_len(dev, count)?,
+            second: Storage::<f32>::try_alloc_len(dev, count)?,
+        })
+    }
 }
 
 /// The Adam optimizer: Kingma and Ba, 2014, with their settings (which are PyTorch's).
@@ -140,22 +167,13 @@ impl<D: TrainDevice> Adam<D> {
         gradients: &mut Gradients<f32, D>,
     ) -> Result<(), D::Err> {
         self.step += 1;
-        let mut update = Update {
-            step: AdamStep {
-                learning_rate: self.learning_rate,
-                betas: (0.9, 0.999),
-                epsilon: 1e-8,
-                step: self.step,
-            },
-            moments: &mut self.moments,
-            gradients,
-            room: Vec::new(),
+        let step = AdamStep {
+            learning_rate: self.learning_rate,
+            betas: (0.9, 0.999),
+            epsilon: 1e-8,
+            step: self.step,
         };
-        M::iter_tensors(&mut RecursiveWalker {
-            m: (network, String::new()),
-            f: &mut update,
-        })
-        .map(drop)
+        D::adam(step, network, gradients, &mut self.moments)
     }
 
     /// The state: the number of steps, and the moments under `first/name` and `second/name`.
@@ -229,11 +247,12 @@ fn storage<D: TrainDevice>(dev: &D, numbers: Vec<f32>) -> Result<<D as Storage<f
     Ok(std::mem::replace(gradients.get_or_alloc_mut(&x)?, empty))
 }
 
+/// Moves each tensor that it is shown by dfdx's Adam.
 struct Update<'a, D: Storage<f32>> {
-    step: AdamStep,
-    moments: &'a mut BTreeMap<String, Moments<D>>,
+    config: AdamConfig,
+    step: i32,
     gradients: &'a mut Gradients<f32, D>,
-    room: Vec<f32>,
+    moments: &'a mut BTreeMap<String, Moments<D>>,
 }
 
 impl<D: TrainDevice> TensorVisitor<f32, D> for Update<'_, D> {
@@ -250,16 +269,18 @@ impl<D: TrainDevice> TensorVisitor<f32, D> for Update<'_, D> {
         if !options.do_gradient_update {
             return Ok(None);
         }
+        let dev = tensor.device().clone();
         let gradient = self.gradients.get_or_alloc_mut(tensor)?;
-        let count = Storage::<f32>::len(tensor.device(), gradient);
         let moments = match self.moments.entry(name) {
             Entry::Occupied(there) => there.into_mut(),
-            Entry::Vacant(place) => place.insert(Moments {
-                first: Storage::<f32>::try_alloc_len(tensor.device(), count)?,
-                second: Storage::<f32>::try_alloc_len(tensor.device(), count)?,
-            }),
+            Entry::Vacant(place) => {
+                place.insert(Moments::zeros(&dev, Storage::<f32>::len(&dev, gradient))?)
+            }
         };
-        D::adam(&self.step, tensor, gradient, moments, &mut self.room)?;
+        let (first, second) = (&mut moments.first, &mut moments.second);
+        self.config
+            .try_update(self.step, tensor, first, second, gradient)?;
+        dev.try_fill_with_zeros(gradient)?;
         Ok(None)
     }
 }

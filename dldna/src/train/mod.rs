@@ -19,6 +19,7 @@ mod error;
 mod evaluation;
 mod features;
 mod history;
+mod loss;
 mod progress;
 
 pub use crate::weights::{load_model, save_model};
@@ -28,12 +29,12 @@ pub(crate) use evaluation::NORMALISATION;
 pub use evaluation::{ConfusionMatrix, Evaluation, evaluate};
 pub use features::{TestImage, feature_maps, get_trained_model_and_test_image};
 pub use history::{Epoch, History};
+pub use loss::{AUXILIARY_WEIGHT, TrainingOutput, smoothed_targets};
 
 use crate::data::{self, Batch, Dataset, Split};
 use crate::device::{AnyDevice, device};
 use crate::resnet::ResNet18;
 use augment::augment;
-use dfdx::data::OneHotEncode;
 use dfdx::prelude::{tensor_collection::*, *};
 use evaluation::judge;
 use progress::Progress;
@@ -49,29 +50,22 @@ pub type Images<T = NoneTape, D = Cpu> = Tensor<(usize, Const<1>, usize, usize),
 pub type Logits<const CLASSES: usize, T = NoneTape, D = Cpu> =
     Tensor<(usize, Const<CLASSES>), f32, D, T>;
 
-/// A network that tells `CLASSES` kinds of grey images apart. Every fitting dfdx module is one.
+/// A network that tells `CLASSES` kinds of grey images apart. Every fitting dfdx module is one. While it learns it may
+/// give more than its logits: see [`TrainingOutput`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be trained here: it does not take images `(batch, 1, height, width)` to logits `(batch, {CLASSES})`"
 )]
 pub trait Classifier<const CLASSES: usize, D: TrainDevice = Cpu>:
     TensorCollection<f32, D>
     + Module<Images<NoneTape, D>, Output = Logits<CLASSES, NoneTape, D>, Error = D::Err>
-    + ModuleMut<
-        Images<OwnedTape<f32, D>, D>,
-        Output = Logits<CLASSES, OwnedTape<f32, D>, D>,
-        Error = D::Err,
-    >
+    + ModuleMut<Images<OwnedTape<f32, D>, D>, Output: TrainingOutput<CLASSES, D>, Error = D::Err>
 {
 }
 
 impl<const CLASSES: usize, D: TrainDevice, N> Classifier<CLASSES, D> for N where
     N: TensorCollection<f32, D>
         + Module<Images<NoneTape, D>, Output = Logits<CLASSES, NoneTape, D>, Error = D::Err>
-        + ModuleMut<
-            Images<OwnedTape<f32, D>, D>,
-            Output = Logits<CLASSES, OwnedTape<f32, D>, D>,
-            Error = D::Err,
-        >
+        + ModuleMut<Images<OwnedTape<f32, D>, D>, Output: TrainingOutput<CLASSES, D>, Error = D::Err>
 {
 }
 
@@ -99,6 +93,9 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// Whether to mirror and shift the training images at random.
     pub augment: bool,
+    /// Share of the target that all classes get alike, from 0 to below 1: see [`smoothed_targets`]. The losses in the
+    /// history are without it, to stay comparable.
+    pub label_smoothing: f32,
     /// A file that keeps the state after each epoch. If it is there, training goes on from it. While a file of that
     /// name with `.stop` behind it exists, the training stops.
     pub checkpoint: Option<PathBuf>,
@@ -118,6 +115,7 @@ impl Default for TrainConfig {
             progress: true,
             schedule: Schedule::Constant,
             augment: false,
+            label_smoothing: 0.0,
             checkpoint: None,
             time_limit: None,
         }
@@ -180,6 +178,10 @@ impl TrainConfig {
             let found = self.learning_rate.to_string();
             return refuse("learning_rate", found, "a number above 0");
         }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            let found = self.label_smoothing.to_string();
+            return refuse("label_smoothing", found, "a number from 0 to below 1");
+        }
         Ok(())
     }
 
@@ -197,6 +199,7 @@ impl TrainConfig {
             ("seed", self.seed.to_string()),
             ("schedule", format!("{:?}", self.schedule)),
             ("augment", self.augment.to_string()),
+            ("label_smoothing", self.label_smoothing.to_string()),
             ("epochs", epochs),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -480,9 +483,9 @@ impl<'a, N, D: TrainDevice> Training<'a, N, D> {
 
         let images = to_device(&batch.resized(self.config.image_size), &self.dev)?;
         let gradients = std::mem::replace(&mut self.gradients, Gradients::leaky());
-        let logits = self.model.try_forward_mut(images.traced(gradients));
-        let logits = logits.map_err(D::explain)?;
-        let (loss, predictions) = judge(&logits.retaped::<NoneTape>(), &batch.labels);
+        let output = self.model.try_forward_mut(images.traced(gradients));
+        let output = output.map_err(D::explain)?;
+        let (loss, predictions) = judge(&output.logits(), &batch.labels);
         if !loss.is_finite() {
             return Err(TrainError::Diverged {
                 loss: loss as f32,
@@ -491,10 +494,9 @@ impl<'a, N, D: TrainDevice> Training<'a, N, D> {
                 learning_rate: self.adam.learning_rate,
             });
         }
-        let targets = self
-            .dev
-            .one_hot_encode(Const::<CLASSES>, batch.labels.clone());
-        let loss_of_batch = cross_entropy_with_logits_loss(logits, targets);
+        let targets = smoothed_targets::<CLASSES>(&batch.labels, self.config.label_smoothing)?;
+        let targets = targets.try_to_device(&self.dev).map_err(D::explain)?;
+        let loss_of_batch = output.try_loss(targets).map_err(D::explain)?;
         self.gradients = loss_of_batch.try_backward().map_err(D::explain)?;
         self.adam
             .update(&mut self.model, &mut self.gradients)

@@ -1,17 +1,6 @@
-//! Inception: Szegedy et al., *Going Deeper with Convolutions*, 2014, and what came of it.
-//!
-//! A module looks at the same input through windows of several sizes at once, and puts the results side by side. A 1x1
-//! convolution in front of the large windows keeps the cost down.
-//!
-//! ```
-//! use dldna::{inception::InceptionV1, prelude::*};
-//!
-//! let dev = Cpu::seed_from_u64(0);
-//! let module = dev.build_module::<InceptionV1<192, 64, 96, 128, 16, 32, 32>, f32>();
-//! let y = module.forward(dev.zeros_like(&(1, Const::<192>, 28, 28)));
-//! assert_eq!(*y.shape(), (1, Const::<256>, 28, 28)); // 64 + 128 + 32 + 32 channels
-//! ```
+//! The first module: four branches, each convolution with a bias.
 
+use super::branches::{any, side_by_side};
 use crate::nn::{LayerDevice, MaxPool2D, modules::BiasedConv2D};
 use crate::summary::{LayerSummary, Summarize, SummaryError};
 use crate::weights::{TensorFile, WeightsError};
@@ -19,13 +8,6 @@ use dfdx::prelude::*;
 use num_traits::Float;
 use rand_distr::uniform::SampleUniform;
 use std::path::Path;
-
-pub use builder::{InceptionModule, InceptionV1};
-
-/// The modules once built on a device: what `dev.build_module` returns.
-pub mod modules {
-    pub use super::Inception;
-}
 
 /// What networks are written with: types without data.
 pub mod builder {
@@ -218,19 +200,6 @@ impl<
 {
 }
 
-/// Images with sizes and channels that are known at run time: side by side, their channels add up.
-type AnyImages<B, D, T> = Tensor<(B, usize, usize, usize), f32, D, T>;
-
-/// Forgets the number of channels in the type.
-fn any<B: Dim, C: Dim, D: LayerDevice, T: Tape<f32, D>>(
-    images: Tensor<(B, C, usize, usize), f32, D, T>,
-) -> AnyImages<B, D, T> {
-    let Ok(any) = images.try_realize() else {
-        unreachable!("any number of channels is a number of channels")
-    };
-    any
-}
-
 impl<
     const IN: usize,
     const C1: usize,
@@ -263,20 +232,8 @@ impl<
         let pool = POOL.try_forward(input())?;
         let pool = any(self.branch_pool_proj.try_forward(pool)?.try_relu()?);
         let one = any(self.branch1x1.try_forward(x)?.try_relu()?);
-        let (left, right) = (beside(one, three)?, beside(five, pool)?);
-        let Ok(y) = beside(left, right)?.try_realize() else {
-            unreachable!("OUT is the sum of the branches' channels")
-        };
-        Ok(y)
+        side_by_side(one, [three, five, pool])
     }
-}
-
-/// Two images with the channels of both.
-fn beside<B: Dim, D: LayerDevice, T: Tape<f32, D> + Merge<T>>(
-    left: AnyImages<B, D, T>,
-    right: AnyImages<B, D, T>,
-) -> Result<AnyImages<B, D, T>, D::Err> {
-    (left, right).try_concat_along(Axis::<1>)
 }
 
 impl<

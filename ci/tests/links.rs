@@ -1,0 +1,115 @@
+//! Every link from the texts to a file of the repository leads to one.
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde_json::Value;
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The READMEs, and what lies in `notebooks/`.
+fn texts() -> Vec<PathBuf> {
+    let mut texts = vec![
+        repository().join("README.md"),
+        repository().join("data/README.md"),
+    ];
+    let mut folders = vec![repository().join("notebooks")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "md" || e == "ipynb") {
+                texts.push(path);
+            }
+        }
+    }
+    texts
+}
+
+/// The Markdown of a file: all of it, or the text cells of a notebook.
+fn markdown(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    if path.extension().is_some_and(|e| e == "md") {
+        return text;
+    }
+    let notebook: Value = serde_json::from_str(&text).unwrap();
+    let cells = notebook["cells"].as_array().unwrap().iter();
+    cells
+        .filter(|cell| cell["cell_type"] == "markdown")
+        .map(|cell| match &cell["source"] {
+            Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+            source => source.as_str().unwrap().to_owned(),
+        })
+        .collect::<Vec<String>>()
+        .join("\n\n")
+}
+
+/// The targets of links and images that are files: no addresses, no places within the same text.
+fn local_targets(markdown: &str) -> Vec<String> {
+    let code = Regex::new(r"(?s)```.*?```|`[^`\n]*`").unwrap();
+    let link = Regex::new(r"\]\(([^()\s]+)\)").unwrap();
+    let prose = code.replace_all(markdown, "");
+    link.captures_iter(&prose)
+        .map(|found| found[1].split('#').next().unwrap_or_default().to_owned())
+        .filter(|target| !target.is_empty() && !target.contains(':'))
+        .collect()
+}
+
+fn dead_links(folder: &Path, markdown: &str) -> Vec<String> {
+    let mut targets = local_targets(markdown);
+    targets.retain(|target| !folder.join(target).exists());
+    targets
+}
+
+#[test]
+fn every_local_link_leads_to_a_file() {
+    let mut dead = BTreeSet::new();
+    for path in texts() {
+        let name = path.strip_prefix(repository()).unwrap().display();
+        for target in dead_links(path.parent().unwrap(), &markdown(&path)) {
+            dead.insert(format!("{name} -> {target}"));
+        }
+    }
+    assert!(dead.is_empty(), "dead links: {dead:#?}");
+}
+
+#[test]
+fn a_dead_link_is_found_and_nothing_else() {
+    let text = "[here](README.md) [there](notebooks/none.ipynb#top) ![picture](no/picture.png) \
+        [web](https://example.org/x.md) [above](#start) `[code](code.md)`\n```\n[block](block.md)\n```\n";
+    assert_eq!(
+        dead_links(repository(), text),
+        ["notebooks/none.ipynb", "no/picture.png"]
+    );
+}
+
+/// Readers go from notebook to notebook: each names the one before and the one after it.
+#[test]
+fn the_notebooks_form_a_chain() {
+    let folder = repository().join("notebooks");
+    let mut names: Vec<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".ipynb"))
+        .collect();
+    names.sort();
+    for pair in names.windows(2) {
+        let [before, after] = pair else {
+            unreachable!("windows of two");
+        };
+        let forward = Regex::new(&format!(r"Next: \[[^\]]+\]\({after}\)")).unwrap();
+        let backward = Regex::new(&format!(r"Previous: \[[^\]]+\]\({before}\)")).unwrap();
+        assert!(
+            forward.is_match(&markdown(&folder.join(before))),
+            "{before} does not end with a link to {after}"
+        );
+        assert!(
+            backward.is_match(&markdown(&folder.join(after))),
+            "{after} has no link back to {before}"
+        );
+    }
+}

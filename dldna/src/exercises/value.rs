@@ -1,0 +1,189 @@
+//! Results of the learner's functions: compared and shown.
+
+use ndarray::Array2;
+
+/// A result that can be compared with a reference.
+pub(super) trait Value: Send + 'static {
+    /// How far a number may be from the reference, relative to it (and to 1, if it is smaller).
+    const TOLERANCE: f64;
+    /// Rows and columns; nothing for a number or a few of them.
+    fn shape(&self) -> Vec<usize> {
+        Vec::new()
+    }
+    /// All numbers, row by row.
+    fn numbers(&self) -> Vec<f64>;
+    /// The whole value.
+    fn text(&self) -> String {
+        let numbers: Vec<String> = self.numbers().into_iter().map(number).collect();
+        match &numbers[..] {
+            [one] => one.clone(),
+            several => format!("({})", several.join(", ")),
+        }
+    }
+}
+
+impl Value for Array2<f32> {
+    const TOLERANCE: f64 = 1e-4;
+
+    fn shape(&self) -> Vec<usize> {
+        vec![self.nrows(), self.ncols()]
+    }
+
+    fn numbers(&self) -> Vec<f64> {
+        self.iter().map(|&x| f64::from(x)).collect()
+    }
+
+    fn text(&self) -> String {
+        matrix(self)
+    }
+}
+
+impl Value for f64 {
+    const TOLERANCE: f64 = 1e-6;
+
+    fn numbers(&self) -> Vec<f64> {
+        vec![*self]
+    }
+}
+
+impl Value for (f64, f64, f64) {
+    const TOLERANCE: f64 = 1e-6;
+
+    fn numbers(&self) -> Vec<f64> {
+        vec![self.0, self.1, self.2]
+    }
+}
+
+impl Value for usize {
+    const TOLERANCE: f64 = 0.0;
+
+    fn numbers(&self) -> Vec<f64> {
+        vec![*self as f64]
+    }
+}
+
+impl Value for (usize, usize) {
+    const TOLERANCE: f64 = 0.0;
+
+    fn numbers(&self) -> Vec<f64> {
+        vec![self.0 as f64, self.1 as f64]
+    }
+}
+
+/// Whether both have the same shape and, up to rounding, the same numbers.
+pub(super) fn agree<V: Value>(got: &V, want: &V) -> bool {
+    got.shape() == want.shape() && first_difference(got, want).is_none()
+}
+
+/// Where the first number differs. NaN differs from everything.
+fn first_difference<V: Value>(got: &V, want: &V) -> Option<usize> {
+    let close = |(got, want): (f64, f64)| {
+        got == want || (got - want).abs() <= V::TOLERANCE * want.abs().max(1.0)
+    };
+    let pairs = got.numbers().into_iter().zip(want.numbers());
+    pairs.map(close).position(|close| !close)
+}
+
+/// Values with more numbers are shown at one place only.
+const SHOWN: usize = 30;
+
+/// What to say of two values that do not agree: of the one expected, and of the one that came.
+pub(super) fn contrast<V: Value>(want: &V, got: &V) -> (String, String) {
+    let describe = |value: &V| {
+        let size = match value.shape()[..] {
+            [rows, columns] => format!("{rows} x {columns}"),
+            _ => String::new(),
+        };
+        match (size.is_empty(), value.numbers().len() <= SHOWN) {
+            (true, _) => value.text(),
+            (false, true) => format!("{size}: {}", value.text()),
+            (false, false) => size,
+        }
+    };
+    if want.shape() == got.shape()
+        && want.numbers().len() > SHOWN
+        && let Some(place) = first_difference(got, want)
+    {
+        let columns = want.shape()[1];
+        let at = |value: &V| {
+            let shown = number(value.numbers()[place]);
+            format!(
+                "{shown} at row {}, column {}",
+                place / columns,
+                place % columns
+            )
+        };
+        return (at(want), at(got));
+    }
+    (describe(want), describe(got))
+}
+
+/// A number as one writes it by hand.
+pub(super) fn number(x: f64) -> String {
+    if x == x.trunc() && x.abs() < 1e15 {
+        return format!("{}", x as i64);
+    }
+    if x.is_finite() && !(1e-3..1e9).contains(&x.abs()) {
+        return format!("{x:.3e}");
+    }
+    let text = format!("{x:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// All elements of a small matrix.
+pub(super) fn matrix(values: &Array2<f32>) -> String {
+    let rows = values.rows().into_iter().map(|row| {
+        let numbers: Vec<String> = row.iter().map(|&x| number(f64::from(x))).collect();
+        format!("[{}]", numbers.join(", "))
+    });
+    format!("[{}]", rows.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn numbers_are_short() {
+        let cases = [
+            (2.0, "2"),
+            (-0.0, "0"),
+            (0.5, "0.5"),
+            (1.0 / 3.0, "0.3333"),
+            (1e-7, "1.000e-7"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+        ];
+        for (x, text) in cases {
+            assert_eq!(number(x), text);
+        }
+    }
+
+    #[test]
+    fn rounding_is_allowed_and_nothing_else() {
+        assert!(agree(&array![[1.000_01, 2.0]], &array![[1.0, 2.0]]));
+        assert!(!agree(&array![[1.01, 2.0]], &array![[1.0, 2.0]]));
+        assert!(!agree(&array![[1.0], [2.0]], &array![[1.0, 2.0]]));
+        assert!(!agree(&f64::NAN, &1.0));
+        assert!(!agree(&1_000_001_usize, &1_000_000));
+    }
+
+    #[test]
+    fn small_values_are_shown_whole_and_large_ones_where_they_differ() {
+        let (want, got) = contrast(&array![[1.0, 2.0]], &array![[1.0], [2.5]]);
+        assert_eq!(
+            (&want[..], &got[..]),
+            ("1 x 2: [[1, 2]]", "2 x 1: [[1], [2.5]]")
+        );
+
+        let large = Array2::<f32>::zeros((8, 9));
+        let mut other = large.clone();
+        other[[2, 3]] = 1.0;
+        let (want, got) = contrast(&large, &other);
+        assert_eq!(
+            (&want[..], &got[..]),
+            ("0 at row 2, column 3", "1 at row 2, column 3")
+        );
+    }
+}
