@@ -203,15 +203,15 @@ impl Progress {
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new(&["Exercise", "Title", "Parts", "Left"], 2);
+        let mut table = Table::new(&["Exercise", "Title", "Left", "Passed"], 3);
         for exercise in exercises() {
             let left = self.left(exercise.id);
             let all = exercise.parts.len();
             table.push(vec![
                 exercise.id.to_owned(),
                 exercise.title.to_owned(),
-                format!("{} of {all}", all - left.len()),
                 left.join(", "),
+                format!("{} of {all}", all - left.len()),
             ]);
         }
         table
