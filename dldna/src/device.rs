@@ -9,7 +9,7 @@
 //! use dldna::prelude::*;
 //!
 //! /// Whatever is to be done, on any device.
-//! fn pixels<D: LayerDevice>(dev: &D) -> Result<usize, D::Err> {
+//! fn pixels<D: LayerDevice + DeviceBuildExt>(dev: &D) -> Result<usize, D::Err> {
 //!     let network = dev.build_module::<(Conv2D<1, 8, 3>, MaxPool2D<2, 2>), f32>();
 //!     let y = network.try_forward(dev.try_zeros_like(&(1, Const::<1>, 28, 28))?)?;
 //!     Ok(y.shape().num_elements())
