@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
-use crate::template;
+use crate::template::{self, Features};
 use crate::toolchain::Toolchain;
 
 /// The environment variable that asks this program to record instead of compile. It names the file.
@@ -27,9 +27,9 @@ struct Recorded {
 }
 
 /// Lets cargo call this program in the compiler's place, and keeps what it was called with.
-pub fn record(template: &Path, toolchain: &Toolchain) -> Result<()> {
+pub fn record(template: &Path, toolchain: &Toolchain, features: &Features) -> Result<()> {
     let path = template.join(RECORDED);
-    let mut cargo = template::cargo_build(template, toolchain)?;
+    let mut cargo = template::cargo_build(template, toolchain, features)?;
     let output = cargo
         .env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?)
         .env(RECORD_TO, &path)

@@ -4,18 +4,20 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::template::{self, Template};
+use crate::template::{self, Features, Template};
 use crate::{evcxr, lock, paths, standin, stdlib};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The connection file that Jupyter wrote
     pub connection_file: PathBuf,
+    #[command(flatten)]
+    pub features: Features,
 }
 
 pub fn run(args: Args) -> Result<()> {
     let program = evcxr::find().context("the Rust kernel is missing; run `cargo lab`")?;
-    let template = Template::ready()?;
+    let template = Template::ready(&args.features)?;
     let home = Home::make(&template)?;
     let mut kernel = Command::new(program);
     kernel.arg("--control_file").arg(args.connection_file);

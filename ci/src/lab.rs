@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::template::Template;
+use crate::template::{Features, Template};
 use crate::{evcxr, kernel, paths, python, toolchain};
 
 #[derive(clap::Args)]
@@ -17,23 +17,25 @@ pub struct Args {
     /// The port to listen on; the next free one if it is taken
     #[arg(long)]
     port: Option<u16>,
+    #[command(flatten)]
+    features: Features,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    set_up_kernel()?;
+    set_up_kernel(&args.features)?;
     step("JupyterLab", python::install)?;
-    write_kernel_specification()?;
+    write_kernel_specification(&args.features)?;
     step("Trust in the notebooks of this repository", trust_notebooks)?;
     println!("JupyterLab starts. Stop it with Ctrl-C, twice");
     start(&args)
 }
 
 /// All that is needed to run notebooks, with or without JupyterLab.
-pub fn set_up_kernel() -> Result<()> {
+pub fn set_up_kernel(features: &Features) -> Result<()> {
     fs::create_dir_all(paths::lab())?;
     step("Rust kernel", || evcxr::install().map(drop))?;
     step("The crate, built for the notebooks", || {
-        Template::ready().map(drop)
+        Template::ready(features).map(drop)
     })
 }
 
@@ -46,20 +48,30 @@ fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 /// Tells JupyterLab how to start a kernel.
-fn write_kernel_specification() -> Result<()> {
+fn write_kernel_specification(features: &Features) -> Result<()> {
     let folder = python::environment().join("share/jupyter/kernels/rust");
     fs::create_dir_all(&folder)?;
-    let specification = serde_json::json!({
-        "argv": [kernel::launcher()?, "kernel", "{connection_file}"],
-        "display_name": "Rust",
-        "language": "rust",
-        "interrupt_mode": "message",
-    });
+    let specification = kernel_specification(&kernel::launcher()?, features);
     fs::write(
         folder.join("kernel.json"),
         serde_json::to_vec_pretty(&specification)?,
     )?;
     Ok(())
+}
+
+fn kernel_specification(launcher: &Path, features: &Features) -> serde_json::Value {
+    let mut argv = vec![
+        launcher.display().to_string(),
+        "kernel".to_owned(),
+        "{connection_file}".to_owned(),
+    ];
+    argv.extend(features.arguments());
+    serde_json::json!({
+        "argv": argv,
+        "display_name": "Rust",
+        "language": "rust",
+        "interrupt_mode": "message",
+    })
 }
 
 /// Signs the notebooks as they are in the repository, so that their players run without a kernel.
@@ -171,4 +183,28 @@ fn become_program(mut command: Command) -> Result<()> {
         bail!("JupyterLab ended with {status}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn jupyter_starts_kernels_with_the_features_of_the_lab() {
+        let argv = |arguments: &[&str]| {
+            let cli = Cli::try_parse_from([&["lab"], arguments].concat()).unwrap();
+            kernel_specification(Path::new("ci"), &cli.args.features)["argv"].clone()
+        };
+        let plain = serde_json::json!(["ci", "kernel", "{connection_file}"]);
+        assert_eq!(argv(&["--no-browser"]), plain);
+        let cuda = serde_json::json!(["ci", "kernel", "{connection_file}", "--features", "cuda"]);
+        assert_eq!(argv(&["--features", "cuda"]), cuda);
+    }
 }

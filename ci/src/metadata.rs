@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::template::Features;
 use crate::toolchain::{self, Toolchain};
 
 /// The answer that is kept in the template.
@@ -20,7 +21,7 @@ const SAVED: &str = "metadata.json";
 const FOLDER: &str = "{kernel}";
 
 /// Keeps the answer for a template, so that a kernel's start need not wait for cargo.
-pub fn save(template: &Path, toolchain: &Toolchain) -> Result<()> {
+pub fn save(template: &Path, toolchain: &Toolchain, features: &Features) -> Result<()> {
     let mut command = Command::new(&toolchain.cargo);
     command
         .args([
@@ -31,6 +32,7 @@ pub fn save(template: &Path, toolchain: &Toolchain) -> Result<()> {
             "--filter-platform",
             toolchain.host()?,
         ])
+        .args(features.for_cargo())
         .current_dir(template);
     let answer = prune(&toolchain::stdout(&mut command)?)?;
     fs::write(

@@ -55,9 +55,21 @@ pub fn run() -> Option<Result<ExitCode>> {
 }
 
 fn toolchain(kernel: &Path) -> Result<Toolchain> {
-    let template =
-        Template::read(kernel)?.context("this kernel's folder is gone; restart the kernel")?;
-    Ok(template.toolchain)
+    Ok(template(kernel)?.toolchain)
+}
+
+/// What the kernel's folder is a copy of.
+fn template(kernel: &Path) -> Result<Template> {
+    Template::read(kernel)?.context("this kernel's folder is gone; restart the kernel")
+}
+
+/// The crate's features, for cargo: as long as the kernel depends on the crate.
+fn features(kernel: &Path) -> Result<Vec<String>> {
+    let manifest = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
+    if !manifest.contains("\ndldna = ") {
+        return Ok(Vec::new());
+    }
+    Ok(template(kernel)?.features.for_cargo())
 }
 
 fn rustup(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
@@ -110,7 +122,8 @@ fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         return Ok(exit_code(status));
     }
     let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());
-    pass_on(&mut real_cargo(kernel, arguments)?)
+    let mut cargo = real_cargo(kernel, arguments)?;
+    pass_on(cargo.args(features(kernel)?))
 }
 
 fn real_cargo(
@@ -144,6 +157,7 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let output = real_cargo(kernel, arguments)?
+        .args(features(kernel)?)
         .stderr(Stdio::inherit())
         .output()?;
     let answer = String::from_utf8(output.stdout)?;

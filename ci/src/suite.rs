@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::template::Features;
 use crate::{lab, paths};
 
 #[derive(clap::Args)]
@@ -35,8 +36,24 @@ pub fn run(_args: Args) -> Result<()> {
                 "warnings",
             ])
         }),
+        // What is compiled for a GPU only. It needs neither GPU nor CUDA toolkit, and cannot run.
+        step("cuda", || {
+            cargo(&[
+                "clippy",
+                "--package",
+                "dldna",
+                "--all-targets",
+                "--features",
+                "ci-check",
+                "--",
+                "-D",
+                "warnings",
+            ])
+        }),
         // The tests of the tool itself run notebooks, so the kernel comes before them.
-        step("kernel", || lab::set_up_kernel().map(|()| Tests::default())),
+        step("kernel", || {
+            lab::set_up_kernel(&Features::default()).map(|()| Tests::default())
+        }),
         // One package after the other: what `cargo ci` itself is made of is then built, and not built anew with
         // the features that the other package asks for. Not the examples: the lints have compiled them.
         step("tool", || tests(&["--package", "ci", "--bins", "--tests"])),

@@ -15,13 +15,64 @@ use crate::toolchain::Toolchain;
 use crate::{cell, lock, metadata, paths, stdlib};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const LAYOUT: u32 = 4;
+const LAYOUT: u32 = 5;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Template {
     pub directory: PathBuf,
     pub toolchain: Toolchain,
+    pub features: Features,
+}
+
+/// Features of the crate, such as `cuda`, that the notebooks' build has. They are told to cargo and not written into the
+/// manifest: a notebook's first cell says the same whether it runs on a GPU or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::Args)]
+pub struct Features {
+    /// A feature of the crate to build the notebooks' kernel with
+    #[arg(long, value_name = "FEATURE", value_parser = ["cuda"])]
+    features: Vec<String>,
+}
+
+impl Features {
+    /// As this program takes them.
+    pub fn arguments(&self) -> Vec<String> {
+        self.prefixed("")
+    }
+
+    /// As cargo takes them for a package that depends on the crate.
+    pub fn for_cargo(&self) -> Vec<String> {
+        self.prefixed("dldna/")
+    }
+
+    fn prefixed(&self, prefix: &str) -> Vec<String> {
+        let features = self.features.iter();
+        features
+            .flat_map(|feature| ["--features".to_owned(), format!("{prefix}{feature}")])
+            .collect()
+    }
+
+    /// Says early and in words what the build of dfdx would end with in the middle.
+    pub fn check(&self) -> Result<()> {
+        if self.features.iter().any(|feature| feature == "cuda") {
+            for (program, of) in [
+                ("nvidia-smi", "NVIDIA's driver"),
+                ("nvcc", "the CUDA toolkit"),
+            ] {
+                let found = Command::new(program)
+                    .arg("--help")
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status();
+                if found.is_err() {
+                    bail!(
+                        "the feature `cuda` needs {of}, and its program `{program}` is not on PATH: see \"On a GPU\" in README.md, or leave out `--features cuda`"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a kernel compiles its cells with. The crate and all below it run at full speed. The reader's own code
@@ -45,8 +96,8 @@ const RECORD: &str = "template.json";
 
 impl Template {
     /// The template, built first where it is missing or the sources have changed.
-    pub fn ready() -> Result<Self> {
-        let directory = templates().join(fingerprint()?);
+    pub fn ready(features: &Features) -> Result<Self> {
+        let directory = templates().join(fingerprint(features)?);
         if let Some(template) = Self::read(&directory)? {
             return Ok(template);
         }
@@ -55,12 +106,12 @@ impl Template {
         if let Some(template) = Self::read(&directory)? {
             return Ok(template);
         }
-        Self::build(&directory)
+        Self::build(&directory, features)
     }
 
-    /// The template for the sources as they are, if it has been built.
+    /// The template for the sources as they are, without features, if it has been built.
     pub fn current() -> Result<Option<Self>> {
-        Self::read(&templates().join(fingerprint()?))
+        Self::read(&templates().join(fingerprint(&Features::default())?))
     }
 
     pub fn read(directory: &Path) -> Result<Option<Self>> {
@@ -75,7 +126,8 @@ impl Template {
         }
     }
 
-    fn build(directory: &Path) -> Result<Self> {
+    fn build(directory: &Path, features: &Features) -> Result<Self> {
+        features.check()?;
         let started = Instant::now();
         let toolchain = Toolchain::find()?;
         let unfinished = templates().join("unfinished");
@@ -89,8 +141,11 @@ impl Template {
             }
         );
         if let Some(previous) = &previous
-            && !unfinished.exists()
+            && !unfinished.join("Cargo.toml").exists()
         {
+            if unfinished.exists() {
+                fs::remove_dir_all(&unfinished)?; // headers, see below
+            }
             copy(previous, &unfinished, Contents::All)?;
             fs::remove_file(unfinished.join(RECORD))?;
         }
@@ -103,20 +158,22 @@ impl Template {
             paths::repository().join("Cargo.lock"),
             unfinished.join("Cargo.lock"),
         )?;
-        compile(&unfinished, &toolchain)?;
-        cell::record(&unfinished, &toolchain)?;
-        metadata::save(&unfinished, &toolchain)?;
+        compile(&unfinished, &toolchain, features)?;
+        cell::record(&unfinished, &toolchain, features)?;
+        metadata::save(&unfinished, &toolchain, features)?;
         stdlib::save(&toolchain)?;
 
         let template = Template {
             directory: directory.to_owned(),
             toolchain,
+            features: features.clone(),
         };
         fs::write(
             unfinished.join(RECORD),
             serde_json::to_vec_pretty(&template)?,
         )?;
         fs::rename(&unfinished, directory)?;
+        keep_headers(directory, &unfinished)?;
         if let Some(previous) = previous {
             fs::remove_dir_all(&previous)?;
         }
@@ -143,6 +200,28 @@ fn lock() -> Result<File> {
     )
 }
 
+/// On a GPU dfdx compiles some of its code while a notebook runs, and looks for the headers of that in the folder where
+/// it was built itself.
+fn keep_headers(template: &Path, where_built: &Path) -> Result<()> {
+    let mut folders = vec![PathBuf::from("target")];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(template.join(&folder)) else {
+            continue;
+        };
+        for entry in entries {
+            let entry = entry?;
+            let path = folder.join(entry.file_name());
+            if entry.file_type()?.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "cuh") {
+                fs::create_dir_all(where_built.join(&folder))?;
+                fs::copy(entry.path(), where_built.join(&path))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The complete template that was made last, if there is one.
 fn newest() -> Result<Option<PathBuf>> {
     let mut complete = Vec::new();
@@ -157,9 +236,10 @@ fn newest() -> Result<Option<PathBuf>> {
 
 /// Changes whenever cargo would compile something anew: like cargo, it goes by the files' times
 /// and sizes.
-fn fingerprint() -> Result<String> {
+fn fingerprint(features: &Features) -> Result<String> {
     let mut hasher = DefaultHasher::new();
     (LAYOUT, crate::evcxr::VERSION, CARGO_CONFIG, manifest()).hash(&mut hasher);
+    features.hash(&mut hasher);
     for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
         hash_file(&paths::repository().join(name), &mut hasher)?;
     }
@@ -248,9 +328,12 @@ fn write_cargo_config() -> Result<()> {
 }
 
 /// Builds the crate as the kernel's program builds it below a cell.
-fn compile(directory: &Path, toolchain: &Toolchain) -> Result<()> {
-    let status = cargo_build(directory, toolchain)?
-        .args(["--package", "dldna"])
+fn compile(directory: &Path, toolchain: &Toolchain, features: &Features) -> Result<()> {
+    let mut cargo = cargo_build(directory, toolchain, features)?;
+    if features == &Features::default() {
+        cargo.args(["--package", "dldna"]); // cargo takes no features for a package that is not in the workspace
+    }
+    let status = cargo
         .status()
         .with_context(|| format!("running {}", toolchain.cargo.display()))?;
     if !status.success() {
@@ -260,10 +343,15 @@ fn compile(directory: &Path, toolchain: &Toolchain) -> Result<()> {
 }
 
 /// Cargo as the kernel's program calls it.
-pub fn cargo_build(directory: &Path, toolchain: &Toolchain) -> Result<Command> {
+pub fn cargo_build(
+    directory: &Path,
+    toolchain: &Toolchain,
+    features: &Features,
+) -> Result<Command> {
     let mut command = Command::new(&toolchain.cargo);
     command
         .args(["build", "--target", toolchain.host()?])
+        .args(features.for_cargo())
         .current_dir(directory)
         .env("CARGO_TARGET_DIR", "target")
         .env("CARGO_BUILD_BUILD_DIR", "target")
@@ -323,4 +411,66 @@ fn copy_file(source: &Path, target: &Path) -> Result<()> {
         .open(target)?
         .set_modified(modified)
         .with_context(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        features: Features,
+    }
+
+    #[test]
+    fn features_reach_cargo_and_the_kernels() {
+        let none = Cli::try_parse_from(["lab"]).unwrap().features;
+        assert!(none.for_cargo().is_empty() && none.arguments().is_empty());
+        let cuda = Cli::try_parse_from(["lab", "--features", "cuda"])
+            .unwrap()
+            .features;
+        assert_eq!(cuda.for_cargo(), ["--features", "dldna/cuda"]);
+        // What a kernel is started with is read back as the same.
+        let started = [vec!["kernel".to_owned()], cuda.arguments()].concat();
+        assert_eq!(Cli::try_parse_from(started).unwrap().features, cuda);
+        assert!(Cli::try_parse_from(["lab", "--features", "cudnn"]).is_err());
+    }
+
+    #[test]
+    fn headers_stay_where_the_build_has_left_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (template, built) = (folder.path().join("template"), folder.path().join("built"));
+        let out = "target/host/debug/build/dfdx-1234/out";
+        fs::create_dir_all(template.join(out)).unwrap();
+        keep_headers(&template, &built).unwrap();
+        assert!(!built.exists()); // nothing to keep
+        for name in ["cuda_utils.cuh", "gather.ptx"] {
+            fs::write(template.join(out).join(name), name).unwrap();
+        }
+        keep_headers(&template, &built).unwrap();
+        let header = fs::read_to_string(built.join(out).join("cuda_utils.cuh")).unwrap();
+        assert_eq!(header, "cuda_utils.cuh");
+        assert!(!built.join(out).join("gather.ptx").exists());
+    }
+
+    #[test]
+    fn each_set_of_features_has_a_template_of_its_own() {
+        let cuda = Features {
+            features: vec!["cuda".to_owned()],
+        };
+        let none = Features::default();
+        assert_ne!(fingerprint(&cuda).unwrap(), fingerprint(&none).unwrap());
+        // And both have the manifest that a notebook's first cell leads to.
+        assert!(!manifest().contains("features"));
+        let toolchain = Toolchain::find().unwrap();
+        let cargo = cargo_build(Path::new("."), &toolchain, &cuda).unwrap();
+        let arguments: Vec<_> = cargo.get_args().collect();
+        assert!(
+            arguments
+                .windows(2)
+                .any(|pair| pair == ["--features", "dldna/cuda"])
+        );
+    }
 }

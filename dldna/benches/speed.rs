@@ -161,7 +161,8 @@ fn train(batch: usize, size: usize, repeats: usize) -> f64 {
         let logits = network.forward_mut(images.trace(held));
         let loss = cross_entropy_with_logits_loss(logits, targets.clone());
         gradients = loss.backward();
-        adam.update(&mut network, &mut gradients);
+        adam.update(&mut network, &mut gradients)
+            .expect("memory for the moments");
     })
 }
 

@@ -12,6 +12,7 @@
 //! | see as the first cells of the visual cortex do | [`visual_cortex`] |
 //! | count parameters, sizes and work | [`summary`], [`param_share`], [`receptive_field`] |
 //! | load data | [`data`], [`image`] |
+//! | compute on a GPU | [`mod@device`] |
 //! | draw | [`plot`], [`conv_visual`] |
 //! | check what you wrote in an exercise | [`exercises`] |
 #![warn(missing_docs)]
@@ -19,6 +20,7 @@
 pub mod cnn;
 pub mod conv_visual;
 pub mod data;
+pub mod device;
 pub mod display;
 pub mod efficientnet;
 pub mod exercises;
@@ -45,4 +47,5 @@ pub mod vgg;
 pub mod visual_cortex;
 pub mod weights;
 
+pub use device::device;
 pub use notebook::{VERSION, VersionMismatch, check_notebook};

@@ -5,6 +5,7 @@ mod common;
 use common::{Fixture, assert_close, logits_equal_pytorch};
 use dldna::efficientnet::scaling::{FAMILY, Variant, round_blocks, round_channels};
 use dldna::efficientnet::{EfficientNetB0, MBConv, SmallEfficientNet, load_torch_weights};
+use dldna::nn::composed;
 use dldna::prelude::*;
 use dldna::weights::WeightsError;
 use tempfile::TempDir;
@@ -101,6 +102,11 @@ fn blocks_equal_pytorch() {
     let fixture = Fixture::open("blocks");
     block_equals_pytorch!(fixture, "mbconv_res", MBConv<8, 8, 3, 1, 6, ReLU6>, 8);
     block_equals_pytorch!(fixture, "mbconv_down", MBConv<8, 12, 5, 2, 6, ReLU6>, 8);
+}
+
+#[test]
+fn the_block_composed_of_dfdx_operations_equals_pytorch() {
+    composed::instead_of_kernels(blocks_equal_pytorch);
 }
 
 /// Without expansion there are no layers for it: 2 (depthwise 3x3), 2 x 2 (norm), 2 + 1 + 2 + 2 (gate by one number),

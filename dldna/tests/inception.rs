@@ -9,6 +9,7 @@ use dldna::inception::{
     BatchNormInception, Branches, FactorizedInception, InceptionModule, InceptionResNetA,
     InceptionV1, SeparableConv2D, SmallGoogLeNet, load_torch_weights, train_small_google_net,
 };
+use dldna::nn::composed;
 use dldna::prelude::*;
 use dldna::train::{TrainConfig, evaluate};
 use tempfile::TempDir;
@@ -59,6 +60,11 @@ fn the_module_equals_pytorch() {
         branch5x5,
         branch_pool_proj
     );
+}
+
+#[test]
+fn the_module_composed_of_dfdx_operations_equals_pytorch() {
+    composed::instead_of_kernels(the_module_equals_pytorch);
 }
 
 /// The paper's table 1, row "inception (3a)": 28x28x256, 128 million multiply-adds.

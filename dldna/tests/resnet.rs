@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Fixture, assert_close, logits_equal_pytorch, write_tensors};
+use dldna::nn::composed;
 use dldna::prelude::*;
 use dldna::resnet::{
     BasicBlock as Basic, Bottleneck, PlainBlock, PlainNet18, PlainNet20, PlainNet56, ResNet18,
@@ -77,6 +78,11 @@ fn blocks_equal_pytorch() {
         conv2.weight = "conv2.weight", bn2.scale = "bn2.weight", bn2.bias = "bn2.bias",
         conv3.weight = "conv3.weight", bn3.scale = "bn3.weight", bn3.bias = "bn3.bias",
     ], projection true);
+}
+
+#[test]
+fn blocks_composed_of_dfdx_operations_equal_pytorch() {
+    composed::instead_of_kernels(blocks_equal_pytorch);
 }
 
 /// With 1 input channel and 10 classes, as in section 7.2.2 of the book, biases included.

@@ -4,6 +4,7 @@ mod common;
 
 use common::assert_close;
 use dldna::data::{self, Dataset, Split};
+use dldna::nn::composed;
 use dldna::prelude::*;
 use dldna::resnet::ResNet20;
 use dldna::train::{
@@ -328,6 +329,31 @@ fn a_saved_model_is_the_same_model() {
     assert!(error.starts_with("cannot write"), "{error}");
 }
 
+/// As a GPU trains: layers and optimizer made of dfdx's operations.
+#[test]
+fn training_without_the_kernels_goes_the_same_way() {
+    let folder = TempDir::new().unwrap();
+    let config = TrainConfig {
+        checkpoint: Some(folder.path().join("checkpoint")),
+        ..short()
+    };
+    let one = TrainConfig {
+        epochs: 1,
+        ..config.clone()
+    };
+    let composed = composed::instead_of_kernels(|| {
+        run(&one).unwrap();
+        run(&config).unwrap() // goes on from the checkpoint
+    });
+    let fast = run(&short()).unwrap();
+    for (composed, fast) in composed.history.epochs.iter().zip(&fast.history.epochs) {
+        let difference = (composed.train_loss - fast.train_loss).abs();
+        assert!(difference < 1e-2, "{composed:?} {fast:?}");
+    }
+    assert_eq!(composed.history.epochs.len(), 4);
+    assert!(composed.finished);
+}
+
 /// Against dfdx's own Adam, which the fixture `training` has compared with PyTorch's.
 #[test]
 fn adam_follows_dfdx() {
@@ -346,7 +372,7 @@ fn adam_follows_dfdx() {
     let (mut gradients, mut others) = (ours.alloc_grads(), theirs.alloc_grads());
     for _ in 0..50 {
         gradients = ours.forward(x.trace(gradients)).square().mean().backward();
-        adam.update(&mut ours, &mut gradients);
+        adam.update(&mut ours, &mut gradients).unwrap();
         others = theirs.forward(x.trace(others)).square().mean().backward();
         other.update(&mut theirs, &others).unwrap();
         theirs.zero_grads(&mut others);

@@ -404,7 +404,19 @@ impl Batch {
         &self,
         device: &D,
     ) -> Tensor<(usize, Const<1>, usize, usize), f32, D> {
-        device.tensor_from_vec(
+        self.try_to_tensor(device).expect("memory for the images")
+    }
+
+    /// The same; an error when the device has no memory for the images.
+    #[allow(
+        clippy::type_complexity,
+        reason = "the shapes are what a reader wants to see"
+    )]
+    pub(crate) fn try_to_tensor<D: TensorFromVec<f32>>(
+        &self,
+        device: &D,
+    ) -> Result<Tensor<(usize, Const<1>, usize, usize), f32, D>, D::Err> {
+        device.try_tensor_from_vec(
             self.images.clone(),
             (self.labels.len(), Const, self.height, self.width),
         )

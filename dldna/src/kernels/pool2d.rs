@@ -32,6 +32,11 @@ impl Pool2d {
         Sliding::new(window, input).map(|sliding| Self { sliding })
     }
 
+    /// The window on the image.
+    pub fn sliding(&self) -> Sliding {
+        self.sliding
+    }
+
     /// Height and width of the result.
     pub fn output_size(&self) -> (usize, usize) {
         self.sliding.output

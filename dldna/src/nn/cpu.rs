@@ -4,6 +4,7 @@
 //! run the kernel, wrap the result, and put a closure on the tape that adds the gradients. The copy of the
 //! input is what the backward pass needs, so it is moved into that closure.
 
+use super::composed;
 use super::device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
 use super::error::{LayerError, remember};
 use crate::kernels::activation::Activation;
@@ -305,6 +306,9 @@ impl LayerDevice for Cpu {
         bias: Option<&Tensor<Rank1<OUT>, f32, Self>>,
         window: Window,
     ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::conv2d(input, weight, bias, window);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, _, height, width) = x.shape();
         let size = (height.size(), width.size());
@@ -354,6 +358,9 @@ impl LayerDevice for Cpu {
         weight: &Tensor<Rank4<C, 1, K, K>, f32, Self>,
         window: Window,
     ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::depthwise_conv2d(input, weight, window);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
         let size = (height.size(), width.size());
@@ -385,6 +392,9 @@ impl LayerDevice for Cpu {
         input: Tensor<(B, C, H, W), f32, Self, T>,
         window: Window,
     ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::max_pool2d(input, window);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
         let size = (height.size(), width.size());
@@ -411,6 +421,9 @@ impl LayerDevice for Cpu {
         input: Tensor<(B, C, H, W), f32, Self, T>,
         window: Window,
     ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::avg_pool2d(input, window);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
         let size = (height.size(), width.size());
@@ -445,6 +458,9 @@ impl LayerDevice for Cpu {
         ),
         CpuError,
     > {
+        if composed::is_chosen() {
+            return composed::batch_norm2d_train(input, scale, bias, epsilon);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let shape = *x.shape();
         let pixels = shape.2.size() * shape.3.size();
@@ -520,6 +536,9 @@ impl LayerDevice for Cpu {
         ),
         CpuError,
     > {
+        if composed::is_chosen() {
+            return composed::conv_norm_train(input, conv, norm, shortcut, activation);
+        }
         let size = image_size(&input);
         match Conv2d::new(IN, OUT, conv.window, size) {
             Some(kernel) => norm_train(kernel, input, conv, norm, shortcut, activation),
@@ -535,6 +554,9 @@ impl LayerDevice for Cpu {
         shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self>>,
         activation: Activation,
     ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self>, CpuError> {
+        if composed::is_chosen() {
+            return composed::conv_norm_eval(input, conv, norm, running, shortcut, activation);
+        }
         let size = image_size(&input);
         match Conv2d::new(IN, OUT, conv.window, size) {
             Some(kernel) => norm_eval(kernel, input, conv, norm, running, shortcut, activation),
@@ -562,6 +584,9 @@ impl LayerDevice for Cpu {
         ),
         CpuError,
     > {
+        if composed::is_chosen() {
+            return composed::depthwise_norm_train(input, conv, norm, shortcut, activation);
+        }
         let size = image_size(&input);
         match Depthwise::new(C, conv.window, size) {
             Some(kernel) => norm_train(kernel, input, conv, norm, shortcut, activation),
@@ -577,6 +602,9 @@ impl LayerDevice for Cpu {
         shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self>>,
         activation: Activation,
     ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self>, CpuError> {
+        if composed::is_chosen() {
+            return composed::depthwise_norm_eval(input, conv, norm, running, shortcut, activation);
+        }
         let size = image_size(&input);
         match Depthwise::new(C, conv.window, size) {
             Some(kernel) => norm_eval(kernel, input, conv, norm, running, shortcut, activation),
@@ -588,6 +616,9 @@ impl LayerDevice for Cpu {
         input: Tensor<S, f32, Self, T>,
         activation: Activation,
     ) -> Result<Tensor<S, f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::activate(input, activation);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let mut output = copy(&x);
         let slopes = on_pool(|| activation.apply_keeping_slopes(&mut output));
@@ -607,6 +638,9 @@ impl LayerDevice for Cpu {
     fn global_avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
         input: Tensor<(B, C, H, W), f32, Self, T>,
     ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::global_avg_pool2d(input);
+        }
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
         let pixels = (height.size() * width.size()).max(1); // no pixels, no mean: refused below
@@ -627,6 +661,9 @@ impl LayerDevice for Cpu {
         images: Tensor<(B, C, H, W), f32, Self, T>,
         factors: Tensor<(B, C, usize, usize), f32, Self, T>,
     ) -> Result<Tensor<(B, C, H, W), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::scale_channels(images, factors);
+        }
         let (x, tape) = images.try_contiguous()?.split_tape();
         let (f, its_tape) = factors.try_contiguous()?.split_tape();
         let mut tape = tape.merge(its_tape);
@@ -662,6 +699,9 @@ impl LayerDevice for Cpu {
         bias: &Tensor<Rank1<C>, f32, Self>,
         epsilon: f32,
     ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self>, CpuError> {
+        if composed::is_chosen() {
+            return composed::batch_norm2d_eval(input, running, scale, bias, epsilon);
+        }
         let x = input.try_contiguous()?;
         let shape = *x.shape();
         let norm = BatchNorm {

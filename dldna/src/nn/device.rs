@@ -1,5 +1,6 @@
 //! The one trait between the layers and the devices that run them.
 
+use super::composed;
 use super::error::LayerError;
 use crate::kernels::activation::Activation;
 use crate::kernels::window::Window;
@@ -7,10 +8,11 @@ use dfdx::prelude::*;
 
 /// A device that can run the layers of [`crate::nn`].
 ///
-/// `Cpu` implements it with the kernels of [`crate::kernels`].
+/// Every operation is there for every device, made of dfdx's own: see [`composed`]. That is what a GPU uses. `Cpu` has
+/// the kernels of [`crate::kernels`] in their place.
 #[diagnostic::on_unimplemented(
     message = "the layers of `dldna::nn` cannot run on `{Self}`",
-    note = "use `Cpu`"
+    note = "use `Cpu`, or `Cuda` with the feature `cuda`"
 )]
 #[allow(
     clippy::type_complexity,
@@ -35,7 +37,9 @@ pub trait LayerDevice: Device<f32> {
         weight: &Tensor<Rank4<OUT, IN, KERNEL_HEIGHT, KERNEL_WIDTH>, f32, Self>,
         bias: Option<&Tensor<Rank1<OUT>, f32, Self>>,
         window: Window,
-    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>, Self::Err>;
+    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>, Self::Err> {
+        composed::conv2d(input, weight, bias, window)
+    }
 
     /// Convolution of each channel with its own kernel: weight `(C, 1, kernel, kernel)`.
     fn depthwise_conv2d<
@@ -49,19 +53,25 @@ pub trait LayerDevice: Device<f32> {
         input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
         weight: &Tensor<Rank4<C, 1, K, K>, f32, Self>,
         window: Window,
-    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self, T>, Self::Err>;
+    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self, T>, Self::Err> {
+        composed::depthwise_conv2d(input, weight, window)
+    }
 
     /// The largest value of each window; padding never wins.
     fn max_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
         input: Tensor<(B, C, H, W), f32, Self, T>,
         window: Window,
-    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err>;
+    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err> {
+        composed::max_pool2d(input, window)
+    }
 
     /// The mean of each window; padding counts as zeros.
     fn avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
         input: Tensor<(B, C, H, W), f32, Self, T>,
         window: Window,
-    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err>;
+    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err> {
+        composed::avg_pool2d(input, window)
+    }
 
     /// Batch normalisation by the batch's own statistics: returns the result, the mean and the biased variance.
     fn batch_norm2d_train<const C: usize, B: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
@@ -75,7 +85,9 @@ pub trait LayerDevice: Device<f32> {
             ChannelStatistics<C, Self>,
         ),
         Self::Err,
-    >;
+    > {
+        composed::batch_norm2d_train(input, scale, bias, epsilon)
+    }
 
     /// `activation(norm(conv(input)) + shortcut)` in training, one op on the tape: with the batch's own statistics, which
     /// are returned (mean and biased variance of the convolution's result).
@@ -99,7 +111,9 @@ pub trait LayerDevice: Device<f32> {
             ChannelStatistics<OUT, Self>,
         ),
         Self::Err,
-    >;
+    > {
+        composed::conv_norm_train(input, conv, norm, shortcut, activation)
+    }
 
     /// The same in evaluation, by the running statistics and without gradients.
     fn conv_norm_eval<const IN: usize, const OUT: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
@@ -109,7 +123,9 @@ pub trait LayerDevice: Device<f32> {
         running: ChannelStatistics<OUT, Self>,
         shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self>>,
         activation: Activation,
-    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self>, Self::Err>;
+    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self>, Self::Err> {
+        composed::conv_norm_eval(input, conv, norm, running, shortcut, activation)
+    }
 
     /// [`conv_norm_train`](Self::conv_norm_train) with a kernel for each channel: weight `(C, 1, K, K)`.
     fn depthwise_norm_train<
@@ -131,7 +147,9 @@ pub trait LayerDevice: Device<f32> {
             ChannelStatistics<C, Self>,
         ),
         Self::Err,
-    >;
+    > {
+        composed::depthwise_norm_train(input, conv, norm, shortcut, activation)
+    }
 
     /// [`conv_norm_eval`](Self::conv_norm_eval) with a kernel for each channel: weight `(C, 1, K, K)`.
     fn depthwise_norm_eval<const C: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
@@ -141,24 +159,32 @@ pub trait LayerDevice: Device<f32> {
         running: ChannelStatistics<C, Self>,
         shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self>>,
         activation: Activation,
-    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self>, Self::Err>;
+    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self>, Self::Err> {
+        composed::depthwise_norm_eval(input, conv, norm, running, shortcut, activation)
+    }
 
     /// The activation of each value, one op on the tape.
     fn activate<S: Shape, T: Tape<f32, Self>>(
         input: Tensor<S, f32, Self, T>,
         activation: Activation,
-    ) -> Result<Tensor<S, f32, Self, T>, Self::Err>;
+    ) -> Result<Tensor<S, f32, Self, T>, Self::Err> {
+        composed::activate(input, activation)
+    }
 
     /// The mean of each channel of each image, as an image of 1x1 pixels: `(batch, channel, 1, 1)`.
     fn global_avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
         input: Tensor<(B, C, H, W), f32, Self, T>,
-    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err>;
+    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err> {
+        composed::global_avg_pool2d(input)
+    }
 
     /// Multiplies each channel of each image by a factor of its own: `factors (batch, channel, 1, 1)`.
     fn scale_channels<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
         images: Tensor<(B, C, H, W), f32, Self, T>,
         factors: Tensor<(B, C, usize, usize), f32, Self, T>,
-    ) -> Result<Tensor<(B, C, H, W), f32, Self, T>, Self::Err>;
+    ) -> Result<Tensor<(B, C, H, W), f32, Self, T>, Self::Err> {
+        composed::scale_channels(images, factors)
+    }
 
     /// Normalisation by given statistics, without gradients.
     fn batch_norm2d_eval<const C: usize, B: Dim, H: Dim, W: Dim>(
@@ -167,7 +193,9 @@ pub trait LayerDevice: Device<f32> {
         scale: &Tensor<Rank1<C>, f32, Self>,
         bias: &Tensor<Rank1<C>, f32, Self>,
         epsilon: f32,
-    ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self>, Self::Err>;
+    ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self>, Self::Err> {
+        composed::batch_norm2d_eval(input, running, scale, bias, epsilon)
+    }
 }
 
 /// Mean and variance of each channel, on a device.

@@ -33,9 +33,12 @@
 
 mod activation;
 mod batch_norm2d;
+pub mod composed;
 mod conv2d;
 mod conv_norm;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod depthwise_conv2d;
 mod device;
 mod error;

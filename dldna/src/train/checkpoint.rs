@@ -1,8 +1,8 @@
 //! What a training has done, in one file: network, optimizer, history, and the settings it was made with.
 
-use super::{Adam, Epoch, History, TrainConfig, TrainError};
+use super::{Adam, Epoch, History, TrainConfig, TrainDevice, TrainError};
 use crate::weights::{TensorFile, Values};
-use dfdx::prelude::{Cpu, tensor_collection::TensorCollection};
+use dfdx::prelude::tensor_collection::TensorCollection;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -12,15 +12,16 @@ const HISTORY: &str = "history";
 const STEP: &str = "step";
 
 /// Writes the checkpoint as a whole: at any moment the file is the last good one.
-pub(super) fn save<N: TensorCollection<f32, Cpu>>(
+pub(super) fn save<N: TensorCollection<f32, D>, D: TrainDevice>(
     path: &Path,
+    dev: &D,
     network: &N,
-    adam: &Adam,
+    adam: &Adam<D>,
     history: &History,
     config: &TrainConfig,
     data: &str,
 ) -> Result<(), TrainError> {
-    let (step, moments) = adam.state();
+    let (step, moments) = adam.state(dev).map_err(D::explain)?;
     let mut file = TensorFile::default();
     let prefixed = |prefix: &str, tensors: BTreeMap<String, Values>| -> Vec<(String, Values)> {
         let named = tensors.into_iter();
@@ -46,12 +47,13 @@ pub(super) fn save<N: TensorCollection<f32, Cpu>>(
 }
 
 /// Puts the checkpoint into `network`; returns the optimizer and the history.
-pub(super) fn load<N: TensorCollection<f32, Cpu>>(
+pub(super) fn load<N: TensorCollection<f32, D>, D: TrainDevice>(
     path: &Path,
+    dev: &D,
     network: &mut N,
     config: &TrainConfig,
     data: &str,
-) -> Result<(Adam, History), TrainError> {
+) -> Result<(Adam<D>, History), TrainError> {
     let mut file = TensorFile::read(path)?;
     let refuse = |reason: String| TrainError::Checkpoint {
         path: path.to_owned(),
@@ -90,7 +92,8 @@ pub(super) fn load<N: TensorCollection<f32, Cpu>>(
             weights.tensors.insert(name, values);
         }
     }
-    let adam = Adam::with_state(config.learning_rate, step, moments)
+    let adam = Adam::with_state(dev, config.learning_rate, step, moments)
+        .map_err(D::explain)?
         .ok_or_else(|| refuse("the optimizer's moments are incomplete".to_owned()))?;
     weights.put_into(network, path, str::to_owned, |_| false)?;
     Ok((adam, history))

@@ -1,6 +1,7 @@
 //! What can go wrong in training.
 
 use crate::data::DataError;
+use crate::device::DeviceError;
 use crate::nn::LayerError;
 use crate::weights::WeightsError;
 use dfdx::prelude::CpuError;
@@ -17,6 +18,9 @@ pub enum TrainError {
     /// A layer cannot take the images.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// There is no such device, or it cannot go on.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// dfdx failed.
     #[error("dfdx: {0}")]
     Dfdx(CpuError),

@@ -1,6 +1,6 @@
 //! How good a network is: loss, accuracy, and which classes it takes for which.
 
-use super::{Classifier, Images, TrainError, check_data};
+use super::{Classifier, Logits, TrainDevice, TrainError, check_data, device_of, to_device};
 use crate::data::{Dataset, Normalisation};
 use crate::plot::{ColorMap, Figure, HeatMap, PlotError};
 use crate::table::Table;
@@ -138,19 +138,19 @@ impl fmt::Display for ConfusionMatrix {
 /// assert!(evaluation.accuracy() < 0.5); // not trained yet
 /// # Ok::<(), dldna::train::TrainError>(())
 /// ```
-pub fn evaluate<const CLASSES: usize, N: Classifier<CLASSES>>(
+pub fn evaluate<const CLASSES: usize, D: TrainDevice, N: Classifier<CLASSES, D>>(
     network: &N,
     data: &Dataset,
     image_size: usize,
 ) -> Result<Evaluation, TrainError> {
     check_data::<CLASSES>("test", data, 1)?;
-    let dev = Cpu::default();
+    let dev = device_of(network);
     let mut loss = 0.0;
     let mut confusion = ConfusionMatrix::new(data.class_names());
     for batch in data.batches(EVALUATION_BATCH, NORMALISATION) {
-        let images: Images = batch.resized(image_size).to_tensor(&dev);
-        let logits = network.try_forward(images)?;
-        let (sum, predictions) = judge::<CLASSES>(&logits, &batch.labels);
+        let images = to_device(&batch.resized(image_size), &dev)?;
+        let logits = network.try_forward(images).map_err(D::explain)?;
+        let (sum, predictions) = judge(&logits, &batch.labels);
         loss += sum;
         for (&label, prediction) in batch.labels.iter().zip(predictions) {
             confusion.counts[label][prediction] += 1;
@@ -166,8 +166,8 @@ pub fn evaluate<const CLASSES: usize, N: Classifier<CLASSES>>(
 const EVALUATION_BATCH: usize = 128;
 
 /// The summed cross entropy, and the class with the largest logit for each image.
-pub(super) fn judge<const CLASSES: usize>(
-    logits: &Tensor<(usize, Const<CLASSES>), f32, Cpu>,
+pub(super) fn judge<const CLASSES: usize, D: TrainDevice>(
+    logits: &Logits<CLASSES, NoneTape, D>,
     labels: &[usize],
 ) -> (f64, Vec<usize>) {
     let logits = logits.as_vec();

@@ -51,7 +51,7 @@ pub fn get_trained_model_and_test_image(
     })?;
     let input: Images = batch.resized(config.image_size).to_tensor(&Cpu::default());
     let logits = trained.model.try_forward(input.clone())?;
-    let (_, predictions) = judge::<10>(&logits, &batch.labels);
+    let (_, predictions) = judge(&logits, &batch.labels);
     let image = TestImage {
         image: test.image(0)?,
         input,

@@ -1,37 +1,33 @@
 //! What a training makes smaller.
 
-use super::{Logits, TrainError};
+use super::{Logits, TrainDevice, TrainError};
 use dfdx::prelude::*;
 
 /// Logits on their way into a loss.
-type Traced<const CLASSES: usize> = Logits<CLASSES, OwnedTape<f32, Cpu>>;
+type Traced<const CLASSES: usize, D> = Logits<CLASSES, OwnedTape<f32, D>, D>;
+/// A loss, with the operations that led to it.
+type Loss<D> = Tensor<Rank0, f32, D, OwnedTape<f32, D>>;
 
 /// What a [`Classifier`](super::Classifier) gives in training: its logits, or the pair `(logits, logits of an auxiliary
 /// classifier)`.
-pub trait TrainingOutput<const CLASSES: usize> {
+pub trait TrainingOutput<const CLASSES: usize, D: TrainDevice = Cpu> {
     /// The logits that count: `(batch, CLASSES)`.
-    fn logits(&self) -> Logits<CLASSES>;
+    fn logits(&self) -> Logits<CLASSES, NoneTape, D>;
 
     /// The number to make smaller, for targets `(batch, CLASSES)`: a probability for each class.
     ///
     /// # Errors
     /// Those of dfdx.
-    fn try_loss(
-        self,
-        targets: Logits<CLASSES>,
-    ) -> Result<Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>>, CpuError>;
+    fn try_loss(self, targets: Logits<CLASSES, NoneTape, D>) -> Result<Loss<D>, D::Err>;
 }
 
-impl<const CLASSES: usize> TrainingOutput<CLASSES> for Traced<CLASSES> {
-    fn logits(&self) -> Logits<CLASSES> {
+impl<const CLASSES: usize, D: TrainDevice> TrainingOutput<CLASSES, D> for Traced<CLASSES, D> {
+    fn logits(&self) -> Logits<CLASSES, NoneTape, D> {
         self.retaped::<NoneTape>()
     }
 
     /// The mean cross entropy.
-    fn try_loss(
-        self,
-        targets: Logits<CLASSES>,
-    ) -> Result<Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>>, CpuError> {
+    fn try_loss(self, targets: Logits<CLASSES, NoneTape, D>) -> Result<Loss<D>, D::Err> {
         Ok(cross_entropy_with_logits_loss(self, targets))
     }
 }
@@ -39,16 +35,15 @@ impl<const CLASSES: usize> TrainingOutput<CLASSES> for Traced<CLASSES> {
 /// How much the loss of an auxiliary classifier counts. Szegedy et al., *Going Deeper with Convolutions*, 2014, section 5.
 pub const AUXILIARY_WEIGHT: f32 = 0.3;
 
-impl<const CLASSES: usize> TrainingOutput<CLASSES> for (Traced<CLASSES>, Traced<CLASSES>) {
-    fn logits(&self) -> Logits<CLASSES> {
+impl<const CLASSES: usize, D: TrainDevice> TrainingOutput<CLASSES, D>
+    for (Traced<CLASSES, D>, Traced<CLASSES, D>)
+{
+    fn logits(&self) -> Logits<CLASSES, NoneTape, D> {
         self.0.logits()
     }
 
     /// The mean cross entropy of the first, and [`AUXILIARY_WEIGHT`] times that of the second.
-    fn try_loss(
-        self,
-        targets: Logits<CLASSES>,
-    ) -> Result<Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>>, CpuError> {
+    fn try_loss(self, targets: Logits<CLASSES, NoneTape, D>) -> Result<Loss<D>, D::Err> {
         let auxiliary = self.1.try_loss(targets.clone())?;
         self.0
             .try_loss(targets)?

@@ -23,7 +23,7 @@ mod loss;
 mod progress;
 
 pub use crate::weights::{load_model, save_model};
-pub use adam::Adam;
+pub use adam::{Adam, Moments, TrainDevice};
 pub use error::TrainError;
 pub(crate) use evaluation::NORMALISATION;
 pub use evaluation::{ConfusionMatrix, Evaluation, evaluate};
@@ -32,9 +32,10 @@ pub use history::{Epoch, History};
 pub use loss::{AUXILIARY_WEIGHT, TrainingOutput, smoothed_targets};
 
 use crate::data::{self, Batch, Dataset, Split};
+use crate::device::{AnyDevice, device};
 use crate::resnet::ResNet18;
 use augment::augment;
-use dfdx::prelude::*;
+use dfdx::prelude::{tensor_collection::*, *};
 use evaluation::judge;
 use progress::Progress;
 use rand::SeedableRng;
@@ -44,26 +45,27 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Grey images: `(batch, 1, height, width)`.
-pub type Images<T = NoneTape> = Tensor<(usize, Const<1>, usize, usize), f32, Cpu, T>;
+pub type Images<T = NoneTape, D = Cpu> = Tensor<(usize, Const<1>, usize, usize), f32, D, T>;
 /// One value for each class: `(batch, CLASSES)`.
-pub type Logits<const CLASSES: usize, T = NoneTape> = Tensor<(usize, Const<CLASSES>), f32, Cpu, T>;
+pub type Logits<const CLASSES: usize, T = NoneTape, D = Cpu> =
+    Tensor<(usize, Const<CLASSES>), f32, D, T>;
 
 /// A network that tells `CLASSES` kinds of grey images apart. Every fitting dfdx module is one. While it learns it may
 /// give more than its logits: see [`TrainingOutput`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be trained here: it does not take images `(batch, 1, height, width)` to logits `(batch, {CLASSES})`"
 )]
-pub trait Classifier<const CLASSES: usize>:
-    TensorCollection<f32, Cpu>
-    + Module<Images, Output = Logits<CLASSES>, Error = CpuError>
-    + ModuleMut<Images<OwnedTape<f32, Cpu>>, Output: TrainingOutput<CLASSES>, Error = CpuError>
+pub trait Classifier<const CLASSES: usize, D: TrainDevice = Cpu>:
+    TensorCollection<f32, D>
+    + Module<Images<NoneTape, D>, Output = Logits<CLASSES, NoneTape, D>, Error = D::Err>
+    + ModuleMut<Images<OwnedTape<f32, D>, D>, Output: TrainingOutput<CLASSES, D>, Error = D::Err>
 {
 }
 
-impl<const CLASSES: usize, N> Classifier<CLASSES> for N where
-    N: TensorCollection<f32, Cpu>
-        + Module<Images, Output = Logits<CLASSES>, Error = CpuError>
-        + ModuleMut<Images<OwnedTape<f32, Cpu>>, Output: TrainingOutput<CLASSES>, Error = CpuError>
+impl<const CLASSES: usize, D: TrainDevice, N> Classifier<CLASSES, D> for N where
+    N: TensorCollection<f32, D>
+        + Module<Images<NoneTape, D>, Output = Logits<CLASSES, NoneTape, D>, Error = D::Err>
+        + ModuleMut<Images<OwnedTape<f32, D>, D>, Output: TrainingOutput<CLASSES, D>, Error = D::Err>
 {
 }
 
@@ -218,6 +220,9 @@ pub struct Trained<N = FashionResNet18> {
 
 /// Trains ResNet-18 on Fashion-MNIST: all of it, or the first `config.subset` images.
 ///
+/// It trains on the device that [`device()`] picks, from the same first weights on each, and returns the network on
+/// the CPU.
+///
 /// Up to 2,000 images come from the sample that ships with the repository, with its 500 test images; for more, the whole
 /// set is looked for on this machine and else downloaded ([`data::fashion_mnist`]).
 ///
@@ -234,8 +239,25 @@ pub struct Trained<N = FashionResNet18> {
 /// # Ok::<(), dldna::train::TrainError>(())
 /// ```
 pub fn train_resnet18(config: &TrainConfig) -> Result<Trained, TrainError> {
+    let device = device()?;
     let model = Cpu::seed_from_u64(config.seed).build_module::<ResNet18<1, 10>, f32>();
-    train(model, &fashion_mnist_for(config)?, config)
+    let split = fashion_mnist_for(config)?;
+    match device {
+        AnyDevice::Cpu(_) => train(model, &split, config),
+        #[cfg(feature = "cuda")]
+        AnyDevice::Cuda(gpu) => {
+            if config.progress {
+                println!("on the {}", AnyDevice::Cuda(gpu.clone()));
+            }
+            let model = model.try_to_device(&gpu).map_err(Cuda::explain)?;
+            let trained = train(model, &split, config)?;
+            Ok(Trained {
+                model: trained.model.to_device(&Cpu::default()),
+                history: trained.history,
+                finished: trained.finished,
+            })
+        }
+    }
 }
 
 /// The smallest set that has as many images as `config` asks for.
@@ -247,7 +269,7 @@ fn fashion_mnist_for(config: &TrainConfig) -> Result<Split, TrainError> {
     }
 }
 
-/// Trains any network on any grey images.
+/// Trains any network on any grey images, on the device that the network is on.
 ///
 /// # Errors
 /// [`TrainError`] says whether data, settings, checkpoint or the learning itself failed.
@@ -262,7 +284,7 @@ fn fashion_mnist_for(config: &TrainConfig) -> Result<Split, TrainError> {
 /// assert!(trained.finished);
 /// # Ok::<(), dldna::train::TrainError>(())
 /// ```
-pub fn train<const CLASSES: usize, N: Classifier<CLASSES>>(
+pub fn train<const CLASSES: usize, D: TrainDevice, N: Classifier<CLASSES, D>>(
     model: N,
     split: &Split,
     config: &TrainConfig,
@@ -312,11 +334,44 @@ fn check_data<const CLASSES: usize>(
     Ok(())
 }
 
+/// The device that a network is on.
+fn device_of<N: TensorCollection<f32, D>, D: TrainDevice>(network: &N) -> D {
+    struct Find<D>(Option<D>);
+    impl<D: TrainDevice> TensorVisitor<f32, D> for Find<D> {
+        type Viewer = ViewTensorRef;
+        type Err = std::convert::Infallible;
+        type E2 = f32;
+        type D2 = D;
+
+        fn visit<S: Shape>(
+            &mut self,
+            _: TensorOptions<S, f32, D>,
+            tensor: &Tensor<S, f32, D>,
+        ) -> Result<Option<Tensor<S, f32, D>>, Self::Err> {
+            self.0.get_or_insert_with(|| tensor.device().clone());
+            Ok(None)
+        }
+    }
+    let mut find = Find(None);
+    let walked = N::iter_tensors(&mut RecursiveWalker {
+        m: network,
+        f: &mut find,
+    });
+    let Ok(_) = walked; // cannot fail
+    find.0.unwrap_or_default()
+}
+
+/// The images of a batch on a device.
+fn to_device<D: TrainDevice>(batch: &Batch, dev: &D) -> Result<Images<NoneTape, D>, TrainError> {
+    batch.try_to_tensor(dev).map_err(D::explain)
+}
+
 /// A training on its way.
-struct Training<'a, N> {
+struct Training<'a, N, D: TrainDevice> {
+    dev: D,
     model: N,
-    adam: Adam,
-    gradients: Gradients<f32, Cpu>,
+    adam: Adam<D>,
+    gradients: Gradients<f32, D>,
     history: History,
     config: &'a TrainConfig,
     /// Steps in one epoch.
@@ -327,18 +382,19 @@ struct Training<'a, N> {
     started: Instant,
 }
 
-impl<'a, N> Training<'a, N> {
+impl<'a, N, D: TrainDevice> Training<'a, N, D> {
     fn start<const CLASSES: usize>(
         mut model: N,
         data: &Dataset,
         config: &'a TrainConfig,
     ) -> Result<Self, TrainError>
     where
-        N: Classifier<CLASSES>,
+        N: Classifier<CLASSES, D>,
     {
         let name = format!("{} images of {CLASSES} classes", data.len());
+        let dev = device_of(&model);
         let (adam, history) = match &config.checkpoint {
-            Some(path) if path.exists() => checkpoint::load(path, &mut model, config, &name)?,
+            Some(path) if path.exists() => checkpoint::load(path, &dev, &mut model, config, &name)?,
             _ => (Adam::new(config.learning_rate), History::default()),
         };
         let done = history.epochs.len();
@@ -346,7 +402,7 @@ impl<'a, N> Training<'a, N> {
             println!("going on after epoch {done}");
         }
         Ok(Self {
-            gradients: model.try_alloc_grads()?,
+            gradients: model.try_alloc_grads().map_err(D::explain)?,
             progress: Progress::new(
                 config.progress,
                 config.epochs * data.len(),
@@ -355,6 +411,7 @@ impl<'a, N> Training<'a, N> {
             steps: data.len().div_ceil(config.batch_size),
             data: name,
             started: Instant::now(),
+            dev,
             model,
             adam,
             history,
@@ -368,7 +425,7 @@ impl<'a, N> Training<'a, N> {
         data: &Dataset,
     ) -> Result<Option<(f32, f32)>, TrainError>
     where
-        N: Classifier<CLASSES>,
+        N: Classifier<CLASSES, D>,
     {
         let epoch = self.history.epochs.len();
         // The order and the changes of an epoch depend on its number alone, so that a later run can repeat them.
@@ -419,16 +476,16 @@ impl<'a, N> Training<'a, N> {
         step: usize,
     ) -> Result<(f64, usize), TrainError>
     where
-        N: Classifier<CLASSES>,
+        N: Classifier<CLASSES, D>,
     {
         let share = (epoch * self.steps + step) as f32 / (self.config.epochs * self.steps) as f32;
         self.adam.learning_rate = self.config.learning_rate * self.config.schedule.factor(share);
 
-        let dev = Cpu::default();
-        let images: Images = batch.resized(self.config.image_size).to_tensor(&dev);
+        let images = to_device(&batch.resized(self.config.image_size), &self.dev)?;
         let gradients = std::mem::replace(&mut self.gradients, Gradients::leaky());
-        let output = self.model.try_forward_mut(images.traced(gradients))?;
-        let (loss, predictions) = judge::<CLASSES>(&output.logits(), &batch.labels);
+        let output = self.model.try_forward_mut(images.traced(gradients));
+        let output = output.map_err(D::explain)?;
+        let (loss, predictions) = judge(&output.logits(), &batch.labels);
         if !loss.is_finite() {
             return Err(TrainError::Diverged {
                 loss: loss as f32,
@@ -437,9 +494,13 @@ impl<'a, N> Training<'a, N> {
                 learning_rate: self.adam.learning_rate,
             });
         }
-        let targets = smoothed_targets(&batch.labels, self.config.label_smoothing)?;
-        self.gradients = output.try_loss(targets)?.try_backward()?;
-        self.adam.update(&mut self.model, &mut self.gradients);
+        let targets = smoothed_targets::<CLASSES>(&batch.labels, self.config.label_smoothing)?;
+        let targets = targets.try_to_device(&self.dev).map_err(D::explain)?;
+        let loss_of_batch = output.try_loss(targets).map_err(D::explain)?;
+        self.gradients = loss_of_batch.try_backward().map_err(D::explain)?;
+        self.adam
+            .update(&mut self.model, &mut self.gradients)
+            .map_err(D::explain)?;
         let right = predictions
             .iter()
             .zip(&batch.labels)
@@ -464,7 +525,7 @@ impl<'a, N> Training<'a, N> {
     /// After an epoch: says how it went and writes the checkpoint.
     fn keep(&self) -> Result<(), TrainError>
     where
-        N: TensorCollection<f32, Cpu>,
+        N: TensorCollection<f32, D>,
     {
         if let Some(last) = self.history.last() {
             self.progress.epoch(&format!(
@@ -480,6 +541,7 @@ impl<'a, N> Training<'a, N> {
         match &self.config.checkpoint {
             Some(path) => checkpoint::save(
                 path,
+                &self.dev,
                 &self.model,
                 &self.adam,
                 &self.history,
