@@ -19,7 +19,12 @@ fn texts() -> Vec<PathBuf> {
     let mut folders = vec![repository().join("notebooks")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+            let entry = entry.unwrap();
+            // JupyterLab keeps copies of the notebooks in a hidden folder.
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "md" || e == "ipynb") {
