@@ -1,4 +1,4 @@
-//! Networks that do not fit together are refused by the compiler, in words that a learner can read.
+//! Networks that do not fit together, and wrong answers to exercises, are refused by the compiler, in words that a learner can read.
 
 #[test]
 fn mismatched_networks_do_not_compile() {
