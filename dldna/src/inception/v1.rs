@@ -3,7 +3,7 @@
 use super::branches::{any, side_by_side};
 use crate::nn::{LayerDevice, MaxPool2D, modules::BiasedConv2D};
 use crate::summary::{LayerSummary, Summarize, SummaryError};
-use crate::weights::{TensorFile, WeightsError};
+use crate::weights::{WeightsError, load_model};
 use dfdx::prelude::*;
 use num_traits::Float;
 use rand_distr::uniform::SampleUniform;
@@ -306,6 +306,5 @@ pub fn load_torch_weights<M: TensorCollection<f32, D>, D: Device<f32>>(
     module: &mut M,
     path: impl AsRef<Path>,
 ) -> Result<(), WeightsError> {
-    let path = path.as_ref();
-    TensorFile::read(path)?.put_into(module, path, str::to_owned, |_| false)
+    load_model(module, path) // the fields have torchvision's names
 }

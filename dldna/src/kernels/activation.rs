@@ -1,10 +1,8 @@
 //! The functions between the layers, and their slopes.
 
+use super::elementwise::{CHUNK, each_pair};
 use super::vector::vectorized;
 use rayon::prelude::*;
-
-/// Elements that a thread takes at a time.
-const CHUNK: usize = 1 << 14;
 
 /// What is done to each value behind a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,22 +105,6 @@ impl Slopes {
             Slopes::Values(slopes) => each_pair(gradient, slopes, |d, slope| d * slope),
         }
     }
-}
-
-/// `to = combine(to, from)` for each pair, on all cores.
-fn each_pair<T: Copy + Sync>(to: &mut [f32], from: &[T], combine: impl Fn(f32, T) -> f32 + Sync) {
-    to.par_chunks_mut(CHUNK)
-        .zip(from.par_chunks(CHUNK))
-        .for_each(|(to, from)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (to, from) in to.iter_mut().zip(from) {
-                        *to = combine(*to, *from);
-                    }
-                },
-            )
-        });
 }
 
 /// `min(max(x, 0), ceiling)`. Not by `max`, which would turn a value that is not a number into 0.

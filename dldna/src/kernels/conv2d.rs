@@ -153,10 +153,10 @@ impl Conv2d {
         let threads = rayon::current_num_threads();
         // Few weights: each thread sees to some of the images. Many: to some of the weights, whose sums are then kept once.
         let few_weights = self.out_channels * self.depth() <= FEW_WEIGHTS;
-        let (most_images, share) = if few_weights {
-            (all.div_ceil(threads), self.depth())
+        let most_images = if few_weights {
+            all.div_ceil(threads)
         } else {
-            (all, self.depth().div_ceil(threads))
+            all
         };
         let group = self.images_per_block().min(most_images).max(1);
         let groups: Vec<Group> = input
@@ -168,6 +168,7 @@ impl Conv2d {
             let shares = groups.chunks(groups.len().div_ceil(threads));
             shares.map(|groups| (0..self.depth(), groups)).collect()
         } else {
+            let share = self.depth().div_ceil(threads);
             let firsts = (0..self.depth()).step_by(share);
             let lines = firsts.map(|first| first..(first + share).min(self.depth()));
             lines.map(|lines| (lines, &*groups)).collect()

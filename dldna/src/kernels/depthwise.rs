@@ -19,7 +19,7 @@
 
 use super::planes::sum_of;
 use super::vector::vectorized;
-use super::window::{Sliding, Window};
+use super::window::{Sliding, Window, reach};
 use rayon::prelude::*;
 
 /// Results that are summed at a time, in registers.
@@ -254,8 +254,7 @@ fn overlap(
     lines: usize,
     size: usize,
 ) -> (usize, usize, usize) {
-    let first = padding.saturating_sub(offset).div_ceil(stride);
-    let start = first * stride + offset - padding;
+    let (first, start) = reach(offset, padding, stride);
     let count = size.saturating_sub(start).div_ceil(stride);
     (first, start, count.min(lines.saturating_sub(first)))
 }

@@ -1,14 +1,32 @@
 //! Operations on each element by itself, on all cores.
 
-use super::vector::add_scaled;
+use super::vector::vectorized;
 use rayon::prelude::*;
 
 /// Elements that a thread takes at a time.
-const CHUNK: usize = 1 << 14;
+pub(super) const CHUNK: usize = 1 << 14;
 
 /// `sum += values`.
 pub fn add(sum: &mut [f32], values: &[f32]) {
-    sum.par_chunks_mut(CHUNK)
-        .zip(values.par_chunks(CHUNK))
-        .for_each(|(sum, values)| add_scaled(sum, 1.0, values));
+    each_pair(sum, values, |sum, value| sum + value);
+}
+
+/// `to = combine(to, from)` for each pair.
+pub(super) fn each_pair<T: Copy + Sync>(
+    to: &mut [f32],
+    from: &[T],
+    combine: impl Fn(f32, T) -> f32 + Sync,
+) {
+    to.par_chunks_mut(CHUNK)
+        .zip(from.par_chunks(CHUNK))
+        .for_each(|(to, from)| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (to, from) in to.iter_mut().zip(from) {
+                        *to = combine(*to, *from);
+                    }
+                },
+            )
+        });
 }

@@ -4,6 +4,7 @@ use super::scratch::{Lent, Scratch};
 use super::vector::vectorized;
 use super::window::{Sliding, Window};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// One pooling window on images of one size.
 ///
@@ -62,30 +63,21 @@ impl Pool2d {
 
     #[inline(always)]
     fn max_plane(&self, plane: &[f32], output: &mut [f32], winners: &mut [u32]) {
-        let Sliding {
-            window,
-            input,
-            output: size,
-        } = self.sliding;
+        let (stride, (height, width)) = (self.sliding.window.stride, self.sliding.input);
         let phases = self.phases(plane);
-        let phase_width = input.1.div_ceil(window.stride);
+        let phase_width = width.div_ceil(stride);
         winners.fill(NONE);
-        for y in 0..size.0 {
-            for row in (0..window.kernel.0).filter_map(|i| self.sliding.input_row(y, i)) {
-                for j in 0..window.kernel.1 {
-                    let (columns, start) = self.sliding.columns(j);
-                    let results = y * size.1 + columns.start..y * size.1 + columns.end;
-                    let (phase, column) = (start % window.stride, start / window.stride);
-                    let values = (phase * input.0 + row) * phase_width + column;
-                    take_larger(
-                        &mut output[results.clone()],
-                        &mut winners[results],
-                        &phases[values..values + columns.len()],
-                        (row * input.1 + start, window.stride),
-                    );
-                }
-            }
-        }
+        self.for_each_run(|results, first| {
+            let (row, start) = (first / width, first % width);
+            let (phase, column) = (start % stride, start / stride);
+            let values = (phase * height + row) * phase_width + column;
+            take_larger(
+                &mut output[results.clone()],
+                &mut winners[results.clone()],
+                &phases[values..values + results.len()],
+                (first, stride),
+            );
+        });
     }
 
     /// The columns that one kernel column meets side by side: every `stride`-th, from the first, the second, and so on.
@@ -152,23 +144,33 @@ impl Pool2d {
     /// Calls `visit(result, pixel)` for every pixel of every window of one plane. For one result the pixels
     /// come in reading order.
     fn for_each_tap(&self, mut visit: impl FnMut(usize, usize)) {
+        self.for_each_run(|results, first| {
+            let pixels = (first..).step_by(self.sliding.window.stride);
+            results
+                .zip(pixels)
+                .for_each(|(result, pixel)| visit(result, pixel));
+        });
+    }
+
+    /// The same by neighbouring results that meet pixels `stride` apart: `visit(results, first pixel)`.
+    #[inline(always)]
+    fn for_each_run(&self, mut visit: impl FnMut(Range<usize>, usize)) {
         let Sliding {
             window,
             input,
             output,
         } = self.sliding;
         for y in 0..output.0 {
-            for i in 0..window.kernel.0 {
-                let Some(row) = self.sliding.input_row(y, i) else {
-                    continue;
-                };
+            for row in (0..window.kernel.0).filter_map(|i| self.sliding.input_row(y, i)) {
                 for j in 0..window.kernel.1 {
                     let (columns, start) = self.sliding.columns(j);
-                    let results = columns.map(|x| y * output.1 + x);
-                    let pixels = (row * input.1 + start..).step_by(window.stride);
-                    results
-                        .zip(pixels)
-                        .for_each(|(result, pixel)| visit(result, pixel));
+                    if !columns.is_empty() {
+                        let line = y * output.1;
+                        visit(
+                            line + columns.start..line + columns.end,
+                            row * input.1 + start,
+                        );
+                    }
                 }
             }
         }

@@ -122,7 +122,7 @@ impl Sliding {
 
 /// The first output position at which a tap `offset` pixels into the window is past the padding,
 /// and the input position that it meets there.
-fn reach(offset: usize, padding: usize, stride: usize) -> (usize, usize) {
+pub(super) fn reach(offset: usize, padding: usize, stride: usize) -> (usize, usize) {
     let first = padding.saturating_sub(offset).div_ceil(stride);
     (first, first * stride + offset - padding)
 }

@@ -18,6 +18,7 @@ use crate::kernels::scratch::Scratch;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
 use std::mem::take;
+use std::ops::DerefMut;
 
 /// The elements of a tensor in row-major order.
 fn copy<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Scratch {
@@ -29,6 +30,11 @@ fn copy<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Scratch {
 /// The same for a few numbers, one for each channel.
 fn to_vec<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
     copy(tensor).into_vec()
+}
+
+/// The gradient of an op's own result. Nothing reads it after the op, so its memory is taken along.
+fn taken(gradient: &mut impl DerefMut<Target = Vec<f32>>) -> Scratch {
+    take(&mut **gradient).into()
 }
 
 /// Runs `work` as a whole on one of the threads that the kernels share their loops out to. Called from any other thread,
@@ -192,7 +198,7 @@ fn norm_train<
     let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
     let d_shortcut = shortcut.map(|(_, ghost)| ghost);
     tape.add_backward_op(move |gradients| {
-        let mut d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
+        let mut d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
         slopes.multiply(&mut d_output);
         if let Some(d_shortcut) = &d_shortcut {
             add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
@@ -333,7 +339,7 @@ impl LayerDevice for Cpu {
             y.ghost(),
         );
         tape.add_backward_op(move |gradients| {
-            let d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
+            let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
             if let Some(d_b) = &d_b {
                 backward_bias(&d_output, pixels, gradients.get_or_alloc_mut(d_b)?);
             }
@@ -378,7 +384,7 @@ impl LayerDevice for Cpu {
         let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
         let (d_x, d_w, d_y) = (x.ghost(), weight.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
+            let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
             let d_weight = gradients.get_or_alloc_mut(&d_w)?;
             on_pool(|| conv.backward_weight(&input, &d_output, d_weight));
             let d_input = gradients.get_or_alloc_mut(&d_x)?;
@@ -410,7 +416,7 @@ impl LayerDevice for Cpu {
         let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
         let (d_x, d_y) = (x.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
+            let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
             pool.max_backward(&winners, &d_output, gradients.get_or_alloc_mut(&d_x)?);
             Ok(())
         });
@@ -439,7 +445,7 @@ impl LayerDevice for Cpu {
         let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
         let (d_x, d_y) = (x.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
+            let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
             pool.average_backward(&d_output, gradients.get_or_alloc_mut(&d_x)?);
             Ok(())
         });
@@ -495,7 +501,7 @@ impl LayerDevice for Cpu {
         let y = dev.try_tensor_from_vec(output.into_vec(), shape)?;
         let (d_x, d_scale, d_bias, d_y) = (x.ghost(), scale.ghost(), bias.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let mut d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
+            let mut d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
             // The tape lends one gradient at a time: the small ones are taken out and put back.
             let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
             let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
@@ -627,7 +633,7 @@ impl LayerDevice for Cpu {
             .try_tensor_from_vec(output.into_vec(), *x.shape())?;
         let (d_x, d_y) = (x.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let mut d_output = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
+            let mut d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
             slopes.multiply(&mut d_output);
             add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
             Ok(())
@@ -682,7 +688,7 @@ impl LayerDevice for Cpu {
         let y = x.device().try_tensor_from_vec(output, *x.shape())?;
         let (d_x, d_f, d_y) = (x.ghost(), f.ghost(), y.ghost());
         tape.add_backward_op(move |gradients| {
-            let d_y = Scratch::from(take(&mut **gradients.get_or_alloc_mut(&d_y)?));
+            let d_y = taken(gradients.get_or_alloc_mut(&d_y)?);
             let d_factors = gradients.get_or_alloc_mut(&d_f)?;
             planes::scale_backward_factors(&images, pixels, &d_y, d_factors);
             let d_images = gradients.get_or_alloc_mut(&d_x)?;

@@ -48,6 +48,7 @@ struct Parameter {
 
 impl Parameter {
     fn update(&mut self, step: AdamStep) {
+        // Taken, so that nobody shares the numbers any more when they are written: that would copy them.
         if let Some(read) = self.read.take() {
             read(&mut self.values);
         }
