@@ -1,6 +1,6 @@
 //! The arithmetic of the layers: slices in, slices out.
 //!
-//! Nothing here knows of tensors, tapes or devices. Images are `(batch, channel, height, width)` in one
+//! Nothing here but [`numbers`] knows of tensors, tapes or devices. Images are `(batch, channel, height, width)` in one
 //! contiguous slice, weights are `(out_channel, in_channel, kernel_height, kernel_width)`.
 //! The sizes are checked once by the caller ([`crate::nn`]); a slice of the wrong length is a bug there and panics.
 //!
@@ -17,6 +17,7 @@
 //! | [`elementwise`] | sums of two slices |
 //! | [`planes`] | sums over each channel of each image, and a factor for each |
 //! | [`matmul`] | the matrix product under all of it |
+//! | [`numbers`] | a tensor's numbers as a slice |
 //! | [`scratch`] | memory that is used again |
 //! | [`vector`] | loops in the widest vector instructions of the processor |
 
@@ -27,6 +28,7 @@ pub mod conv2d;
 pub mod depthwise;
 pub mod elementwise;
 pub mod matmul;
+pub mod numbers;
 pub mod planes;
 pub mod pool2d;
 pub mod scratch;

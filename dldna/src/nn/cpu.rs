@@ -1,8 +1,8 @@
 //! The layers on the CPU: each one op on dfdx's tape around a kernel.
 //!
-//! Every op follows one pattern: make the input contiguous, copy it out (dfdx keeps tensor data private),
-//! run the kernel, wrap the result, and put a closure on the tape that adds the gradients. The copy of the
-//! input is what the backward pass needs, so it is moved into that closure.
+//! Every op follows one pattern: read the input as a slice, run the kernel, wrap the result, and put a closure on the
+//! tape that adds the gradients. What the backward pass needs of the input and the weights is moved into that closure; it
+//! shares their memory.
 
 use super::composed;
 use super::device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
@@ -12,6 +12,7 @@ use crate::kernels::batch_norm::{After, BatchNorm, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::elementwise::add;
+use crate::kernels::numbers::Numbers;
 use crate::kernels::planes;
 use crate::kernels::pool2d::Pool2d;
 use crate::kernels::scratch::Scratch;
@@ -20,16 +21,16 @@ use dfdx::prelude::*;
 use std::mem::take;
 use std::ops::DerefMut;
 
-/// The elements of a tensor in row-major order.
+/// The elements of a tensor, to be changed.
 fn copy<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Scratch {
     let mut data = Scratch::any(tensor.shape().num_elements());
     tensor.copy_into(&mut data);
     data
 }
 
-/// The same for a few numbers, one for each channel.
-fn to_vec<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
-    copy(tensor).into_vec()
+/// The elements of a tensor, which it shares.
+fn shared<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Result<Numbers<S>, CpuError> {
+    Numbers::of(tensor.clone())
 }
 
 /// The gradient of an op's own result. Nothing reads it after the op, so its memory is taken along.
@@ -146,15 +147,15 @@ fn norm_train<
         return Err(Cpu::error(LayerError::TooFewValues { count }));
     }
 
-    let input = copy(&x);
-    let weights = copy(conv.weight);
+    let input = shared(&x)?;
+    let weights = shared(conv.weight)?;
     let mut convolved = Scratch::any(batch.size() * OUT * pixels);
     let shape = (batch, Const::<OUT>, out_height, out_width);
     let shortcut = match shortcut {
         Some(shortcut) => {
             let (shortcut, its_tape) = shortcut.try_contiguous()?.split_tape();
             tape = tape.merge(its_tape);
-            Some((copy(&shortcut), shortcut.ghost()))
+            Some((shared(&shortcut)?, shortcut.ghost()))
         }
         None => None,
     };
@@ -163,7 +164,7 @@ fn norm_train<
         pixels,
         epsilon: norm.epsilon,
     };
-    let (scales, biases) = (to_vec(norm.scale), to_vec(norm.bias));
+    let (scales, biases) = (shared(norm.scale)?, shared(norm.bias)?);
     let mut output = Scratch::any(convolved.len());
     let after = After {
         shortcut: shortcut.as_ref().map(|(values, _)| &**values),
@@ -185,7 +186,7 @@ fn norm_train<
 
     let dev = x.device();
     let mean = match conv.bias {
-        Some(bias) => shifted(&statistics.mean, &to_vec(bias), 1.0),
+        Some(bias) => shifted(&statistics.mean, &shared(bias)?, 1.0),
         None => statistics.mean.clone(),
     };
     let result = ChannelStatistics {
@@ -264,19 +265,19 @@ fn norm_eval<
         epsilon: norm.epsilon,
     };
     // (conv + bias) - mean = conv - (mean - bias): the bias costs no pass over the images.
-    let mean = to_vec(&running.mean);
+    let mean = running.mean.as_vec();
     let statistics = Statistics {
         mean: match conv.bias {
-            Some(bias) => shifted(&mean, &to_vec(bias), -1.0),
+            Some(bias) => shifted(&mean, &shared(bias)?, -1.0),
             None => mean,
         },
-        variance: to_vec(&running.variance),
+        variance: running.variance.as_vec(),
     };
     let mut output = Scratch::any(batch.size() * OUT * pixels);
-    let (input, weights) = (copy(&x), copy(conv.weight));
-    let (scales, biases) = (to_vec(norm.scale), to_vec(norm.bias));
+    let (input, weights) = (shared(&x)?, shared(conv.weight)?);
+    let (scales, biases) = (shared(norm.scale)?, shared(norm.bias)?);
     let shortcut = match shortcut {
-        Some(shortcut) => Some(copy(&shortcut.try_contiguous()?)),
+        Some(shortcut) => Some(Numbers::of(shortcut)?),
         None => None,
     };
     let after = After {
@@ -322,12 +323,12 @@ impl LayerDevice for Cpu {
             return window_too_large("Conv2D", window, size);
         };
 
-        let input = copy(&x);
-        let weights = copy(weight);
+        let input = shared(&x)?;
+        let weights = shared(weight)?;
         let (out_height, out_width) = conv.output_size();
         let pixels = out_height * out_width;
         let mut output = Scratch::any(batch.size() * OUT * pixels);
-        let biases = bias.map(to_vec);
+        let biases = bias.map(shared).transpose()?;
         on_pool(|| conv.forward(&input, &weights, biases.as_deref(), &mut output));
 
         let shape = (batch, Const::<OUT>, out_height, out_width);
@@ -374,8 +375,8 @@ impl LayerDevice for Cpu {
             return window_too_large("DepthwiseConv2D", window, size);
         };
 
-        let input = copy(&x);
-        let weights = copy(weight);
+        let input = shared(&x)?;
+        let weights = shared(weight)?;
         let (out_height, out_width) = conv.output_size();
         let mut output = Scratch::any(batch.size() * C * out_height * out_width);
         on_pool(|| conv.forward(&input, &weights, &mut output));
@@ -410,7 +411,7 @@ impl LayerDevice for Cpu {
 
         let (out_height, out_width) = pool.output_size();
         let mut output = Scratch::any(batch.size() * channels.size() * out_height * out_width);
-        let winners = pool.max(&copy(&x), &mut output);
+        let winners = pool.max(&shared(&x)?, &mut output);
 
         let shape = (batch, channels, out_height, out_width);
         let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
@@ -439,7 +440,7 @@ impl LayerDevice for Cpu {
 
         let (out_height, out_width) = pool.output_size();
         let mut output = Scratch::any(batch.size() * channels.size() * out_height * out_width);
-        pool.average(&copy(&x), &mut output);
+        pool.average(&shared(&x)?, &mut output);
 
         let shape = (batch, channels, out_height, out_width);
         let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
@@ -480,15 +481,15 @@ impl LayerDevice for Cpu {
             pixels,
             epsilon,
         };
-        let input = copy(&x);
-        let scales = to_vec(scale);
+        let input = shared(&x)?;
+        let scales = shared(scale)?;
         let batch = norm.statistics(&input);
         let mut output = Scratch::any(input.len());
         norm.normalize(
             &input,
             &batch,
             &scales,
-            &to_vec(bias),
+            &shared(bias)?,
             After::default(),
             &mut output,
         );
@@ -650,7 +651,7 @@ impl LayerDevice for Cpu {
         let (x, mut tape) = input.try_contiguous()?.split_tape();
         let &(batch, channels, height, width) = x.shape();
         let pixels = (height.size() * width.size()).max(1); // no pixels, no mean: refused below
-        let means = planes::means(&copy(&x), pixels);
+        let means = planes::means(&shared(&x)?, pixels);
         let y = x
             .device()
             .try_tensor_from_vec(means, (batch, channels, 1, 1))?;
@@ -682,7 +683,7 @@ impl LayerDevice for Cpu {
             }));
         }
         let pixels = (height.size() * width.size()).max(1); // none: nothing to scale
-        let (images, factors) = (copy(&x), to_vec(&f));
+        let (images, factors) = (shared(&x)?, shared(&f)?);
         let mut output = vec![0.0; images.len()];
         planes::scale(&images, pixels, &factors, &mut output);
         let y = x.device().try_tensor_from_vec(output, *x.shape())?;
@@ -716,14 +717,14 @@ impl LayerDevice for Cpu {
             epsilon,
         };
         let statistics = Statistics {
-            mean: to_vec(&running.mean),
-            variance: to_vec(&running.variance),
+            mean: running.mean.as_vec(),
+            variance: running.variance.as_vec(),
         };
         let mut output = copy(&x);
         norm.normalize_in_place(
             &statistics,
-            &to_vec(scale),
-            &to_vec(bias),
+            &shared(scale)?,
+            &shared(bias)?,
             After::default(),
             &mut output,
         );

@@ -75,7 +75,7 @@ impl TrainDevice for Cpu {
         error.into()
     }
 
-    /// All tensors at once, on all cores.
+    /// In place, on all cores.
     fn adam<M: TensorCollection<f32, Self>>(
         step: AdamStep,
         network: &mut M,
