@@ -5,9 +5,10 @@
 //! statistics, which evaluation uses, are moved towards them.
 
 use super::activation::{Activation, Slopes};
-use super::planes::{planes, sum, sum_of};
+use super::planes::{sum, sum_of};
 use super::vector::vectorized;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Batch normalisation of `(n, channels, pixels)`.
 #[derive(Debug, Clone, Copy)]
@@ -44,18 +45,56 @@ impl BatchNorm {
     /// ```
     pub fn statistics(&self, input: &[f32]) -> Statistics {
         let count = (input.len() / self.channels) as f64;
-        let mean_over =
-            |sums: &mut dyn Iterator<Item = f32>| (sums.map(f64::from).sum::<f64>() / count) as f32;
-        let (mean, variance) = (0..self.channels)
-            .into_par_iter()
-            .map(|channel| {
-                let planes = || planes(input, self.channels, self.pixels, channel);
-                let mean = mean_over(&mut planes().map(sum));
-                let squares = |x: &[f32]| sum_of(x.len(), |i| (x[i] - mean) * (x[i] - mean));
-                (mean, mean_over(&mut planes().map(squares)))
-            })
-            .unzip();
+        let images = input.len() / (self.channels * self.pixels);
+        let means = |sums: Vec<[f64; 1]>| -> Vec<f32> {
+            sums.iter().map(|[sum]| (sum / count) as f32).collect()
+        };
+        let statistics = self.by_channels(|channels| {
+            let first = channels.start;
+            let mean =
+                means(self.plane_sums(images, channels.clone(), |_, plane| [sum(&input[plane])]));
+            let variance = means(self.plane_sums(images, channels, |channel, plane| {
+                let (x, mean) = (&input[plane], mean[channel - first]);
+                [sum_of(x.len(), |i| (x[i] - mean) * (x[i] - mean))]
+            }));
+            mean.into_iter().zip(variance).collect()
+        });
+        let (mean, variance) = statistics.into_iter().unzip();
         Statistics { mean, variance }
+    }
+
+    /// The results of `work` for some channels at a time, one for each channel, in order.
+    fn by_channels<T: Send>(&self, work: impl Fn(Range<usize>) -> Vec<T> + Sync) -> Vec<T> {
+        /// Planes that are read together: neighbours, so that the memory is read in one go.
+        const CHANNELS: usize = 16;
+        (0..self.channels.div_ceil(CHANNELS))
+            .into_par_iter()
+            .flat_map_iter(|block| {
+                let first = block * CHANNELS;
+                work(first..(first + CHANNELS).min(self.channels))
+            })
+            .collect()
+    }
+
+    /// Sums of `terms(channel, plane)` over all images, for each of some channels. A plane is where one channel of one
+    /// image lies.
+    fn plane_sums<const N: usize>(
+        &self,
+        images: usize,
+        channels: Range<usize>,
+        terms: impl Fn(usize, Range<usize>) -> [f32; N],
+    ) -> Vec<[f64; N]> {
+        let mut sums = vec![[0.0; N]; channels.len()];
+        for image in 0..images {
+            for (channel, sums) in channels.clone().zip(&mut sums) {
+                let start = (image * self.channels + channel) * self.pixels;
+                let terms = terms(channel, start..start + self.pixels);
+                for (sum, term) in sums.iter_mut().zip(terms) {
+                    *sum += f64::from(term);
+                }
+            }
+        }
+        sums
     }
 
     /// `output = (input - mean) / sqrt(variance + epsilon) * scale + bias`, channel by channel, and what comes `after`
@@ -209,7 +248,8 @@ impl BatchNorm {
         let inverse: Vec<f32> = self.inverse_deviation(statistics).collect();
         let sums = self.gradient_sums(input, statistics, d_output);
         let mut lines = Vec::with_capacity(self.channels);
-        for (c, &(sum, centred)) in sums.iter().enumerate() {
+        for (c, sums) in sums.iter().enumerate() {
+            let [sum, centred] = sums.map(|sum| sum as f32);
             let scale_sum = centred * inverse[c];
             d_scale[c] += scale_sum;
             d_bias[c] += sum;
@@ -231,20 +271,16 @@ impl BatchNorm {
         input: &[f32],
         statistics: &Statistics,
         d_output: &[f32],
-    ) -> Vec<(f32, f32)> {
-        (0..self.channels)
-            .into_par_iter()
-            .map(|channel| {
+    ) -> Vec<[f64; 2]> {
+        let images = input.len() / (self.channels * self.pixels);
+        self.by_channels(|channels| {
+            self.plane_sums(images, channels, |channel, plane| {
                 let mean = statistics.mean[channel];
-                let planes = |data| planes(data, self.channels, self.pixels, channel);
-                let mut sums = (0.0, 0.0);
-                for (x, d) in planes(input).zip(planes(d_output)) {
-                    sums.0 += f64::from(sum(d));
-                    sums.1 += f64::from(sum_of(x.len(), |i| d[i] * (x[i] - mean)));
-                }
-                (sums.0 as f32, sums.1 as f32)
+                let (x, d) = (&input[plane.clone()], &d_output[plane]);
+                let centred = sum_of(x.len(), |i| d[i] * (x[i] - mean));
+                [sum(d), centred]
             })
-            .collect()
+        })
     }
 
     fn inverse_deviation<'a>(

@@ -8,16 +8,19 @@
 //! d columns                         = weight^T * d output, folded back onto the image
 //! ```
 //!
-//! with `depth = in_channels * taps`. Two things make it fast on small images, where a product per image
+//! with `depth = in_channels * taps`. The gradient by the weights is in `weight_gradient`. Two things make it fast on small images, where a product per image
 //! would be far too thin: several images go into one product ([`Conv2d::images_per_product`]), and taps
 //! that only ever meet padding are left out ([`Sliding::useful_taps`]). 3x3 kernels of stride 1 on larger images take
 //! another way ([`Winograd`]).
 //!
 //! Chetlur et al., *cuDNN: Efficient Primitives for Deep Learning*, 2014, section 3.
 
+mod weight_gradient;
+
 use super::matmul::{Matrix, MatrixMut, Store, matmul};
 use super::planes::{planes, sum};
 use super::scratch::{Lent, Scratch};
+use super::transpose::transpose;
 use super::vector::add_scaled;
 use super::window::{Sliding, Window};
 use super::winograd::Winograd;
@@ -30,8 +33,6 @@ const POSITIONS_PER_PRODUCT: usize = 512;
 const COLUMN_BLOCK: usize = 1 << 20;
 /// Results of so many pixels are wide enough for a product of their own.
 const LARGE_IMAGE: usize = 128;
-/// So few weights that a sum of their gradients for each thread costs nothing.
-const FEW_WEIGHTS: usize = 1 << 15;
 
 /// One convolution: channels, window and image size, for any number of images.
 ///
@@ -111,9 +112,12 @@ impl Conv2d {
             &mut product,
             all_cores,
         );
-        transpose(&product, self.result_size(), |index, values| {
-            output[index..index + values.len()].copy_from_slice(values)
-        });
+        transpose(
+            &product,
+            self.result_size(),
+            #[inline(always)]
+            |index, values| output[index..index + values.len()].copy_from_slice(values),
+        );
     }
 
     /// `output = weight columns` for images that lie pixel by pixel beside one another.
@@ -128,7 +132,7 @@ impl Conv2d {
         let pixels = self.sliding.output_pixels() * images;
         for rows in self.row_blocks(images) {
             let (first, positions) = self.span(&rows, images);
-            let columns = self.columns(input, images, 0..self.depth(), rows);
+            let columns = self.columns(input, images, rows);
             matmul(
                 MatrixMut::new(&mut output[first..], self.out_channels, positions, pixels),
                 Store::Overwrite,
@@ -137,74 +141,6 @@ impl Conv2d {
                 all_cores,
             );
         }
-    }
-
-    /// `d_weight += ` the gradient of the loss by `weight`, from `input` and the gradient by the output.
-    ///
-    /// `dL/dweight[o, c, i, j] = sum over (n, y, x) of dL/doutput[n, o, y, x] input[n, c, y', x']`
-    pub fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
-        if self.meets_only_padding() {
-            return;
-        }
-        if let Some(winograd) = self.winograd(input) {
-            return winograd.backward_weight(input, d_output, d_weight);
-        }
-        let all = input.len() / self.image_size();
-        let threads = rayon::current_num_threads();
-        // Few weights: each thread sees to some of the images. Many: to some of the weights, whose sums are then kept once.
-        let few_weights = self.out_channels * self.depth() <= FEW_WEIGHTS;
-        let most_images = if few_weights {
-            all.div_ceil(threads)
-        } else {
-            all
-        };
-        let group = self.images_per_block().min(most_images).max(1);
-        let groups: Vec<Group> = input
-            .par_chunks(group * self.image_size())
-            .zip(d_output.par_chunks(group * self.result_size()))
-            .map(|(input, d_output)| Group::new(input, d_output, input.len() / self.image_size()))
-            .collect();
-        let tasks: Vec<(Range<usize>, &[Group])> = if few_weights {
-            let shares = groups.chunks(groups.len().div_ceil(threads));
-            shares.map(|groups| (0..self.depth(), groups)).collect()
-        } else {
-            let share = self.depth().div_ceil(threads);
-            let firsts = (0..self.depth()).step_by(share);
-            let lines = firsts.map(|first| first..(first + share).min(self.depth()));
-            lines.map(|lines| (lines, &*groups)).collect()
-        };
-        let parts: Vec<(Range<usize>, Scratch)> = tasks
-            .into_par_iter()
-            .map(|(lines, groups)| (lines.clone(), self.weight_gradient(groups, lines)))
-            .collect();
-        self.add_to_weight(&parts, d_weight);
-    }
-
-    /// `d_output columns^T` for some rows of the columns, summed over the groups.
-    fn weight_gradient(&self, groups: &[Group], lines: Range<usize>) -> Scratch {
-        let mut sum = Scratch::any(self.out_channels * lines.len());
-        let mut store = Store::Overwrite;
-        for Group {
-            input,
-            d_output,
-            images,
-        } in groups
-        {
-            let pixels = self.sliding.output_pixels() * images;
-            for rows in self.row_blocks(*images) {
-                let (first, positions) = self.span(&rows, *images);
-                let columns = self.columns(input, *images, lines.clone(), rows);
-                matmul(
-                    MatrixMut::new(&mut sum, self.out_channels, lines.len(), lines.len()),
-                    store,
-                    Matrix::new(&d_output[first..], self.out_channels, positions, pixels),
-                    columns.matrix().transposed(),
-                    false,
-                );
-                store = Store::Add;
-            }
-        }
-        sum
     }
 
     /// `d_input += ` the gradient of the loss by `input`, from `weight` and the gradient by the output.
@@ -245,9 +181,12 @@ impl Conv2d {
             &mut sum,
             all_cores,
         );
-        transpose(&sum, self.image_size(), |index, values| {
-            add_scaled(&mut d_input[index..index + values.len()], 1.0, values)
-        });
+        transpose(
+            &sum,
+            self.image_size(),
+            #[inline(always)]
+            |index, values| add_scaled(&mut d_input[index..index + values.len()], 1.0, values),
+        );
     }
 
     /// Folds `weight^T d_output` onto `d_input`, for images that lie pixel by pixel beside one another.
@@ -315,11 +254,6 @@ impl Conv2d {
             .max(1)
     }
 
-    /// As many small images as one block of columns has room for.
-    fn images_per_block(&self) -> usize {
-        self.images_for(COLUMN_BLOCK / self.depth())
-    }
-
     /// Images that have about so many positions together; of large images one.
     fn images_for(&self, positions: usize) -> usize {
         let pixels = self.sliding.output_pixels();
@@ -367,24 +301,6 @@ impl Conv2d {
         Lent::Scratch(useful)
     }
 
-    /// Adds the gradient by the useful weights, of which each part has those of some rows of the columns.
-    fn add_to_weight(&self, parts: &[(Range<usize>, Scratch)], d_weight: &mut [f32]) {
-        let places = self.places();
-        let (height, width) = self.sliding.window.kernel;
-        d_weight
-            .par_chunks_mut(self.in_channels * height * width)
-            .enumerate()
-            .for_each(|(row, d_weight)| {
-                for (lines, sums) in parts {
-                    let sums = &sums[row * lines.len()..(row + 1) * lines.len()];
-                    for (line, sum) in lines.clone().zip(sums) {
-                        let (channel, tap) = (line / places.len(), line % places.len());
-                        d_weight[channel * height * width + places[tap]] += sum;
-                    }
-                }
-            });
-    }
-
     /// Where in a kernel the useful taps are.
     fn places(&self) -> Vec<usize> {
         let (_, width) = self.sliding.window.kernel;
@@ -408,47 +324,29 @@ impl Conv2d {
         (kernel, stride, padding) == ((1, 1), 1, (0, 0))
     }
 
-    /// The windows of some rows of the results as columns of a matrix; `lines` are the rows of it that are wanted.
-    /// `input` is `(channel, pixel, image)`.
-    fn columns<'a>(
-        &self,
-        input: &'a [f32],
-        images: usize,
-        lines: Range<usize>,
-        rows: Range<usize>,
-    ) -> Columns<'a> {
+    /// The windows of some rows of the results as columns of a matrix. `input` is `(channel, pixel, image)`.
+    fn columns<'a>(&self, input: &'a [f32], images: usize, rows: Range<usize>) -> Columns<'a> {
         let (first, positions) = self.span(&rows, images);
-        let depth = lines.len();
         let (data, stride) = if self.is_pointwise() {
             let stride = self.sliding.input_pixels() * images;
-            (Lent::Slice(&input[lines.start * stride + first..]), stride)
+            (Lent::Slice(&input[first..]), stride)
         } else {
-            (
-                Lent::Scratch(self.unfold(input, images, lines, rows)),
-                positions,
-            )
+            (Lent::Scratch(self.unfold(input, images, rows)), positions)
         };
         Columns {
             data,
-            depth,
+            depth: self.depth(),
             positions,
             stride,
         }
     }
 
-    /// The windows of some rows of the results as columns of a matrix; `lines` are the rows of it that are written.
-    /// `input` is `(channel, pixel, image)`.
-    fn unfold(
-        &self,
-        input: &[f32],
-        images: usize,
-        lines: Range<usize>,
-        rows: Range<usize>,
-    ) -> Scratch {
+    /// Writes the windows of some rows of the results as columns of a matrix. `input` is `(channel, pixel, image)`.
+    fn unfold(&self, input: &[f32], images: usize, rows: Range<usize>) -> Scratch {
         let (_, positions) = self.span(&rows, images);
         let stride = self.sliding.window.stride;
-        let mut columns = Scratch::any(lines.len() * positions);
-        for (line, columns) in lines.zip(columns.chunks_exact_mut(positions)) {
+        let mut columns = Scratch::any(self.depth() * positions);
+        for (line, columns) in columns.chunks_exact_mut(positions).enumerate() {
             if self.touches_padding(line) {
                 columns.fill(0.0);
             }
@@ -542,59 +440,16 @@ impl Columns<'_> {
     }
 }
 
-/// A few images and the gradient by their results, both side by side.
-struct Group<'a> {
-    input: Lent<'a>,
-    d_output: Lent<'a>,
-    images: usize,
-}
-
-impl<'a> Group<'a> {
-    fn new(input: &'a [f32], d_output: &'a [f32], images: usize) -> Self {
-        Self {
-            input: side_by_side(input, images),
-            d_output: side_by_side(d_output, images),
-            images,
-        }
-    }
-}
-
-/// `(image, channel, pixel)` to `(channel, pixel, image)`: small images side by side, pixel by pixel, so that what is done
-/// to a pixel is done to a whole run of numbers.
-fn side_by_side(data: &[f32], images: usize) -> Lent<'_> {
-    if images == 1 {
-        Lent::Slice(data)
-    } else {
-        Lent::Scratch(transposed(data, images))
-    }
-}
-
 /// The transpose of a matrix with so many rows.
 fn transposed(matrix: &[f32], rows: usize) -> Scratch {
     let mut result = Scratch::any(matrix.len());
-    transpose(matrix, rows, |index, values| {
-        result[index..index + values.len()].copy_from_slice(values)
-    });
+    transpose(
+        matrix,
+        rows,
+        #[inline(always)]
+        |index, values| result[index..index + values.len()].copy_from_slice(values),
+    );
     result
-}
-
-/// Hands the transpose of a matrix with so many rows to `store(index, values)`, in short runs.
-fn transpose(matrix: &[f32], rows: usize, mut store: impl FnMut(usize, &[f32])) {
-    /// Rows and columns that are read at a time: what is read once stays in the inner cache until it is used up.
-    const TILE: usize = 16;
-    let columns = matrix.len() / rows;
-    for row in (0..rows).step_by(TILE) {
-        let height = TILE.min(rows - row);
-        for column in (0..columns).step_by(TILE) {
-            for c in column..(column + TILE).min(columns) {
-                let mut run = [0.0; TILE];
-                for (r, value) in run[..height].iter_mut().enumerate() {
-                    *value = matrix[(row + r) * columns + c];
-                }
-                store(c * rows + row, &run[..height]);
-            }
-        }
-    }
 }
 
 /// `output[n, c, :] += bias[c]`

@@ -19,6 +19,7 @@
 //! | [`matmul`] | the matrix product under all of it |
 //! | [`numbers`] | a tensor's numbers as a slice |
 //! | [`scratch`] | memory that is used again |
+//! | [`transpose`] | the transpose of a matrix |
 //! | [`vector`] | loops in the widest vector instructions of the processor |
 
 pub mod activation;
@@ -32,6 +33,7 @@ pub mod numbers;
 pub mod planes;
 pub mod pool2d;
 pub mod scratch;
+pub mod transpose;
 pub mod vector;
 pub mod window;
 pub mod winograd;

@@ -2,6 +2,7 @@
 
 use super::vector::{add_scaled, vectorized};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// The pixels of channel `channel` in each image of `data (image, channel, pixel)`.
 pub fn planes(
@@ -14,23 +15,31 @@ pub fn planes(
         .map(move |image| &image[channel * pixels..(channel + 1) * pixels])
 }
 
-/// The sum of `term(0) .. term(length - 1)` in 32 lanes: the compiler turns them into vector instructions,
-/// and many short sums round less than one long one.
+/// The sum of `term(0) .. term(length - 1)` in 32 lanes, and what is left over in 8: the compiler turns them into vector
+/// instructions, and many short sums round less than one long one.
+#[inline(always)]
 pub fn sum_of(length: usize, term: impl Fn(usize) -> f32) -> f32 {
-    const LANES: usize = 32;
     vectorized(
         #[inline(always)]
         || {
-            let mut lanes = [0.0; LANES];
-            let whole = length / LANES * LANES;
-            for start in (0..whole).step_by(LANES) {
-                for (lane, sum) in lanes.iter_mut().enumerate() {
-                    *sum += term(start + lane);
-                }
-            }
-            lanes.iter().sum::<f32>() + (whole..length).map(term).sum::<f32>()
+            let (wide, narrow) = (length / 32 * 32, length / 8 * 8);
+            lanes::<32>(0..wide, &term)
+                + lanes::<8>(wide..narrow, &term)
+                + (narrow..length).map(term).sum::<f32>()
         },
     )
+}
+
+/// The sum of `term` over a range whose length is a multiple of `LANES`.
+#[inline(always)]
+fn lanes<const LANES: usize>(range: Range<usize>, term: impl Fn(usize) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    for start in range.step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += term(start + lane);
+        }
+    }
+    lanes.iter().sum()
 }
 
 /// The sum of a slice.

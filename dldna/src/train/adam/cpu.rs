@@ -44,9 +44,7 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
         let gradient = self.gradients.get_or_alloc_mut(tensor)?;
         let Moments { first, second } = match self.moments.entry(name) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                entry.insert(Moments::zeros(tensor.device(), gradient.len())?)
-            }
+            Entry::Vacant(entry) => entry.insert(Moments::zeros(tensor.device(), gradient.len())?),
         };
         let values = numbers_mut(tensor).ok_or(CpuError::WrongNumElements)?;
         self.step.update(values, gradient, first, second);
