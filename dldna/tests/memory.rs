@@ -16,7 +16,7 @@ fn peak() -> usize {
 
 #[test]
 #[ignore = "takes minutes and 2 GB"]
-fn a_step_of_resnet18_keeps_two_results_for_each_layer() {
+fn a_step_of_resnet18_keeps_two_results_for_each_layer_and_their_gradients() {
     let dev = Cpu::seed_from_u64(0);
     let mut network = dev.build_module::<ResNet18<1, 10>, f32>();
     let mut step = |images: usize| {
@@ -35,5 +35,6 @@ fn a_step_of_resnet18_keeps_two_results_for_each_layer() {
     let each = (more - some) / 12;
     println!("{each} MB for each image more");
     // 2.48 million numbers come out of the convolutions, and as many out of the batch norms, shortcuts and ReLUs: 19.9 MB.
-    assert!((15..35).contains(&each), "{each}");
+    // In the backward pass their gradients take their place, at worst before they are gone.
+    assert!((20..40).contains(&each), "{each}");
 }

@@ -1,7 +1,7 @@
 //! A convolution and the batch norm behind it as one operation: what residual networks are made of.
 //!
-//! Each dfdx operation copies its input, and a batch norm by itself reads its input three times. Done together,
-//! convolution, batch norm, shortcut and activation need one copy, and the values are still in the cache.
+//! One after the other, each of them reads and writes all images once, and a batch norm by itself reads its input three
+//! times. Done together, the values are still in the cache.
 
 use super::device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
 use super::modules::{BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D};
