@@ -185,7 +185,10 @@ impl Conv2d {
             &sum,
             self.image_size(),
             #[inline(always)]
-            |index, values| add_scaled(&mut d_input[index..index + values.len()], 1.0, values),
+            |index, values| {
+                let d_input = d_input[index..].iter_mut().zip(values);
+                d_input.for_each(|(d_input, value)| *d_input += value);
+            },
         );
     }
 

@@ -1,6 +1,6 @@
 //! Max and average pooling over the planes of a batch, as PyTorch defines them.
 
-use super::scratch::{Lent, Scratch};
+use super::scratch::Scratch;
 use super::vector::vectorized;
 use super::window::{Sliding, Window};
 use rayon::prelude::*;
@@ -46,57 +46,70 @@ impl Pool2d {
     /// The largest value in each window; padding never wins. Returns, for each result, the pixel of its plane
     /// that it came from (the first of equals): [`Pool2d::max_backward`] needs it.
     pub fn max(&self, input: &[f32], output: &mut [f32]) -> Vec<u32> {
-        let mut winners = vec![0; output.len()];
+        let mut winners = vec![NONE; output.len()];
         let pixels = self.sliding.output_pixels();
+        let runs = self.phase_runs();
         output
             .par_chunks_mut(pixels)
             .zip(winners.par_chunks_mut(pixels))
             .zip(input.par_chunks(self.sliding.input_pixels()))
-            .for_each(|((output, winners), plane)| {
-                vectorized(
-                    #[inline(always)]
-                    || self.max_plane(plane, output, winners),
-                );
-            });
+            .for_each_init(
+                || Scratch::any(self.sliding.window.stride * self.phase_size()),
+                |phases, ((output, winners), plane)| {
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            self.split(plane, phases);
+                            for run in &runs {
+                                take_larger(
+                                    &mut output[run.results.clone()],
+                                    &mut winners[run.results.clone()],
+                                    &phases[run.values..run.values + run.results.len()],
+                                    (run.pixel, self.sliding.window.stride),
+                                );
+                            }
+                        },
+                    );
+                },
+            );
         winners
     }
 
+    /// Sorts the columns of a plane so that those that one kernel column meets lie side by side: every `stride`-th, from the
+    /// first, the second, and so on.
     #[inline(always)]
-    fn max_plane(&self, plane: &[f32], output: &mut [f32], winners: &mut [u32]) {
-        let (stride, (height, width)) = (self.sliding.window.stride, self.sliding.input);
-        let phases = self.phases(plane);
-        let phase_width = width.div_ceil(stride);
-        winners.fill(NONE);
-        self.for_each_run(|results, first| {
-            let (row, start) = (first / width, first % width);
-            let (phase, column) = (start % stride, start / stride);
-            let values = (phase * height + row) * phase_width + column;
-            take_larger(
-                &mut output[results.clone()],
-                &mut winners[results.clone()],
-                &phases[values..values + results.len()],
-                (first, stride),
-            );
-        });
-    }
-
-    /// The columns that one kernel column meets side by side: every `stride`-th, from the first, the second, and so on.
-    #[inline(always)]
-    fn phases<'a>(&self, plane: &'a [f32]) -> Lent<'a> {
-        let (stride, (height, width)) = (self.sliding.window.stride, self.sliding.input);
-        if stride == 1 {
-            return Lent::Slice(plane);
-        }
-        let phase_width = width.div_ceil(stride);
-        let mut phases = Scratch::any(stride * height * phase_width);
-        for (phase, phases) in phases.chunks_exact_mut(height * phase_width).enumerate() {
-            let lines = phases.chunks_exact_mut(phase_width);
+    fn split(&self, plane: &[f32], phases: &mut [f32]) {
+        let (stride, (_, width)) = (self.sliding.window.stride, self.sliding.input);
+        for (phase, phases) in phases.chunks_exact_mut(self.phase_size()).enumerate() {
+            let lines = phases.chunks_exact_mut(width.div_ceil(stride));
             for (to, from) in lines.zip(plane.chunks_exact(width)) {
                 let pixels = from.iter().skip(phase).step_by(stride);
                 to.iter_mut().zip(pixels).for_each(|(to, from)| *to = *from);
             }
         }
-        Lent::Scratch(phases)
+    }
+
+    fn phase_size(&self) -> usize {
+        let (height, width) = self.sliding.input;
+        height * width.div_ceil(self.sliding.window.stride)
+    }
+
+    /// Where in [`split`](Self::split) columns the results find the pixels that they compare. The same for all planes.
+    fn phase_runs(&self) -> Vec<PhaseRun> {
+        let (stride, (_, width)) = (self.sliding.window.stride, self.sliding.input);
+        let mut runs = Vec::new();
+        self.for_each_run(|results, pixel| {
+            let (row, column) = (pixel / width, pixel % width);
+            let values = column % stride * self.phase_size()
+                + row * width.div_ceil(stride)
+                + column / stride;
+            runs.push(PhaseRun {
+                results,
+                pixel,
+                values,
+            });
+        });
+        runs
     }
 
     /// Adds each gradient to the pixel that won.
@@ -153,7 +166,6 @@ impl Pool2d {
     }
 
     /// The same by neighbouring results that meet pixels `stride` apart: `visit(results, first pixel)`.
-    #[inline(always)]
     fn for_each_run(&self, mut visit: impl FnMut(Range<usize>, usize)) {
         let Sliding {
             window,
@@ -175,6 +187,13 @@ impl Pool2d {
             }
         }
     }
+}
+
+/// Neighbouring results, the first pixel they compare, and where it and those for the others lie in the sorted columns.
+struct PhaseRun {
+    results: Range<usize>,
+    pixel: usize,
+    values: usize,
 }
 
 /// In place of the pixel that won, where there is none yet.

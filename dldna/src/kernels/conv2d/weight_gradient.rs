@@ -172,17 +172,27 @@ impl Conv2d {
     fn add_to_weight(&self, sums: &[f32], d_weight: &mut [f32]) {
         let places = self.places();
         let (height, width) = self.sliding.window.kernel;
-        let share = self.lines_per_thread();
+        let (channels, share) = (self.in_channels, self.lines_per_thread());
         d_weight
-            .par_chunks_mut(self.in_channels * height * width)
+            .par_chunks_mut(channels * height * width)
             .enumerate()
             .for_each(|(filter, d_weight)| {
                 for (thread, sums) in sums.chunks(share * self.out_channels).enumerate() {
                     let lines = sums.len() / self.out_channels;
                     let sums = &sums[filter * lines..(filter + 1) * lines];
-                    for (line, sum) in (thread * share..).zip(sums) {
-                        let (tap, channel) = (line / self.in_channels, line % self.in_channels);
-                        d_weight[channel * height * width + places[tap]] += sum;
+                    let start = thread * share;
+                    for (tap, place) in places.iter().enumerate() {
+                        // The channels of this tap that this thread has seen to.
+                        let from = start.clamp(tap * channels, (tap + 1) * channels);
+                        let to = (start + lines).clamp(from, (tap + 1) * channels);
+                        if from < to {
+                            let first = (from - tap * channels) * height * width + place;
+                            let d_weight = d_weight[first..].iter_mut().step_by(height * width);
+                            let sums = &sums[from - start..to - start];
+                            d_weight
+                                .zip(sums)
+                                .for_each(|(d_weight, sum)| *d_weight += sum);
+                        }
                     }
                 }
             });
