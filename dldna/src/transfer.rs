@@ -4,6 +4,9 @@
 //! linear layer that makes classes of them. For a new task the head is replaced. The body may stay as it is: then
 //! [`features`] runs it once, and all that is trained is a linear layer on 512 numbers. Or [`fine_tune`] moves it, too.
 //!
+//! The functions are those of [`crate::train`] for one network. So they are compiled here, and not in each notebook cell
+//! that calls them, which takes seconds for a network of this size.
+//!
 //! ```
 //! use dldna::{data::mnist_sample, prelude::*, transfer::features, train::FashionResNet18};
 //!
@@ -19,7 +22,9 @@ use crate::data::{Dataset, Split};
 use crate::train::{
     FashionResNet18, Images, NORMALISATION, TrainConfig, TrainError, Trained, train,
 };
+use crate::weights::{WeightsError, load_model, save_model};
 use dfdx::prelude::{modules::Linear, *};
+use std::path::Path;
 
 /// What the body makes of images: `(images, 512)`.
 pub type Features<T = NoneTape> = Tensor<(usize, Const<512>), f32, Cpu, T>;
@@ -29,6 +34,36 @@ pub type Head = Linear<512, 10, f32, Cpu>;
 
 /// Images at a time.
 const BATCH: usize = 128;
+
+/// Writes a trained network to a file: [`save_model`], for this one network.
+///
+/// # Errors
+/// [`WeightsError::Write`].
+pub fn save_resnet18(network: &FashionResNet18, path: &Path) -> Result<(), WeightsError> {
+    save_model(network, path)
+}
+
+/// The network whose weights [`save_resnet18`] has written to a file.
+///
+/// # Errors
+/// [`WeightsError`] says whether the file cannot be read or holds another network.
+///
+/// # Example
+/// ```
+/// use dldna::{prelude::*, train::FashionResNet18, transfer::{load_resnet18, save_resnet18}};
+///
+/// let network: FashionResNet18 = BuildModule::build(&Cpu::seed_from_u64(0));
+/// let path = std::env::temp_dir().join("dldna-doc-resnet18.safetensors");
+/// save_resnet18(&network, &path)?;
+/// assert_eq!(load_resnet18(&path)?.fc.weight.array(), network.fc.weight.array());
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), dldna::weights::WeightsError>(())
+/// ```
+pub fn load_resnet18(path: &Path) -> Result<FashionResNet18, WeightsError> {
+    let mut network = BuildModule::build(&Cpu::default());
+    load_model(&mut network, path)?;
+    Ok(network)
+}
 
 /// The features of all images of `data`, as the body of `network` computes them when it is not trained: its batch norms
 /// use their running statistics.
