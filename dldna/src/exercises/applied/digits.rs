@@ -58,6 +58,9 @@ pub(super) const EXERCISE: Exercise = Exercise {
 /// Mean and standard deviation of MNIST's pixels, between 0 and 1.
 const MNIST: Normalisation = Normalisation::MNIST;
 
+/// What the learner writes.
+type Normalise = dyn Fn(&[u8]) -> Vec<f32> + Send;
+
 /// Checks a function that turns pixels into the inputs of a network: `(pixel / 255 - 0.1307) / 0.3081`.
 ///
 /// # Example
@@ -73,7 +76,7 @@ pub fn normalise(function: impl Fn(&[u8]) -> Vec<f32> + Send + 'static) -> Answe
     check_normalise(Box::new(function))
 }
 
-fn check_normalise(function: Box<dyn Fn(&[u8]) -> Vec<f32> + Send>) -> Answer {
+fn check_normalise(function: Box<Normalise>) -> Answer {
     let mut random = StdRng::seed_from_u64(86);
     let mut inputs: Vec<Vec<u8>> = vec![vec![0, 255]];
     inputs.extend([3, 5, 0, 8].map(|count| (0..count).map(|_| random.r#gen()).collect()));

@@ -41,6 +41,11 @@ pub(super) const EXERCISE: Exercise = Exercise {
     ],
 };
 
+/// What the learner writes: one number for a kernel.
+type Response = dyn Fn(&Array2<f32>) -> f32 + Send;
+/// What the learner writes: (to a vertical edge, to a horizontal one).
+type EdgeResponse = dyn Fn(&Array2<f32>) -> (f32, f32) + Send;
+
 /// Checks what a filter gives on a flat area of brightness 1: the function gets a kernel and returns one number.
 ///
 /// # Example
@@ -55,7 +60,7 @@ pub fn flat_response(function: impl Fn(&Array2<f32>) -> f32 + Send + 'static) ->
     check_flat(Box::new(function))
 }
 
-fn check_flat(function: Box<dyn Fn(&Array2<f32>) -> f32 + Send>) -> Answer {
+fn check_flat(function: Box<Response>) -> Answer {
     FunctionCheck {
         exercise: EXERCISE.id,
         part: "flat_response",
@@ -96,7 +101,7 @@ pub fn edge_response(function: impl Fn(&Array2<f32>) -> (f32, f32) + Send + 'sta
     check_edge(Box::new(function))
 }
 
-fn check_edge(function: Box<dyn Fn(&Array2<f32>) -> (f32, f32) + Send>) -> Answer {
+fn check_edge(function: Box<EdgeResponse>) -> Answer {
     FunctionCheck {
         exercise: EXERCISE.id,
         part: "edge_response",
@@ -155,7 +160,7 @@ pub fn noise_response(function: impl Fn(&Array2<f32>) -> f32 + Send + 'static) -
     check_noise(Box::new(function))
 }
 
-fn check_noise(function: Box<dyn Fn(&Array2<f32>) -> f32 + Send>) -> Answer {
+fn check_noise(function: Box<Response>) -> Answer {
     FunctionCheck {
         exercise: EXERCISE.id,
         part: "noise_response",

@@ -231,6 +231,9 @@ fn trained(&(seed, images): &(u64, u64), figure: fn(&Epoch, &Epoch) -> f32) -> (
     (one(SmallNetwork::Plain20), one(SmallNetwork::Residual20))
 }
 
+/// What the learner writes.
+type MeanAndSpread = dyn Fn(&[f64]) -> (f64, f64) + Send;
+
 /// Checks the mean and the standard deviation of a sample: (mean, spread).
 ///
 /// # Example
@@ -246,7 +249,7 @@ pub fn mean_and_spread(function: impl Fn(&[f64]) -> (f64, f64) + Send + 'static)
     check_mean_and_spread(Box::new(function))
 }
 
-fn check_mean_and_spread(function: Box<dyn Fn(&[f64]) -> (f64, f64) + Send>) -> Answer {
+fn check_mean_and_spread(function: Box<MeanAndSpread>) -> Answer {
     let mut random = StdRng::seed_from_u64(89);
     let mut inputs = vec![vec![1.0, 2.0, 6.0], vec![4.0, 4.0]];
     inputs.extend([3, 5, 10].map(|count| {
