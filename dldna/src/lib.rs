@@ -4,6 +4,7 @@
 //! |---|---|
 //! | build a network | [`nn`], and [`prelude`] for everything at once |
 //! | take a network of the literature, train it | [`resnet`], [`inception`], [`efficientnet`], [`vgg`], [`train`], [`weights`] |
+//! | give a trained network another task | [`transfer`] |
 //! | compare networks of several depths | [`residual_learning`] |
 //! | see small networks at work | [`cnn`], [`feature_levels`] |
 //! | see how a layer computes | [`kernels`] for the fast way, [`simple_conv`] for the plain way |
@@ -43,6 +44,7 @@ pub mod simple_conv;
 pub mod summary;
 mod table;
 pub mod train;
+pub mod transfer;
 pub mod vgg;
 pub mod visual_cortex;
 pub mod weights;

@@ -4,7 +4,7 @@
 
 pub use dfdx::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 pub use dfdx::prelude::*;
-pub use ndarray::Array2;
+pub use ndarray::{Array2, Array3, Array4};
 
 pub use crate::cnn::{HierarchicalCnn, SimpleCnn};
 pub use crate::filter_utils::{Filter, apply_filter};

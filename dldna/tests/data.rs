@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use dldna::data::cifar::{ColorDataset, ColorSplit};
 use dldna::data::idx::{Idx, IdxError};
 use dldna::data::{
     self, DataError, Dataset, DownloadError, FASHION_MNIST_CLASSES, Normalisation, RemoteFile,
@@ -1230,4 +1231,118 @@ fn mnist_in_a_child() {
         "photograph of {} columns",
         data::photograph().unwrap().width
     );
+}
+
+// --------------------------------------------------------------------------------------------------------------- CIFAR-10
+
+/// Records as the authors' page describes them: a label, then all red, all green, all blue values.
+fn cifar_records(count: usize, seed: u64) -> Vec<u8> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut bytes = Vec::new();
+    for record in 0..count {
+        bytes.push((record % 10) as u8);
+        let mut colors = vec![0; 3072];
+        random.fill_bytes(&mut colors);
+        bytes.extend(colors);
+    }
+    bytes
+}
+
+/// The six files of the archive in a folder, each with two records; the last one is the test file.
+fn cifar_folder(folder: &Path) -> Vec<Vec<u8>> {
+    let files = folder.join("cifar-10-batches-bin");
+    fs::create_dir(&files).unwrap();
+    let names = (1..=5).map(|batch| format!("data_batch_{batch}.bin"));
+    let names = names.chain(["test_batch.bin".to_string()]);
+    let write = |(seed, name)| {
+        let content = cifar_records(2, seed);
+        fs::write(files.join(name), &content).unwrap();
+        content
+    };
+    (1..).zip(names).map(write).collect()
+}
+
+#[test]
+fn cifar_records_are_read_as_their_format_says() {
+    let bytes = cifar_records(12, 1);
+    let dataset = ColorDataset::from_bytes(&bytes).unwrap();
+    assert_eq!(dataset.len(), 12);
+    assert_eq!(dataset.to_bytes(), bytes);
+    assert_eq!(dataset.label(11).unwrap(), 1);
+    assert_eq!(dataset.class_name(11).unwrap(), "automobile");
+    assert!(matches!(
+        dataset.image(12),
+        Err(DataError::Index {
+            index: 12,
+            count: 12
+        })
+    ));
+
+    let image = dataset.image(3).unwrap();
+    let record = &bytes[3 * 3073..4 * 3073];
+    for (row, column) in [(0, 0), (0, 1), (1, 0), (31, 31), (7, 20)] {
+        let at = 32 * row + column;
+        let pixel = &image.pixels[3 * at..3 * at + 3];
+        assert_eq!(
+            pixel,
+            [record[1 + at], record[1 + 1024 + at], record[1 + 2048 + at]]
+        );
+    }
+    let gray = dataset.to_gray();
+    assert_eq!((gray.height(), gray.width(), gray.len()), (32, 32, 12));
+    assert_eq!(gray.image(3).unwrap().pixels, image.to_gray().pixels);
+    assert_eq!(gray.labels()[11], 1);
+}
+
+#[test]
+fn bad_cifar_files_are_told_apart() {
+    let bytes = cifar_records(3, 2);
+    let says = |bytes: &[u8]| ColorDataset::from_bytes(bytes).unwrap_err().to_string();
+    assert!(says(&bytes[..7000]).contains("found 2 of them and 854 bytes more"));
+    assert!(says(&[]).contains("found 0 of them"));
+    let mut wrong = bytes.clone();
+    wrong[2 * 3073] = 10;
+    assert!(says(&wrong).contains("record 2 begins with the label 10"));
+}
+
+#[test]
+fn cifar_comes_from_a_folder_or_from_an_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let contents = cifar_folder(folder.path());
+    let split = ColorSplit::from_folder(folder.path()).unwrap();
+    assert_eq!(split.train.to_bytes(), contents[..5].concat());
+    assert_eq!(split.test.to_bytes(), contents[5]);
+    assert_eq!(split.to_gray().train.len(), 10);
+
+    // The system's own tar writes the archive, with an entry for the folder as the real one has it.
+    let archive = folder.path().join("archive.tar");
+    let tar = Command::new("tar")
+        .arg("--create")
+        .args(["--format", "ustar", "--file"])
+        .arg(&archive)
+        .args(["--directory".as_ref(), folder.path().as_os_str()])
+        .arg("cifar-10-batches-bin")
+        .status();
+    assert!(tar.unwrap().success());
+    let archive = fs::read(archive).unwrap();
+    assert_eq!(ColorSplit::from_archive(&archive).unwrap(), split);
+    assert_eq!(ColorSplit::from_archive(&gzip(&archive)).unwrap(), split);
+
+    // Cut off anywhere, it is an error and no panic.
+    for length in (0..archive.len()).step_by(1999) {
+        let whole = ColorSplit::from_archive(&archive[..length]);
+        assert!(whole.is_err() || whole.unwrap() == split);
+    }
+    let error = ColorSplit::from_archive(&archive[..1000]).unwrap_err();
+    assert!(
+        error.to_string().contains("is not in the archive"),
+        "{error}"
+    );
+    fs::write(
+        folder.path().join("cifar-10-batches-bin/data_batch_4.bin"),
+        [1, 2],
+    )
+    .unwrap();
+    let error = ColorSplit::from_folder(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("data_batch_4.bin"), "{error}");
 }

@@ -6,11 +6,13 @@
 //! | [`mnist_sample`] | 1,000 + 200 | nothing |
 //! | [`fashion_mnist`] | 60,000 + 10,000 | a copy on this machine, or the network once |
 //! | [`mnist`] | 60,000 + 10,000 | a copy on this machine, or the network once |
+//! | [`cifar10`] | 50,000 + 10,000, in colour | a copy on this machine, or the network once |
 //! | [`photograph`] | one, in colour | nothing |
 //!
 //! Full sets are looked for in the folder that `DLDNA_DATA` names, in the repository's `data/cache` and in Debian's
 //! `/usr/share/datasets`, each with one folder per set (`fashion-mnist`, `mnist`). Otherwise they are downloaded to `data/cache`.
 
+pub mod cifar;
 mod dataset;
 mod download;
 pub mod idx;
@@ -23,7 +25,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use cifar::{CifarError, ColorSplit};
 pub use dataset::{Batch, Dataset, Normalisation, Split};
+pub(crate) use dataset::{mirror, shift};
 pub use download::{DownloadError, fetch};
 use idx::{Idx, IdxError};
 pub use store::{RemoteFile, Store};
@@ -52,6 +56,9 @@ pub enum DataError {
     /// A file is not the expected IDX file.
     #[error(transparent)]
     Idx(#[from] IdxError),
+    /// A file is not the expected one of CIFAR-10.
+    #[error(transparent)]
+    Cifar(#[from] CifarError),
     /// A download failed.
     #[error(transparent)]
     Download(#[from] DownloadError),
@@ -202,6 +209,23 @@ pub fn fashion_mnist() -> Result<Split, DataError> {
 /// If the files are not on this machine and cannot be downloaded, or are damaged.
 pub fn mnist() -> Result<Split, DataError> {
     full_set("mnist", MNIST_CLASSES)
+}
+
+/// CIFAR-10: 50,000 training and 10,000 test photographs, 32 x 32 in colour, ten classes (Krizhevsky 2009).
+///
+/// The folder `cifar-10-batches-bin` is looked for where the other sets are, then the archive `cifar-10-binary.tar.gz`,
+/// which is downloaded (170 MB) if it is nowhere. Size and SHA-256 of the archive are checked.
+///
+/// ```no_run
+/// let split = dldna::data::cifar10()?.to_gray();
+/// println!("{:?}", split.train);
+/// # Ok::<(), dldna::data::DataError>(())
+/// ```
+///
+/// # Errors
+/// If the files are not on this machine and cannot be downloaded, or are damaged.
+pub fn cifar10() -> Result<ColorSplit, DataError> {
+    cifar::load()
 }
 
 /// 2,000 training and 500 test images of Fashion-MNIST, equally many of each class; they ship with the repository.

@@ -60,9 +60,18 @@ impl Store {
     /// # Errors
     /// If a file that was found is damaged, if the cache cannot be written, or if no address delivers the right file.
     pub fn load(&self, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
+        self.load_with(file, unpack_checked)
+    }
+
+    /// The same for a file whose size and SHA-256 are those of the packed bytes: they come as they are.
+    pub(super) fn load_packed(&self, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
+        self.load_with(file, |bytes, file| checked(bytes.to_vec(), file))
+    }
+
+    fn load_with(&self, file: &RemoteFile, check: Check) -> Result<Vec<u8>, DataError> {
         match self.find(file) {
-            Some(path) => read_checked(&path, file),
-            None => self.download(file),
+            Some(path) => read_checked(&path, file, check),
+            None => self.download(file, check),
         }
     }
 
@@ -75,7 +84,7 @@ impl Store {
         places.into_iter().find(|path| path.exists())
     }
 
-    fn download(&self, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
+    fn download(&self, file: &RemoteFile, check: Check) -> Result<Vec<u8>, DataError> {
         let target = self.cache.join(&file.path);
         // A cache that cannot be written is better known before the download than after it.
         TemporaryFile::beside(&target)?;
@@ -88,7 +97,7 @@ impl Store {
                     continue;
                 }
             };
-            match unpack_checked(&packed, file) {
+            match check(&packed, file) {
                 Ok(content) => return write_whole(&target, &packed).map(|()| content),
                 Err(error) => attempts.push(error.at(url)),
             }
@@ -102,7 +111,10 @@ impl Store {
     }
 }
 
-fn read_checked(path: &Path, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
+/// Turns the bytes of a file into its content, and checks that it is the right one.
+type Check = fn(&[u8], &RemoteFile) -> Result<Vec<u8>, DataError>;
+
+fn read_checked(path: &Path, file: &RemoteFile, check: Check) -> Result<Vec<u8>, DataError> {
     let unreadable = |source| DataError::Read {
         path: path.into(),
         source,
@@ -114,7 +126,7 @@ fn read_checked(path: &Path, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
             found: format!("a file of {length}"),
         })
     } else {
-        unpack_checked(&fs::read(path).map_err(unreadable)?, file)
+        check(&fs::read(path).map_err(unreadable)?, file)
     };
     content.map_err(|error| DataError::Damaged {
         path: path.into(),
@@ -128,6 +140,11 @@ fn unpack_checked(bytes: &[u8], file: &RemoteFile) -> Result<Vec<u8>, DataError>
     } else {
         bytes.to_vec()
     };
+    checked(content, file)
+}
+
+/// The content, if it has the right length and SHA-256.
+fn checked(content: Vec<u8>, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
     let found = content.len() as u64;
     if found != file.size {
         let found = if found > file.size {

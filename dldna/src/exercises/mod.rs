@@ -26,6 +26,7 @@
 //! [`Answer`].
 
 mod answer;
+mod applied;
 mod basic;
 mod function_check;
 mod progress;
@@ -43,6 +44,7 @@ use watch::{Failure, watch};
 
 /// The checks, one for each part of an exercise.
 pub mod check {
+    pub use super::applied::checks::*;
     pub use super::basic::checks::*;
 }
 
@@ -72,7 +74,7 @@ const WRITTEN: Part = Part {
 
 /// All exercises, in order.
 fn exercises() -> impl Iterator<Item = &'static Exercise> {
-    basic::EXERCISES.iter()
+    basic::EXERCISES.iter().chain(&applied::EXERCISES)
 }
 
 fn find(id: &str) -> Option<&'static Exercise> {
@@ -158,10 +160,10 @@ pub fn done(exercise: &str) -> Answer {
     }
 }
 
-/// How long [`attempt`] waits.
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
+/// How long [`attempt`] waits: some cells train.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(120);
 
-/// The value of code that uses what the learner wrote. Where that panics or takes longer than half a minute, says so
+/// The value of code that uses what the learner wrote. Where that panics or takes longer than two minutes, says so
 /// and has none, and the notebook goes on.
 ///
 /// # Example
@@ -194,9 +196,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_five_exercises() {
+    fn there_are_five_exercises_of_each_level() {
         let ids: Vec<&str> = exercises().map(|exercise| exercise.id).collect();
-        let expected = (1..=5).map(|number| format!("basic-{number}"));
+        let levels = ["basic", "applied"];
+        let expected = levels.map(|level| (1..=5).map(move |number| format!("{level}-{number}")));
+        let expected = expected.into_iter().flatten();
         assert_eq!(ids, expected.collect::<Vec<_>>());
     }
 

@@ -1,12 +1,12 @@
 //! Results of the learner's functions: compared and shown.
 
-use ndarray::Array2;
+use ndarray::{Array2, Array4, ArrayView2, Axis};
 
 /// A result that can be compared with a reference.
 pub(super) trait Value: Send + 'static {
     /// How far a number may be from the reference, relative to it (and to 1, if it is smaller).
     const TOLERANCE: f64;
-    /// Rows and columns; nothing for a number or a few of them.
+    /// The size of each dimension; nothing for a number or a few of them.
     fn shape(&self) -> Vec<usize> {
         Vec::new()
     }
@@ -38,11 +38,63 @@ impl Value for Array2<f32> {
     }
 }
 
+impl Value for Array4<f32> {
+    const TOLERANCE: f64 = 1e-4;
+
+    fn shape(&self) -> Vec<usize> {
+        ndarray::ArrayBase::shape(self).to_vec()
+    }
+
+    fn numbers(&self) -> Vec<f64> {
+        self.iter().map(|&x| f64::from(x)).collect()
+    }
+
+    fn text(&self) -> String {
+        images(self)
+    }
+}
+
+impl Value for Vec<f32> {
+    const TOLERANCE: f64 = 1e-4;
+
+    fn shape(&self) -> Vec<usize> {
+        vec![self.len()]
+    }
+
+    fn numbers(&self) -> Vec<f64> {
+        self.iter().map(|&x| f64::from(x)).collect()
+    }
+}
+
+impl Value for f32 {
+    const TOLERANCE: f64 = 1e-4;
+
+    fn numbers(&self) -> Vec<f64> {
+        vec![f64::from(*self)]
+    }
+}
+
+impl Value for (f32, f32) {
+    const TOLERANCE: f64 = 1e-4;
+
+    fn numbers(&self) -> Vec<f64> {
+        vec![f64::from(self.0), f64::from(self.1)]
+    }
+}
+
 impl Value for f64 {
     const TOLERANCE: f64 = 1e-6;
 
     fn numbers(&self) -> Vec<f64> {
         vec![*self]
+    }
+}
+
+impl Value for (f64, f64) {
+    const TOLERANCE: f64 = 1e-6;
+
+    fn numbers(&self) -> Vec<f64> {
+        vec![self.0, self.1]
     }
 }
 
@@ -90,10 +142,8 @@ const SHOWN: usize = 30;
 /// What to say of two values that do not agree: of the one expected, and of the one that came.
 pub(super) fn contrast<V: Value>(want: &V, got: &V) -> (String, String) {
     let describe = |value: &V| {
-        let size = match value.shape()[..] {
-            [rows, columns] => format!("{rows} x {columns}"),
-            _ => String::new(),
-        };
+        let sizes: Vec<String> = value.shape().iter().map(usize::to_string).collect();
+        let size = sizes.join(" x ");
         match (size.is_empty(), value.numbers().len() <= SHOWN) {
             (true, _) => value.text(),
             (false, true) => format!("{size}: {}", value.text()),
@@ -104,18 +154,32 @@ pub(super) fn contrast<V: Value>(want: &V, got: &V) -> (String, String) {
         && want.numbers().len() > SHOWN
         && let Some(place) = first_difference(got, want)
     {
-        let columns = want.shape()[1];
+        let place_in_words = match indices(place, &want.shape())[..] {
+            [row, column] => format!("row {row}, column {column}"),
+            ref indices => format!("{indices:?}"),
+        };
         let at = |value: &V| {
             let shown = number(value.numbers()[place]);
-            format!(
-                "{shown} at row {}, column {}",
-                place / columns,
-                place % columns
-            )
+            format!("{shown} at {place_in_words}")
         };
         return (at(want), at(got));
     }
     (describe(want), describe(got))
+}
+
+/// The index in each dimension of the element at `place`, counted row by row.
+fn indices(mut place: usize, shape: &[usize]) -> Vec<usize> {
+    let mut indices: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|size| {
+            let index = place % size;
+            place /= size;
+            index
+        })
+        .collect();
+    indices.reverse();
+    indices
 }
 
 /// A number as one writes it by hand.
@@ -132,6 +196,18 @@ pub(super) fn number(x: f64) -> String {
 
 /// All elements of a small matrix.
 pub(super) fn matrix(values: &Array2<f32>) -> String {
+    rows(values.view())
+}
+
+/// All elements of four dimensions, in nested brackets.
+pub(super) fn images(values: &Array4<f32>) -> String {
+    let list = |parts: Vec<String>| format!("[{}]", parts.join(", "));
+    let image =
+        |image: ndarray::ArrayView3<f32>| list(image.axis_iter(Axis(0)).map(rows).collect());
+    list(values.axis_iter(Axis(0)).map(image).collect())
+}
+
+fn rows(values: ArrayView2<f32>) -> String {
     let rows = values.rows().into_iter().map(|row| {
         let numbers: Vec<String> = row.iter().map(|&x| number(f64::from(x))).collect();
         format!("[{}]", numbers.join(", "))
@@ -185,5 +261,20 @@ mod tests {
             (&want[..], &got[..]),
             ("0 at row 2, column 3", "1 at row 2, column 3")
         );
+
+        let large = Array4::<f32>::zeros((2, 3, 4, 5));
+        let mut other = large.clone();
+        other[[1, 0, 3, 2]] = 1.0;
+        let (want, got) = contrast(&large, &other);
+        assert_eq!(
+            (&want[..], &got[..]),
+            ("0 at [1, 0, 3, 2]", "1 at [1, 0, 3, 2]")
+        );
+    }
+
+    #[test]
+    fn images_are_shown_in_nested_brackets() {
+        let values = array![[[[1.0, 2.0]], [[3.0, 4.0]]]];
+        assert_eq!(images(&values), "[[[[1, 2]], [[3, 4]]]]");
     }
 }

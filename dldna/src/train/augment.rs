@@ -1,6 +1,6 @@
 //! New pictures from old ones: mirrored and shifted.
 
-use crate::data::Batch;
+use crate::data::{Batch, mirror, shift};
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -13,20 +13,9 @@ pub(super) fn augment(batch: &mut Batch, background: f32, random: &mut StdRng) {
     let (height, width) = (batch.height, batch.width);
     for image in batch.images.chunks_exact_mut(height * width) {
         let mirrored = random.gen_bool(0.5);
-        let (down, right) = (
-            random.gen_range(-SHIFT..=SHIFT),
-            random.gen_range(-SHIFT..=SHIFT),
-        );
-        let original = image.to_vec();
-        for (row, line) in image.chunks_exact_mut(width).enumerate() {
-            for (column, pixel) in line.iter_mut().enumerate() {
-                let column = if mirrored { width - 1 - column } else { column };
-                let source = (row as isize - down, column as isize - right);
-                *pixel = match (usize::try_from(source.0), usize::try_from(source.1)) {
-                    (Ok(y), Ok(x)) if y < height && x < width => original[y * width + x],
-                    _ => background,
-                };
-            }
+        shift(image, width, SHIFT, background, random);
+        if mirrored {
+            mirror(image, width);
         }
     }
 }

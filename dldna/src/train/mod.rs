@@ -14,6 +14,7 @@
 
 mod adam;
 mod augment;
+mod boxed;
 mod checkpoint;
 mod error;
 mod evaluation;
@@ -24,6 +25,7 @@ mod progress;
 
 pub use crate::weights::{load_model, save_model};
 pub use adam::{Adam, Moments, TrainDevice};
+pub use boxed::BoxedClassifier;
 pub use error::TrainError;
 pub(crate) use evaluation::NORMALISATION;
 pub use evaluation::{ConfusionMatrix, Evaluation, evaluate};

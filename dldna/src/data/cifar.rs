@@ -1,0 +1,302 @@
+//! CIFAR-10 in its binary format: 60,000 small photographs in ten classes (A. Krizhevsky, *Learning Multiple Layers of
+//! Features from Tiny Images*, 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>).
+//!
+//! A file is a sequence of records of 3,073 bytes: the label, then the 1,024 red values of an image of 32 x 32 pixels line
+//! by line, then the green ones, then the blue ones. The archive `cifar-10-binary.tar.gz` has five such files for training
+//! and one for testing, with 10,000 records each. Its page asks to cite the report and names no licence.
+
+use super::{DataError, Dataset, RemoteFile, Split, Store, owned};
+use crate::data::idx::{gunzip, is_gzip};
+use crate::image::RgbImage;
+use std::path::Path;
+use thiserror::Error;
+
+/// The ten classes of CIFAR-10, in the order of their labels.
+pub const CIFAR10_CLASSES: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
+
+/// Rows and columns of an image.
+const SIDE: usize = 32;
+/// Values of one colour.
+const PLANE: usize = SIDE * SIDE;
+/// The label and the three colours.
+const RECORD: usize = 1 + 3 * PLANE;
+
+/// The files of the archive, those for training first.
+const FILES: [&str; 6] = [
+    "cifar-10-batches-bin/data_batch_1.bin",
+    "cifar-10-batches-bin/data_batch_2.bin",
+    "cifar-10-batches-bin/data_batch_3.bin",
+    "cifar-10-batches-bin/data_batch_4.bin",
+    "cifar-10-batches-bin/data_batch_5.bin",
+    "cifar-10-batches-bin/test_batch.bin",
+];
+
+/// An unpacked archive is refused above this size; the real one has 184 MB.
+const LARGEST_ARCHIVE: u64 = 1 << 28;
+
+/// What can be wrong with a file of CIFAR-10.
+#[derive(Debug, Error)]
+pub enum CifarError {
+    /// The file ends within a record, or has none.
+    #[error(
+        "expected whole records of {RECORD} bytes, found {records} of them and {rest} bytes more"
+    )]
+    Truncated {
+        /// Whole records.
+        records: usize,
+        /// Bytes after the last whole one.
+        rest: usize,
+    },
+    /// A label that is none of the ten.
+    #[error("record {record} begins with the label {label}: expected 0 to 9")]
+    Label {
+        /// The record, from 0.
+        record: usize,
+        /// Its first byte.
+        label: u8,
+    },
+    /// The archive lacks a file, or is none.
+    #[error("{name} is not in the archive, or is cut short there")]
+    Missing {
+        /// The file.
+        name: &'static str,
+    },
+}
+
+/// Labelled colour images of 32 x 32 pixels.
+///
+/// ```
+/// use dldna::data::cifar::ColorDataset;
+///
+/// let mut record = vec![6]; // a frog
+/// record.extend([vec![10; 1024], vec![200; 1024], vec![30; 1024]].concat());
+/// let dataset = ColorDataset::from_bytes(&record)?;
+/// assert_eq!(dataset.class_name(0)?, "frog");
+/// assert_eq!(dataset.image(0)?.pixels[..3], [10, 200, 30]);
+/// assert_eq!(dataset.to_bytes(), record);
+/// # Ok::<(), dldna::data::DataError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColorDataset {
+    /// As in the file.
+    records: Vec<[u8; RECORD]>,
+}
+
+impl ColorDataset {
+    /// Reads the content of one of the files.
+    ///
+    /// # Errors
+    /// [`CifarError`] if there is no record, if the last one is cut short, or if a label is above 9.
+    pub fn from_bytes(bytes: &[u8]) -> Result<ColorDataset, CifarError> {
+        let (records, rest) = bytes.as_chunks::<RECORD>();
+        if records.is_empty() || !rest.is_empty() {
+            return Err(CifarError::Truncated {
+                records: records.len(),
+                rest: rest.len(),
+            });
+        }
+        let wrong = records.iter().position(|record| record[0] > 9);
+        if let Some(record) = wrong {
+            let label = records[record][0];
+            return Err(CifarError::Label { record, label });
+        }
+        Ok(ColorDataset {
+            records: records.to_vec(),
+        })
+    }
+
+    /// The content as a file has it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.records.as_flattened().to_vec()
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The image at `index`.
+    ///
+    /// # Errors
+    /// [`DataError::Index`] if there is none.
+    pub fn image(&self, index: usize) -> Result<RgbImage, DataError> {
+        Ok(image(self.record(index)?))
+    }
+
+    /// The label of the image at `index`.
+    ///
+    /// # Errors
+    /// [`DataError::Index`] if there is none.
+    pub fn label(&self, index: usize) -> Result<usize, DataError> {
+        Ok(self.record(index)?[0].into())
+    }
+
+    /// The name of the class of the image at `index`.
+    ///
+    /// # Errors
+    /// [`DataError::Index`] if there is none.
+    pub fn class_name(&self, index: usize) -> Result<&'static str, DataError> {
+        Ok(CIFAR10_CLASSES[self.label(index)?])
+    }
+
+    /// The images in grey, for networks with one input channel.
+    pub fn to_gray(&self) -> Dataset {
+        let gray = self
+            .records
+            .iter()
+            .flat_map(|record| image(record).to_gray().pixels);
+        let labels = self.records.iter().map(|record| record[0]).collect();
+        Dataset::new(gray.collect(), labels, SIDE, SIDE, owned(CIFAR10_CLASSES))
+            .expect("labels are checked where records are read")
+    }
+
+    fn record(&self, index: usize) -> Result<&[u8; RECORD], DataError> {
+        let count = self.len();
+        self.records
+            .get(index)
+            .ok_or(DataError::Index { index, count })
+    }
+}
+
+/// The colours of a record, pixel by pixel.
+fn image(record: &[u8; RECORD]) -> RgbImage {
+    let colors = &record[1..];
+    let pixels = (0..PLANE).flat_map(|at| [colors[at], colors[PLANE + at], colors[2 * PLANE + at]]);
+    RgbImage {
+        height: SIDE,
+        width: SIDE,
+        pixels: pixels.collect(),
+    }
+}
+
+/// A training and a test set in colour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColorSplit {
+    /// The images to learn from.
+    pub train: ColorDataset,
+    /// The images to measure with, never learned from.
+    pub test: ColorDataset,
+}
+
+impl ColorSplit {
+    /// Reads the six files from the folder that holds `cifar-10-batches-bin`.
+    ///
+    /// # Errors
+    /// If a file cannot be read or is none of CIFAR-10; the error names it.
+    pub fn from_folder(folder: impl AsRef<Path>) -> Result<ColorSplit, DataError> {
+        read(|name| {
+            let path = folder.as_ref().join(name);
+            let bytes = std::fs::read(&path).map_err(|source| DataError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            ColorDataset::from_bytes(&bytes)
+                .map_err(|error| DataError::from(error).at(path.display()))
+        })
+    }
+
+    /// Reads the six files from the content of `cifar-10-binary.tar.gz`, or of the unpacked `.tar`.
+    ///
+    /// # Errors
+    /// If the archive lacks a file or is damaged.
+    pub fn from_archive(bytes: &[u8]) -> Result<ColorSplit, DataError> {
+        let unpacked;
+        let tar = if is_gzip(bytes) {
+            unpacked = gunzip(bytes, LARGEST_ARCHIVE)?;
+            &unpacked
+        } else {
+            bytes
+        };
+        read(|name| {
+            let content = file_in_tar(tar, name).ok_or(CifarError::Missing { name })?;
+            ColorDataset::from_bytes(content).map_err(|error| DataError::from(error).at(name))
+        })
+    }
+
+    /// Both sets in grey, for networks with one input channel.
+    pub fn to_gray(&self) -> Split {
+        Split {
+            train: self.train.to_gray(),
+            test: self.test.to_gray(),
+        }
+    }
+}
+
+/// The split whose files `read` reads by their names.
+fn read(
+    read: impl Fn(&'static str) -> Result<ColorDataset, DataError>,
+) -> Result<ColorSplit, DataError> {
+    let [training @ .., test] = FILES;
+    let mut records = Vec::new();
+    for name in training {
+        records.extend(read(name)?.records);
+    }
+    Ok(ColorSplit {
+        train: ColorDataset { records },
+        test: read(test)?,
+    })
+}
+
+/// The content of a file in a tar archive: blocks of 512 bytes, for each file one with its name (bytes 0 to 99) and its
+/// size in octal digits (bytes 124 to 135), and then its content, filled up to whole blocks.
+fn file_in_tar<'a>(tar: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    const BLOCK: usize = 512;
+    let mut rest = tar;
+    loop {
+        let header = rest.get(..BLOCK)?;
+        let end = header[..100]
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(100);
+        let size = str::from_utf8(&header[124..136]).ok()?;
+        let size = usize::from_str_radix(size.trim_matches(['\0', ' ']), 8).ok()?;
+        let content = rest.get(BLOCK..BLOCK.checked_add(size)?)?;
+        if &header[..end] == name.as_bytes() {
+            return Some(content);
+        }
+        rest = rest.get(BLOCK + size.checked_next_multiple_of(BLOCK)?..)?;
+    }
+}
+
+/// The whole of CIFAR-10: from the folder `cifar-10-batches-bin` or the archive on this machine, or downloaded.
+pub(super) fn load() -> Result<ColorSplit, DataError> {
+    let store = Store::standard();
+    let unpacked = store
+        .folders
+        .iter()
+        .find(|folder| folder.join(FILES[5]).exists());
+    match unpacked {
+        Some(folder) => ColorSplit::from_folder(folder),
+        None => ColorSplit::from_archive(&store.load_packed(&archive())?),
+    }
+}
+
+/// The archive as the authors' page has it.
+fn archive() -> RemoteFile {
+    RemoteFile {
+        path: "cifar-10-binary.tar.gz".to_owned(),
+        urls: vec!["https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz".to_owned()],
+        size: 170_052_171,
+        sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd".to_owned(),
+        licence: "none named; the authors ask to cite Krizhevsky 2009".to_owned(),
+        way_out: "With a copy elsewhere: set DLDNA_DATA to the folder that holds `cifar-10-batches-bin` or \
+                  `cifar-10-binary.tar.gz`. Without any, `data::mnist_sample()` needs no download."
+            .to_owned(),
+    }
+}
