@@ -9,7 +9,7 @@
 //! ```
 //!
 //! with `depth = in_channels * taps`. The gradient by the weights is in `weight_gradient`. Two things make it fast on small images, where a product per image
-//! would be far too thin: several images go into one product ([`Conv2d::images_per_product`]), and taps
+//! would be far too thin: several images go into one product (`images_per_product`), and taps
 //! that only ever meet padding are left out ([`Sliding::useful_taps`]). 3x3 kernels of stride 1 on larger images take
 //! another way ([`Winograd`]).
 //!
