@@ -25,6 +25,7 @@
 //! learner's cell, and waited for. A part of another kind runs the learner's code in [`watch`] and makes its own
 //! [`Answer`].
 
+mod advanced;
 mod answer;
 mod basic;
 mod function_check;
@@ -43,6 +44,7 @@ use watch::{Failure, watch};
 
 /// The checks, one for each part of an exercise.
 pub mod check {
+    pub use super::advanced::checks::*;
     pub use super::basic::checks::*;
 }
 
@@ -72,7 +74,7 @@ const WRITTEN: Part = Part {
 
 /// All exercises, in order.
 fn exercises() -> impl Iterator<Item = &'static Exercise> {
-    basic::EXERCISES.iter()
+    basic::EXERCISES.iter().chain(&advanced::EXERCISES)
 }
 
 fn find(id: &str) -> Option<&'static Exercise> {
@@ -194,9 +196,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_five_exercises() {
+    fn there_are_five_exercises_of_each_level() {
         let ids: Vec<&str> = exercises().map(|exercise| exercise.id).collect();
-        let expected = (1..=5).map(|number| format!("basic-{number}"));
+        let levels = ["basic", "advanced"].into_iter();
+        let expected = levels.flat_map(|level| (1..=5).map(move |n| format!("{level}-{n}")));
         assert_eq!(ids, expected.collect::<Vec<_>>());
     }
 

@@ -38,11 +38,35 @@ impl Value for Array2<f32> {
     }
 }
 
+impl Value for Array2<f64> {
+    const TOLERANCE: f64 = 1e-6;
+
+    fn shape(&self) -> Vec<usize> {
+        vec![self.nrows(), self.ncols()]
+    }
+
+    fn numbers(&self) -> Vec<f64> {
+        self.iter().copied().collect()
+    }
+
+    fn text(&self) -> String {
+        matrix(self)
+    }
+}
+
 impl Value for f64 {
     const TOLERANCE: f64 = 1e-6;
 
     fn numbers(&self) -> Vec<f64> {
         vec![*self]
+    }
+}
+
+impl Value for (f64, f64) {
+    const TOLERANCE: f64 = 1e-6;
+
+    fn numbers(&self) -> Vec<f64> {
+        vec![self.0, self.1]
     }
 }
 
@@ -131,9 +155,9 @@ pub(super) fn number(x: f64) -> String {
 }
 
 /// All elements of a small matrix.
-pub(super) fn matrix(values: &Array2<f32>) -> String {
+pub(super) fn matrix<E: Copy + Into<f64>>(values: &Array2<E>) -> String {
     let rows = values.rows().into_iter().map(|row| {
-        let numbers: Vec<String> = row.iter().map(|&x| number(f64::from(x))).collect();
+        let numbers: Vec<String> = row.iter().map(|&x| number(x.into())).collect();
         format!("[{}]", numbers.join(", "))
     });
     format!("[{}]", rows.collect::<Vec<_>>().join(", "))
