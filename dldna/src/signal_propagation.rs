@@ -77,20 +77,34 @@ const BATCH: usize = 64;
 /// assert!(strengths.signal[20] < 1e-5 && strengths.gradient[0] < 1e-5); // half of the deviation: half a layer
 /// ```
 pub fn measure(layer: Layer, gain: f64, depth: usize, seed: u64) -> Strengths {
+    let weights = random_weights(gain, depth, WIDTH, seed);
+    let mut random = StdRng::seed_from_u64(seed ^ 1);
+    let (input, gradient) = (
+        normal(&mut random, (WIDTH, BATCH)),
+        normal(&mut random, (WIDTH, BATCH)),
+    );
+    let gradient = &gradient / root_mean_square(&gradient);
+    propagate(layer, &weights, input, gradient).1
+}
+
+/// The weights of `depth` layers of `width` numbers each: normal, with a deviation of `gain` times Kaiming's,
+/// `sqrt(2 / width)`.
+///
+/// ```
+/// use dldna::signal_propagation::random_weights;
+/// let weights = random_weights(1.0, 3, 64, 0);
+/// assert_eq!((weights.len(), weights[0].dim()), (3, (64, 64)));
+/// ```
+pub fn random_weights(gain: f64, depth: usize, width: usize, seed: u64) -> Vec<Array2<f64>> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut normal = |columns| {
-        Array2::from_shape_simple_fn((WIDTH, columns), || random.sample::<f64, _>(StandardNormal))
-    };
-    let (input, gradient) = (normal(BATCH), normal(BATCH));
-    let deviation = gain * (2.0 / WIDTH as f64).sqrt();
-    let weights: Vec<Array2<f64>> = (0..depth).map(|_| normal(WIDTH) * deviation).collect();
-    propagate(
-        layer,
-        &weights,
-        input,
-        &gradient / root_mean_square(&gradient),
-    )
-    .1
+    let deviation = gain * (2.0 / width as f64).sqrt();
+    (0..depth)
+        .map(|_| normal(&mut random, (width, width)) * deviation)
+        .collect()
+}
+
+fn normal(random: &mut StdRng, size: (usize, usize)) -> Array2<f64> {
+    Array2::from_shape_simple_fn(size, || random.sample::<f64, _>(StandardNormal))
 }
 
 /// The output, and the strengths on the way there and back; `gradient` is the one by the output.
@@ -165,11 +179,7 @@ mod tests {
     #[test]
     fn the_way_back_is_the_derivative() {
         let mut random = StdRng::seed_from_u64(5);
-        let mut normal = |rows, columns| {
-            Array2::from_shape_simple_fn((rows, columns), || {
-                random.sample::<f64, _>(StandardNormal)
-            })
-        };
+        let mut normal = |rows, columns| super::normal(&mut random, (rows, columns));
         let weights = [normal(6, 6) * 0.5, normal(6, 6) * 0.5, normal(6, 6) * 0.5];
         let (input, gradient) = (normal(6, 5), normal(6, 5));
         for layer in Layer::ALL {

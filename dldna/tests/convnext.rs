@@ -1,11 +1,11 @@
 //! The ConvNeXt block: PyTorch's numbers from PyTorch's weights, and the small networks.
 
+use ::safetensors::SafeTensors;
 use dldna::convnext::{ConvNeXtBlock, SmallConvNeXt, SmallResNet};
 use dldna::data::fashion_mnist_sample;
 use dldna::nn::composed;
 use dldna::prelude::*;
 use dldna::train::{TrainConfig, train};
-use safetensors::SafeTensors;
 
 mod common;
 
