@@ -420,7 +420,7 @@ mod scaling {
                 (m.powf(p), m.powf(q), m.powf(s))
             })
         });
-        rejected("All three are alike", || {
+        rejected("same for every input", || {
             check::scaling_step(|_, _, _| [2f64.powf(0.2); 3].into())
         });
         rejected("Width and resolution are swapped", || {

@@ -514,8 +514,25 @@ pub fn activate<S: Shape, D: LayerDevice, T: Tape<f32, D>>(
             let sigmoid = input.with_empty_tape().try_sigmoid()?;
             input.try_mul(sigmoid)
         }
-        Activation::Gelu => input.try_accurate_gelu(),
+        Activation::Gelu => {
+            // The derivative that dfdx 0.13 has for it is too large by (sqrt 2 - 1) x phi(x), with phi the normal density. The
+            // derivative of phi is -x phi, so this difference of equals, of which one has no gradient, puts it right.
+            let constant = gelu_correction(input.retaped::<NoneTape>())?;
+            let zero = gelu_correction(input.with_empty_tape())?.try_sub(constant)?;
+            input.try_accurate_gelu()?.try_add(zero)
+        }
     }
+}
+
+/// `(sqrt 2 - 1) phi(x)`, with `phi` the standard normal density.
+fn gelu_correction<S: Shape, D: LayerDevice, T: Tape<f32, D>>(
+    x: Tensor<S, f32, D, T>,
+) -> Result<Tensor<S, f32, D, T>, D::Err> {
+    use std::f32::consts::{SQRT_2, TAU};
+    x.try_square()?
+        .try_mul(-0.5)?
+        .try_exp()?
+        .try_mul((SQRT_2 - 1.0) / TAU.sqrt())
 }
 
 /// Normalisation of each pixel over its channels, as [`LayerDevice::layer_norm2d`].
