@@ -13,10 +13,12 @@
 //! assert_eq!(*y.shape(), (1, Const::<96>, 7, 7));
 //! ```
 
+use crate::data::Split;
 use crate::nn::modules::{BiasedConv2D, DepthwiseConv2D, LayerNorm2D};
 use crate::nn::{BatchNorm2D, Conv2D, GELU, LayerDevice};
 use crate::resnet::{BasicBlock, unchanged};
 use crate::summary::{LayerSummary, Summarize, SummaryError};
+use crate::train::{History, TrainConfig, TrainError, train};
 use dfdx::nn::modules::Bias2D;
 use dfdx::prelude::{AvgPoolGlobal, Linear, ReLU, *};
 use num_traits::Float;
@@ -206,3 +208,28 @@ pub type SmallResNet = (
     ),
     (AvgPoolGlobal, Linear<24, 10>),
 );
+
+/// Trains a [`SmallConvNeXt`] and a [`SmallResNet`] from new weights, with the same settings. Returns what each has
+/// reached, in that order.
+///
+/// # Errors
+/// As those of [`train`].
+///
+/// # Example
+/// ```
+/// use dldna::{convnext::train_small_networks, data::mnist_sample, train::TrainConfig};
+///
+/// let config = TrainConfig { epochs: 1, subset: Some(32), batch_size: 16, progress: false, ..Default::default() };
+/// let [convnext, resnet] = train_small_networks(&mnist_sample()?, &config)?;
+/// assert_eq!((convnext.epochs.len(), resnet.epochs.len()), (1, 1));
+/// # Ok::<(), dldna::train::TrainError>(())
+/// ```
+pub fn train_small_networks(
+    split: &Split,
+    config: &TrainConfig,
+) -> Result<[History; 2], TrainError> {
+    let dev = Cpu::seed_from_u64(config.seed);
+    let convnext = train(dev.build_module::<SmallConvNeXt, f32>(), split, config)?;
+    let resnet = train(dev.build_module::<SmallResNet, f32>(), split, config)?;
+    Ok([convnext.history, resnet.history])
+}

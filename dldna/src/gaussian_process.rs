@@ -243,8 +243,8 @@ impl GaussianProcess {
     /// Those of [`new`](Self::new).
     ///
     /// ```
-    /// use dldna::gaussian_process::{GaussianProcess, Hyperparameters, column, jump};
-    /// let (x, y) = jump(20, 0.05, 0);
+    /// use dldna::gaussian_process::{GaussianProcess, Hyperparameters, column, step_data};
+    /// let (x, y) = step_data(20, 0.05, 0);
     /// let start = Hyperparameters { length_scale: 1.0, signal_deviation: 1.0, noise_deviation: 0.2 };
     /// let before = GaussianProcess::new(column(&x), y.clone().into(), start)?;
     /// let after = GaussianProcess::train(column(&x), y.into(), start, 50)?;
@@ -437,30 +437,30 @@ pub fn column(values: &[f64]) -> Array2<f64> {
     Array2::from_shape_fn((values.len(), 1), |(i, _)| values[i])
 }
 
-/// A function with a jump: `sin(3 x) / 2`, and 1 less below zero, 1 more from zero on.
+/// A gentle function with a steep step at zero: `sin(3 x) / 2 + tanh(10 x)`.
 ///
 /// ```
-/// use dldna::gaussian_process::jump_function;
-/// assert_eq!(jump_function(0.0), 1.0);
-/// assert!(jump_function(-0.001) < -0.99);
+/// use dldna::gaussian_process::step_function;
+/// assert_eq!(step_function(0.0), 0.0);
+/// assert!(step_function(0.2) > 1.2 && step_function(-0.2) < -1.2);
 /// ```
-pub fn jump_function(x: f64) -> f64 {
-    0.5 * (3.0 * x).sin() + if x < 0.0 { -1.0 } else { 1.0 }
+pub fn step_function(x: f64) -> f64 {
+    0.5 * (3.0 * x).sin() + (10.0 * x).tanh()
 }
 
-/// `count` measurements of [`jump_function`], with noise, at places drawn from -2 to 2: (places, values).
+/// `count` measurements of [`step_function`], with noise, at places drawn from -2 to 2: (places, values).
 ///
 /// ```
-/// let (x, y) = dldna::gaussian_process::jump(60, 0.05, 0);
+/// let (x, y) = dldna::gaussian_process::step_data(60, 0.05, 0);
 /// assert_eq!((x.len(), y.len()), (60, 60));
 /// ```
-pub fn jump(count: usize, noise_deviation: f64, seed: u64) -> (Vec<f64>, Vec<f64>) {
+pub fn step_data(count: usize, noise_deviation: f64, seed: u64) -> (Vec<f64>, Vec<f64>) {
     let mut random = StdRng::seed_from_u64(seed);
     (0..count)
         .map(|_| {
             let x = random.gen_range(-2.0..2.0);
             let noise: f64 = random.sample(StandardNormal);
-            (x, jump_function(x) + noise_deviation * noise)
+            (x, step_function(x) + noise_deviation * noise)
         })
         .unzip()
 }

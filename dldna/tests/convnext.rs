@@ -1,11 +1,11 @@
 //! The ConvNeXt block: PyTorch's numbers from PyTorch's weights, and the small networks.
 
 use ::safetensors::SafeTensors;
-use dldna::convnext::{ConvNeXtBlock, SmallConvNeXt, SmallResNet};
+use dldna::convnext::{ConvNeXtBlock, SmallConvNeXt, SmallResNet, train_small_networks};
 use dldna::data::fashion_mnist_sample;
 use dldna::nn::composed;
 use dldna::prelude::*;
-use dldna::train::{TrainConfig, train};
+use dldna::train::TrainConfig;
 
 mod common;
 
@@ -114,10 +114,7 @@ fn the_small_networks_cost_the_same_and_learn() {
         progress: false,
         ..Default::default()
     };
-    let histories = [
-        train(convnext, &images, &config).unwrap().history,
-        train(resnet, &images, &config).unwrap().history,
-    ];
+    let histories = train_small_networks(&images, &config).unwrap();
     for history in histories {
         let losses: Vec<f32> = history.epochs.iter().map(|e| e.train_loss).collect();
         assert!(

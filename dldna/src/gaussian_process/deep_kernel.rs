@@ -35,9 +35,9 @@ impl Default for DeepKernelConfig {
 ///
 /// # Example
 /// ```
-/// use dldna::gaussian_process::{DeepKernel, DeepKernelConfig, jump};
+/// use dldna::gaussian_process::{DeepKernel, DeepKernelConfig, step_data};
 ///
-/// let (x, y) = jump(30, 0.05, 0);
+/// let (x, y) = step_data(30, 0.05, 0);
 /// let deep = DeepKernel::train(&x, &y, &DeepKernelConfig { steps: 20, ..Default::default() })?;
 /// let prediction = deep.predict(&[-1.0, 1.0])?;
 /// assert!(prediction.mean[0] < prediction.mean[1]);

@@ -265,10 +265,12 @@ fn candidates((_, factors): &Search) -> Vec<Scaling> {
     all
 }
 
-/// B0 where there is none.
+/// The first with the largest value; B0 where there is none.
 fn best(candidates: Vec<Scaling>, value: impl Fn(&Scaling) -> f64) -> Scaling {
+    // `max_by` takes the last of equals, a loop with `>` the first. Rounding makes many networks cost the same.
     let largest = candidates
         .into_iter()
+        .rev()
         .max_by(|a, b| value(a).total_cmp(&value(b)));
     largest.unwrap_or(scaling([1.0; 3]))
 }
