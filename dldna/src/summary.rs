@@ -24,8 +24,8 @@ use dfdx::prelude::{Cpu, Dtype, NumParams, Storage, TensorCollection};
 
 use crate::kernels::window::Window;
 use crate::nn::modules::{
-    AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, MaxPool2D, ReLU6,
-    RectangularConv2D, SiLU,
+    AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, GELU, LayerNorm2D,
+    MaxPool2D, ReLU6, RectangularConv2D, SiLU,
 };
 use crate::table::{Table, with_thousands};
 
@@ -567,6 +567,7 @@ summarize_elementwise!(
     LogSoftmax,
     ReLU,
     ReLU6,
+    GELU,
     SiLU,
     Sigmoid,
     Sin,
@@ -939,6 +940,14 @@ macro_rules! summarize_pooling {
 }
 
 summarize_pooling!(MaxPool2D, AvgPool2D);
+
+impl<const C: usize, E: Dtype, D: Storage<E>> Summarize for LayerNorm2D<C, E, D> {
+    fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+        let kind = format!("LayerNorm2D {C}");
+        let shape = image_shape(&kind, input, C)?;
+        Ok(LayerSummary::leaf(kind, shape, 2 * C, 0))
+    }
+}
 
 impl<const C: usize, E: Dtype, D: Storage<E>> Summarize for BatchNorm2D<C, E, D> {
     fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {

@@ -5,6 +5,7 @@
 //! | [`blocks`](modules) | [`MBConv`] and its parts: expand, depthwise convolution, squeeze-and-excitation, project |
 //! | here | the network of the paper's table 1, and a small one for small images |
 //! | [`scaling`] | how one number makes a family of networks, B0 to B7, and what each costs |
+//! | [`prediction`] | how accurate a scaled network might be |
 //! | [`published`] | the paper's comparison with other networks |
 //! | [`load_torch_weights`] | torchvision's weights |
 //!
@@ -20,6 +21,7 @@
 
 mod blocks;
 mod network;
+pub mod prediction;
 pub mod published;
 pub mod scaling;
 mod torch_weights;

@@ -230,6 +230,15 @@ fn panic_meaning(message: &str) -> Option<&'static str> {
         ),
         ("divide by zero", "A divisor is zero."),
         (
+            "not compatible for matrix multiplication",
+            "The columns of the left matrix have to be as many as the rows of the right one. Are the two in the wrong order, \
+             or should one be transposed?",
+        ),
+        (
+            "could not broadcast",
+            "Two arrays of different sizes are combined element by element.",
+        ),
+        (
             "called `Option::unwrap()` on a `None` value",
             "There was nothing to unwrap: an empty list?",
         ),

@@ -20,11 +20,12 @@
 //!
 //! # For authors
 //!
-//! An exercise is an [`Exercise`] in the list of its level. Most parts are a function with inputs, a reference and known
-//! mistakes: [`FunctionCheck`] does the rest. The function is boxed first: what is generic would be compiled in the
-//! learner's cell, and waited for. A part of another kind runs the learner's code in [`watch`] and makes its own
+//! An exercise is an `Exercise` in the list of its level. Most parts are a function with inputs, a reference and known
+//! mistakes: `FunctionCheck` does the rest. The function is boxed first: what is generic would be compiled in the
+//! learner's cell, and waited for. A part of another kind runs the learner's code in `watch` and makes its own
 //! [`Answer`].
 
+mod advanced;
 mod answer;
 mod applied;
 mod basic;
@@ -44,6 +45,7 @@ use watch::{Failure, watch};
 
 /// The checks, one for each part of an exercise.
 pub mod check {
+    pub use super::advanced::checks::*;
     pub use super::applied::checks::*;
     pub use super::basic::checks::*;
 }
@@ -74,7 +76,8 @@ const WRITTEN: Part = Part {
 
 /// All exercises, in order.
 fn exercises() -> impl Iterator<Item = &'static Exercise> {
-    basic::EXERCISES.iter().chain(&applied::EXERCISES)
+    let levels = [&basic::EXERCISES, &applied::EXERCISES, &advanced::EXERCISES];
+    levels.into_iter().flatten()
 }
 
 fn find(id: &str) -> Option<&'static Exercise> {
@@ -198,9 +201,8 @@ mod tests {
     #[test]
     fn there_are_five_exercises_of_each_level() {
         let ids: Vec<&str> = exercises().map(|exercise| exercise.id).collect();
-        let levels = ["basic", "applied"];
-        let expected = levels.map(|level| (1..=5).map(move |number| format!("{level}-{number}")));
-        let expected = expected.into_iter().flatten();
+        let levels = ["basic", "applied", "advanced"].into_iter();
+        let expected = levels.flat_map(|level| (1..=5).map(move |n| format!("{level}-{n}")));
         assert_eq!(ids, expected.collect::<Vec<_>>());
     }
 

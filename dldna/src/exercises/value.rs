@@ -82,6 +82,22 @@ impl Value for (f32, f32) {
     }
 }
 
+impl Value for Array2<f64> {
+    const TOLERANCE: f64 = 1e-6;
+
+    fn shape(&self) -> Vec<usize> {
+        vec![self.nrows(), self.ncols()]
+    }
+
+    fn numbers(&self) -> Vec<f64> {
+        self.iter().copied().collect()
+    }
+
+    fn text(&self) -> String {
+        matrix(self)
+    }
+}
+
 impl Value for f64 {
     const TOLERANCE: f64 = 1e-6;
 
@@ -195,7 +211,7 @@ pub(super) fn number(x: f64) -> String {
 }
 
 /// All elements of a small matrix.
-pub(super) fn matrix(values: &Array2<f32>) -> String {
+pub(super) fn matrix<E: Copy + Into<f64>>(values: &Array2<E>) -> String {
     rows(values.view())
 }
 
@@ -207,9 +223,9 @@ pub(super) fn images(values: &Array4<f32>) -> String {
     list(values.axis_iter(Axis(0)).map(image).collect())
 }
 
-fn rows(values: ArrayView2<f32>) -> String {
+fn rows<E: Copy + Into<f64>>(values: ArrayView2<E>) -> String {
     let rows = values.rows().into_iter().map(|row| {
-        let numbers: Vec<String> = row.iter().map(|&x| number(f64::from(x))).collect();
+        let numbers: Vec<String> = row.iter().map(|&x| number(x.into())).collect();
         format!("[{}]", numbers.join(", "))
     });
     format!("[{}]", rows.collect::<Vec<_>>().join(", "))

@@ -12,6 +12,7 @@
 //! | [`depthwise`] | convolution of each channel with its own kernel |
 //! | [`pool2d`] | max and average pooling |
 //! | [`batch_norm`] | normalisation by the statistics of the batch |
+//! | [`layer_norm`] | normalisation of each pixel over its channels |
 //! | [`activation`] | ReLU and the like, and their slopes |
 //! | [`adam`] | one step of the optimizer |
 //! | [`elementwise`] | sums of two slices |
@@ -28,6 +29,7 @@ pub mod batch_norm;
 pub mod conv2d;
 pub mod depthwise;
 pub mod elementwise;
+pub mod layer_norm;
 pub mod matmul;
 pub mod numbers;
 pub mod planes;

@@ -73,3 +73,19 @@ activation!(
     SiLU,
     Silu
 );
+
+activation!(
+    /// `x Phi(x)`, for tensors of any shape, with `Phi(x)` the share of a normal distribution that is below `x`. Hendrycks
+    /// and Gimpel, *Gaussian Error Linear Units*, 2016.
+    ///
+    /// PyTorch: `torch.nn.GELU()`.
+    ///
+    /// ```
+    /// use dldna::prelude::*;
+    /// let y = GELU.forward(Cpu::default().tensor([-1.0, 0.0, 1.0]));
+    /// let [below, zero, above] = y.array();
+    /// assert!((above - 0.841345).abs() < 1e-5 && zero == 0.0 && (below + 0.158655).abs() < 1e-5);
+    /// ```
+    GELU,
+    Gelu
+);

@@ -514,7 +514,53 @@ pub fn activate<S: Shape, D: LayerDevice, T: Tape<f32, D>>(
             let sigmoid = input.with_empty_tape().try_sigmoid()?;
             input.try_mul(sigmoid)
         }
+        Activation::Gelu => {
+            // The derivative that dfdx 0.13 has for it is too large by (sqrt 2 - 1) x phi(x), with phi the normal density. The
+            // derivative of phi is -x phi, so this difference of equals, of which one has no gradient, puts it right.
+            let constant = gelu_correction(input.retaped::<NoneTape>())?;
+            let zero = gelu_correction(input.with_empty_tape())?.try_sub(constant)?;
+            input.try_accurate_gelu()?.try_add(zero)
+        }
     }
+}
+
+/// `(sqrt 2 - 1) phi(x)`, with `phi` the standard normal density.
+fn gelu_correction<S: Shape, D: LayerDevice, T: Tape<f32, D>>(
+    x: Tensor<S, f32, D, T>,
+) -> Result<Tensor<S, f32, D, T>, D::Err> {
+    use std::f32::consts::{SQRT_2, TAU};
+    x.try_square()?
+        .try_mul(-0.5)?
+        .try_exp()?
+        .try_mul((SQRT_2 - 1.0) / TAU.sqrt())
+}
+
+/// Normalisation of each pixel over its channels, as [`LayerDevice::layer_norm2d`].
+///
+/// # Errors
+/// Those of the device.
+///
+/// # Example
+/// ```
+/// use dldna::{nn::composed, prelude::*};
+///
+/// let dev = Cpu::seed_from_u64(0);
+/// let images = dev.tensor([[[[1.0]], [[3.0]]]]); // one pixel of two channels
+/// let y = composed::layer_norm2d(images, &dev.ones::<Rank1<2>>(), &dev.zeros(), 0.0)?;
+/// assert_eq!(y.as_vec(), [-1.0, 1.0]);
+/// # Ok::<(), CpuError>(())
+/// ```
+pub fn layer_norm2d<const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>(
+    input: Tensor<(B, Const<C>, H, W), f32, D, T>,
+    scale: &Tensor<Rank1<C>, f32, D>,
+    bias: &Tensor<Rank1<C>, f32, D>,
+    epsilon: f32,
+) -> Result<Tensor<(B, Const<C>, H, W), f32, D, T>, D::Err> {
+    let shape = *input.shape();
+    let normalised = input.try_normalize::<Axis<1>>(f64::from(epsilon))?;
+    let scale = scale.retaped::<T>().try_broadcast_like(&shape)?;
+    let bias = bias.retaped::<T>().try_broadcast_like(&shape)?;
+    normalised.try_mul(scale)?.try_add(bias)
 }
 
 /// The mean of each channel of each image, as [`LayerDevice::global_avg_pool2d`].

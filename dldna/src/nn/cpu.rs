@@ -12,6 +12,7 @@ use crate::kernels::batch_norm::{After, BatchNorm, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::elementwise::add;
+use crate::kernels::layer_norm::LayerNorm;
 use crate::kernels::numbers::Numbers;
 use crate::kernels::planes;
 use crate::kernels::pool2d::Pool2d;
@@ -617,6 +618,41 @@ impl LayerDevice for Cpu {
             Some(kernel) => norm_eval(kernel, input, conv, norm, running, shortcut, activation),
             None => window_too_large("DepthwiseConv2D", conv.window, size),
         }
+    }
+
+    fn layer_norm2d<const C: usize, B: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
+        scale: &Tensor<Rank1<C>, f32, Self>,
+        bias: &Tensor<Rank1<C>, f32, Self>,
+        epsilon: f32,
+    ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self, T>, CpuError> {
+        if composed::is_chosen() {
+            return composed::layer_norm2d(input, scale, bias, epsilon);
+        }
+        let (height, width) = image_size(&input);
+        let norm = LayerNorm {
+            channels: C,
+            pixels: (height * width).max(1), // none: nothing to normalise
+            epsilon,
+        };
+        let (x, mut tape) = input.try_contiguous()?.split_tape();
+        let factors = shared(scale)?;
+        // From here on `normalised` is what the gradient needs.
+        let mut normalised = copy(&x);
+        let deviations = norm.normalize(&mut normalised);
+        let output = norm.scale_and_shift(&normalised, &factors, &shared(bias)?);
+        let y = x.device().try_tensor_from_vec(output, *x.shape())?;
+        let (d_x, d_y) = (x.ghost(), y.ghost());
+        let (d_scale, d_bias) = (scale.ghost(), bias.ghost());
+        tape.add_backward_op(move |gradients| {
+            let mut d_y = taken(gradients.get_or_alloc_mut(&d_y)?);
+            norm.backward_scale(&normalised, &d_y, gradients.get_or_alloc_mut(&d_scale)?);
+            backward_bias(&d_y, norm.pixels, gradients.get_or_alloc_mut(&d_bias)?);
+            norm.backward_input(&normalised, &deviations, &factors, &mut d_y);
+            add(gradients.get_or_alloc_mut(&d_x)?, &d_y);
+            Ok(())
+        });
+        Ok(y.put_tape(tape))
     }
 
     fn activate<S: Shape, T: Tape<f32, Self>>(

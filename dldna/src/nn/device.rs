@@ -163,6 +163,17 @@ pub trait LayerDevice: Device<f32> {
         composed::depthwise_norm_eval(input, conv, norm, running, shortcut, activation)
     }
 
+    /// Normalises each pixel of each image over its channels, then scales and shifts each channel. The variance is the
+    /// biased one.
+    fn layer_norm2d<const C: usize, B: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
+        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
+        scale: &Tensor<Rank1<C>, f32, Self>,
+        bias: &Tensor<Rank1<C>, f32, Self>,
+        epsilon: f32,
+    ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self, T>, Self::Err> {
+        composed::layer_norm2d(input, scale, bias, epsilon)
+    }
+
     /// The activation of each value, one op on the tape.
     fn activate<S: Shape, T: Tape<f32, Self>>(
         input: Tensor<S, f32, Self, T>,

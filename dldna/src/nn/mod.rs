@@ -43,10 +43,11 @@ mod depthwise_conv2d;
 mod device;
 mod error;
 mod flatten;
+mod layer_norm2d;
 mod pool2d;
 mod rectangular_conv2d;
 
-pub use activation::{ActivationLayer, ReLU6, SiLU};
+pub use activation::{ActivationLayer, GELU, ReLU6, SiLU};
 pub use batch_norm2d::builder::BatchNorm2D;
 pub use conv_norm::Then;
 pub use conv2d::builder::{BiasedConv2D, Conv2D};
@@ -54,6 +55,7 @@ pub use depthwise_conv2d::builder::DepthwiseConv2D;
 pub use device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
 pub use error::{LayerError, last_error};
 pub use flatten::Flatten;
+pub use layer_norm2d::builder::LayerNorm2D;
 pub use pool2d::{AvgPool2D, MaxPool2D};
 pub use rectangular_conv2d::builder::RectangularConv2D;
 
@@ -61,11 +63,12 @@ pub use crate::kernels::activation::Activation;
 
 /// The layers once built on a device: what `dev.build_module` returns.
 pub mod modules {
-    pub use super::activation::{ReLU6, SiLU};
+    pub use super::activation::{GELU, ReLU6, SiLU};
     pub use super::batch_norm2d::BatchNorm2D;
     pub use super::conv2d::{BiasedConv2D, Conv2D};
     pub use super::depthwise_conv2d::DepthwiseConv2D;
     pub use super::flatten::Flatten;
+    pub use super::layer_norm2d::LayerNorm2D;
     pub use super::pool2d::{AvgPool2D, MaxPool2D};
     pub use super::rectangular_conv2d::RectangularConv2D;
 }

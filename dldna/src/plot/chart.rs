@@ -1,4 +1,4 @@
-//! Lines and points over two axes.
+//! Lines, points and bands over two axes.
 
 use super::Number;
 use super::axis::Axis;
@@ -7,10 +7,10 @@ use super::canvas::{
 };
 use super::color::{FAINT, INK, MUTED, PALETTE};
 use crate::plot::{Figure, PlotError};
-use plotters::prelude::{ChartBuilder, Circle, DrawingBackend, LineSeries, TRANSPARENT};
+use plotters::prelude::{ChartBuilder, Circle, DrawingBackend, LineSeries, Polygon, TRANSPARENT};
 use plotters::style::{Color, IntoFont, RGBColor};
 
-/// Lines and points over two axes.
+/// Lines, points and bands over two axes.
 ///
 /// A value that cannot be drawn (not finite, or not positive on a logarithmic axis) leaves a gap.
 ///
@@ -50,6 +50,7 @@ struct Series {
 enum Mark {
     Line,
     Points,
+    Band,
 }
 
 const WIDTH: f32 = 900.0;
@@ -79,6 +80,25 @@ impl Chart {
     /// Adds the points `(x[i], y[i])`, not joined.
     pub fn points<X: Number, Y: Number>(self, name: &str, x: &[X], y: &[Y]) -> Self {
         self.with_series(name, super::numbers(x), super::numbers(y), Mark::Points)
+    }
+
+    /// Fills the area between `low[i]` and `high[i]` at `x[i]`, lightly: a range in which something lies.
+    ///
+    /// ```
+    /// use dldna::plot::Chart;
+    /// let x = [0.0, 1.0, 2.0];
+    /// Chart::new("").line("mean", &x, &[1.0, 2.0, 1.5]).band("range", &x, &[0.5, 1.5, 0.0], &[1.5, 2.5, 3.0]).draw()?;
+    /// # Ok::<(), dldna::plot::PlotError>(())
+    /// ```
+    pub fn band<X: Number, Y: Number>(self, name: &str, x: &[X], low: &[Y], high: &[Y]) -> Self {
+        // Around the area: along the lower edge, and back along the upper one.
+        let around = |mut there: Vec<f64>, back: Vec<f64>| {
+            there.extend(back.into_iter().rev());
+            there
+        };
+        let x = around(super::numbers(x), super::numbers(x));
+        let y = around(super::numbers(low), super::numbers(high));
+        self.with_series(name, x, y, Mark::Band)
     }
 
     fn with_series(mut self, name: &str, x: Vec<f64>, y: Vec<f64>, mark: Mark) -> Self {
@@ -154,7 +174,7 @@ impl Chart {
     }
 
     fn x_axis(&self) -> Option<Axis> {
-        let only_lines = self.series.iter().all(|s| s.mark == Mark::Line);
+        let only_lines = self.series.iter().all(|s| s.mark != Mark::Points);
         let margin = if only_lines { 0.0 } else { 0.03 };
         Axis::fit(
             self.series.iter().flat_map(|s| s.x.iter().copied()),
@@ -215,6 +235,11 @@ impl Chart {
                 .zip(&series.y)
                 .map(|(&x, &y)| Some((x_axis.place(x)?, y_axis.place(y)?)))
                 .collect();
+            if series.mark == Mark::Band {
+                let corners: Vec<_> = places.into_iter().flatten().collect();
+                chart.draw_series([Polygon::new(corners, color.mix(0.2))])?;
+                continue;
+            }
             if series.mark == Mark::Line {
                 for run in places.split(|p| p.is_none()).filter(|run| run.len() > 1) {
                     chart.draw_series(LineSeries::new(

@@ -259,7 +259,7 @@ type TrainStep = dyn Fn(&mut BoxedClassifier<10>, &mut Adam, Images, Logits<10>)
 /// use dldna::exercises::check;
 ///
 /// let answer = check::train_step(|_network, _adam, _images, _targets| Ok(2.3));
-/// assert!(answer.to_string().contains("mistake"));
+/// assert!(!answer.passed());
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn train_step(

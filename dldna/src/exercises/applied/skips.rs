@@ -51,7 +51,7 @@ type BlockEnd = dyn Fn(&Array2<f32>, &Array2<f32>, bool) -> Array2<f32> + Send;
 /// # std::env::set_current_dir(std::env::temp_dir())?;
 /// use dldna::exercises::check;
 ///
-/// let answer = check::block_end(|branch, input, _skip| branch + input);
+/// let answer = check::block_end(|branch, input, skip| if skip { branch + input } else { branch.clone() });
 /// assert!(answer.to_string().contains("ReLU"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
