@@ -756,7 +756,8 @@ mod convnext {
                 &rows * &scale.clone().insert_axis(Axis(1)) + bias.clone().insert_axis(Axis(1))
             })
         });
-        let cases: [(&str, fn(f64, f64) -> f64); 5] = [
+        type Divisor = fn(f64, f64) -> f64;
+        let cases: [(&str, Divisor); 5] = [
             ("1e-6 is missing", |squares, count| (squares / count).sqrt()),
             ("before the root", |squares, count| {
                 (squares / count).sqrt() + 1e-6
