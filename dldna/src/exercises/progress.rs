@@ -270,8 +270,8 @@ mod tests {
         assert!(next_day.to_string().contains("2 of 3"), "{next_day}");
 
         record_at(&path, "written");
-        assert!(at(&path, |_| {}).caption().starts_with("1 of 5"));
-        assert!(at(&path, Passed::clear).caption().starts_with("0 of 5"));
+        assert!(at(&path, |_| {}).caption().starts_with("1 of 15"));
+        assert!(at(&path, Passed::clear).caption().starts_with("0 of 15"));
         assert!(at(&path, |_| {}).passed.is_empty());
     }
 

@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn rounding_is_allowed_and_nothing_else() {
-        assert!(agree(&array![[1.000_01, 2.0]], &array![[1.0, 2.0]]));
+        assert!(agree(&array![[1.000_01_f32, 2.0]], &array![[1.0, 2.0]]));
         assert!(!agree(&array![[1.01, 2.0]], &array![[1.0, 2.0]]));
         assert!(!agree(&array![[1.0], [2.0]], &array![[1.0, 2.0]]));
         assert!(!agree(&f64::NAN, &1.0));

@@ -199,14 +199,6 @@ fn check_best_scaling(function: Box<Searcher>) -> Answer {
             (
                 |search| {
                     let all = candidates(search).into_iter();
-                    let fits = all.filter(|s| work(s) <= search.0);
-                    best(fits.collect(), |s| -predicted_top1(s))
-                },
-                "This is the least accurate network within the budget.",
-            ),
-            (
-                |search| {
-                    let all = candidates(search).into_iter();
                     let alike = all.filter(|s| s.depth == s.width && s.width == s.resolution);
                     best(alike.filter(|s| work(s) <= search.0).collect(), predicted_top1)
                 },
