@@ -1,38 +1,13 @@
 //! The applied exercises answer: right solutions pass, and plausible wrong ones are told what is wrong with them.
 
+#[path = "common/answers.rs"]
+mod answers;
+
+use answers::{accepted, rejected, set_up};
 use dldna::data::{Normalisation, mnist_sample};
-use dldna::exercises::{Answer, Verdict, check};
+use dldna::exercises::{Verdict, check};
 use dldna::prelude::*;
 use dldna::train::{Adam, BoxedClassifier, Images, Logits, TrainError};
-use std::sync::OnceLock;
-
-/// Answers note what passed in the current folder: for these tests, in one of their own.
-fn set_up() {
-    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        std::env::set_current_dir(folder.path()).unwrap();
-        folder
-    });
-}
-
-#[track_caller]
-fn accepted(check: impl FnOnce() -> Answer) {
-    set_up();
-    let answer = check();
-    assert!(answer.passed(), "{answer}");
-}
-
-/// The answer says no, and `words`.
-#[track_caller]
-fn rejected(words: &str, check: impl FnOnce() -> Answer) {
-    set_up();
-    let answer = check();
-    assert!(!answer.passed(), "{words}");
-    let text = answer.to_string();
-    assert!(text.contains(words), "{words:?} is not in:\n{text}");
-    assert!(text.contains("hint"), "{text}");
-}
 
 mod convolution {
     use super::*;

@@ -20,7 +20,7 @@ mod weight_gradient;
 use super::matmul::{Matrix, MatrixMut, Store, matmul};
 use super::planes::{planes, sum};
 use super::scratch::{Lent, Scratch};
-use super::transpose::transpose;
+use super::transpose::{transpose, transpose_into};
 use super::vector::add_scaled;
 use super::window::{Sliding, Window};
 use super::winograd::Winograd;
@@ -112,12 +112,7 @@ impl Conv2d {
             &mut product,
             all_cores,
         );
-        transpose(
-            &product,
-            self.result_size(),
-            #[inline(always)]
-            |index, values| output[index..index + values.len()].copy_from_slice(values),
-        );
+        transpose_into(&product, self.result_size(), output);
     }
 
     /// `output = weight columns` for images that lie pixel by pixel beside one another.
@@ -446,12 +441,7 @@ impl Columns<'_> {
 /// The transpose of a matrix with so many rows.
 fn transposed(matrix: &[f32], rows: usize) -> Scratch {
     let mut result = Scratch::any(matrix.len());
-    transpose(
-        matrix,
-        rows,
-        #[inline(always)]
-        |index, values| result[index..index + values.len()].copy_from_slice(values),
-    );
+    transpose_into(matrix, rows, &mut result);
     result
 }
 

@@ -77,6 +77,23 @@ fn read(line: &[f32]) -> [f32; TILE] {
     numbers
 }
 
+/// [`transpose`] to the whole of `result`.
+///
+/// ```
+/// use dldna::kernels::transpose::transpose_into;
+/// let mut result = [0.0; 4];
+/// transpose_into(&[1.0, 2.0, 3.0, 4.0], 2, &mut result);
+/// assert_eq!(result, [1.0, 3.0, 2.0, 4.0]);
+/// ```
+pub fn transpose_into(matrix: &[f32], rows: usize, result: &mut [f32]) {
+    transpose(
+        matrix,
+        rows,
+        #[inline(always)]
+        |index, values| result[index..index + values.len()].copy_from_slice(values),
+    );
+}
+
 /// How a tile is turned.
 #[derive(Clone, Copy)]
 struct Turn {
@@ -153,9 +170,7 @@ mod tests {
         fn rows_become_columns(rows in 1..40usize, stride in 1..40usize) {
             let matrix: Vec<f32> = (0..rows * stride).map(|v| v as f32).collect();
             let mut result = vec![-1.0; matrix.len()];
-            transpose(&matrix, rows, |index, values| {
-                result[index..index + values.len()].copy_from_slice(values)
-            });
+            transpose_into(&matrix, rows, &mut result);
             for (column, line) in result.chunks(rows).enumerate() {
                 for (row, value) in line.iter().enumerate() {
                     prop_assert_eq!(*value, (row * stride + column) as f32);

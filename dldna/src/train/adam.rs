@@ -114,6 +114,21 @@ impl<D: TrainDevice> Moments<D> {
             second: Storage::<f32>::try_alloc_len(dev, count)?,
         })
     }
+
+    /// Those of the tensor `name`, whose gradient has been computed. New ones are zeros.
+    fn of<'a>(
+        moments: &'a mut BTreeMap<String, Self>,
+        name: String,
+        dev: &D,
+        gradient: &<D as Storage<f32>>::Vec,
+    ) -> Result<&'a mut Self, D::Err> {
+        Ok(match moments.entry(name) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(Self::zeros(dev, Storage::<f32>::len(dev, gradient))?)
+            }
+        })
+    }
 }
 
 /// The Adam optimizer: Kingma and Ba, 2014, with their settings (which are PyTorch's).
@@ -271,13 +286,7 @@ impl<D: TrainDevice> TensorVisitor<f32, D> for Update<'_, D> {
         }
         let dev = tensor.device().clone();
         let gradient = self.gradients.get_or_alloc_mut(tensor)?;
-        let moments = match self.moments.entry(name) {
-            Entry::Occupied(there) => there.into_mut(),
-            Entry::Vacant(place) => {
-                place.insert(Moments::zeros(&dev, Storage::<f32>::len(&dev, gradient))?)
-            }
-        };
-        let (first, second) = (&mut moments.first, &mut moments.second);
+        let Moments { first, second } = Moments::of(self.moments, name, &dev, gradient)?;
         self.config
             .try_update(self.step, tensor, first, second, gradient)?;
         dev.try_fill_with_zeros(gradient)?;

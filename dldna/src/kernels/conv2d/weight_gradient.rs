@@ -13,7 +13,7 @@
 use super::Conv2d;
 use crate::kernels::matmul::{Matrix, MatrixMut, Store, matmul};
 use crate::kernels::scratch::{Lent, Scratch};
-use crate::kernels::transpose::transpose;
+use crate::kernels::transpose::transpose_into;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -216,14 +216,7 @@ fn channels_last(images: &[f32], channels: usize, pixels: usize) -> Lent<'_> {
     result
         .par_chunks_mut(channels * pixels)
         .zip(images.par_chunks(channels * pixels))
-        .for_each(|(result, image)| {
-            transpose(
-                image,
-                channels,
-                #[inline(always)]
-                |index, values| result[index..index + values.len()].copy_from_slice(values),
-            );
-        });
+        .for_each(|(result, image)| transpose_into(image, channels, result));
     Lent::Scratch(result)
 }
 

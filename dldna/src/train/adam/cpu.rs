@@ -4,7 +4,7 @@ use super::{Moments, walk};
 use crate::kernels::adam::AdamStep;
 use crate::kernels::numbers::numbers_mut;
 use dfdx::prelude::{tensor_collection::*, *};
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 /// Moves all trainable parameters of `network`, and sets their gradients to 0.
 pub(super) fn step<M: TensorCollection<f32, Cpu>>(
@@ -42,10 +42,7 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
             return Ok(None);
         }
         let gradient = self.gradients.get_or_alloc_mut(tensor)?;
-        let Moments { first, second } = match self.moments.entry(name) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Moments::zeros(tensor.device(), gradient.len())?),
-        };
+        let Moments { first, second } = Moments::of(self.moments, name, tensor.device(), gradient)?;
         let values = numbers_mut(tensor).ok_or(CpuError::WrongNumElements)?;
         self.step.update(values, gradient, first, second);
         Ok(None)
