@@ -113,18 +113,19 @@ pub fn conv2d<
     let y = chunks.apply(tape, leaves, move |range| {
         let columns = places.gather(part(&x, range)?, 0.0)?; // (n, IN, taps * pixels)
         let &(n, ..) = columns.shape();
-        let columns = columns.try_reshape_like(&(n, numbers, height * width))?;
-        let columns = columns.try_permute::<(usize, usize, usize), Axes3<0, 2, 1>>()?;
+        let columns = columns.try_reshape_like(&(n, numbers, pixels))?;
+        // One product for all images: for the weights' gradient dfdx would else make one for each on a GPU.
+        let columns = columns.try_permute::<(usize, usize, usize), Axes3<1, 0, 2>>()?;
+        let columns = columns.try_reshape_like(&(numbers, n * pixels))?;
         let weight = weight.retaped::<Recorded<D>>();
         let weight = weight.try_reshape_like(&(OUT, numbers))?;
-        let weight = weight.try_permute::<(usize, usize), Axes2<1, 0>>()?;
-        let mut y = columns.try_matmul(weight)?; // (n, pixels, OUT)
+        let mut y = weight.try_matmul(columns)?; // (OUT, n * pixels)
         if let Some(bias) = &bias {
             let bias = bias.retaped::<Recorded<D>>().try_reshape_like(&(OUT,))?;
-            let shape = *y.shape();
-            y = y.try_add(bias.try_broadcast_like::<_, Axes2<0, 1>>(&shape)?)?;
+            y = y.try_add(bias.try_broadcast_like::<_, Axis<1>>(&(OUT, n * pixels))?)?;
         }
-        y.try_permute::<(usize, usize, usize), Axes3<0, 2, 1>>()?
+        y.try_reshape_like(&(OUT, n, pixels))?
+            .try_permute::<(usize, usize, usize), Axes3<1, 0, 2>>()?
             .try_contiguous()
     })?;
     y.try_reshape_like(&(batch, Const::<OUT>, height, width))
@@ -788,10 +789,8 @@ impl<D: LayerDevice> Places<D> {
         }
         let &(n, channels, _) = images.shape();
         let images = if self.padded {
-            let column = vec![outside; n * channels];
-            let column: Rows<D> = images
-                .device()
-                .try_tensor_from_vec(column, (n, channels, 1))?;
+            let column: Rows<D> = images.device().try_zeros_like(&(n, channels, 1))?;
+            let column = column.try_add(outside)?;
             (images, column).try_concat_along(Axis::<2>)?
         } else {
             images
