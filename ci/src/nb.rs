@@ -21,8 +21,8 @@
 //! (see [`scaffold`]).
 //!
 //! `--update` leaves outputs alone that agree with the new ones, so that a second run changes
-//! nothing; in a volatile cell, also those where only numbers and the pixels of figures differ. To
-//! renew such an output, clear it first.
+//! nothing; in volatile cells, also where only numbers and the pixels of figures differ. The volatile
+//! outputs of a notebook belong to one run, so they are renewed together: clear one to renew all.
 mod client;
 mod compare;
 mod lint;
@@ -323,18 +323,13 @@ impl Session {
         cells: &[CodeCell],
         outputs: Vec<Vec<Output>>,
     ) -> Result<(&'static str, Vec<String>)> {
-        let outputs = cells
-            .iter()
-            .zip(outputs)
-            .enumerate()
-            .map(|(index, (cell, new))| {
-                let stand = compare::still_stand(&cell.outputs, &new, cell.volatile);
-                if stand {
-                    notebook::renumbered(cell.outputs.clone(), index + 1)
-                } else {
-                    new
-                }
-            });
+        let standing = compare::standing(cells, &outputs);
+        let outputs = cells.iter().zip(outputs).zip(standing).enumerate().map(
+            |(index, ((cell, new), stands))| match stands {
+                true => notebook::renumbered(cell.outputs.clone(), index + 1),
+                false => new,
+            },
+        );
         let content = notebook::with_outputs(file.content.clone(), outputs.collect());
         let text = notebook::file_text(&content)?;
         if text == file.text {

@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p dldna --example train_fashion_mnist -- book 4 0`: the book's recipe (ResNet-18 at 28x28 pixels,
 //! Adam with a constant rate of 0.001, batches of 128), 4 epochs, seed 0.
-//! `.. -- small 12 0`: a network for small images (ResNet-20), one-cycle schedule, mirrored and shifted images.
+//! `.. -- small 9 0`: a network for small images (ResNet-20), one-cycle schedule up to 0.005, mirrored and shifted images.
+//! Half an hour on two cores; 93.3%, 93.4% and 93.3% of the test images are right with the seeds 0, 1 and 2.
 
 use dldna::data::fashion_mnist;
 use dldna::prelude::*;
