@@ -107,7 +107,7 @@ pub fn conv2d<
     leaves.extend(bias.map(Leaf::boxed));
     let numbers = IN * KERNEL_HEIGHT * KERNEL_WIDTH;
     let pixels = places.output_pixels();
-    let chunks = Chunks::new(&x, (OUT, pixels), numbers * pixels);
+    let chunks = Chunks::new(&x, (OUT, pixels), 2 * numbers * pixels); // as gathered, and in order
     let (height, width) = places.output;
     let (weight, bias) = (weight.clone(), bias.cloned());
     let y = chunks.apply(tape, leaves, move |range| {
