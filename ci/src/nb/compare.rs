@@ -49,8 +49,8 @@ pub fn standing(cells: &[CodeCell], new: &[Vec<Output>]) -> Vec<bool> {
         .zip(new)
         .map(|(cell, new)| stands(&cell.outputs, new, cell.volatile))
         .collect();
-    let volatile = cells.iter().zip(&each).filter(|(cell, _)| cell.volatile);
-    let together = volatile.map(|(_, stands)| *stands).all(|stands| stands);
+    let mut volatile = cells.iter().zip(&each).filter(|(cell, _)| cell.volatile);
+    let together = volatile.all(|(_, stands)| *stands);
     cells
         .iter()
         .zip(each)
