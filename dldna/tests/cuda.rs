@@ -2,7 +2,10 @@
 //! `cargo test --release -p dldna --features cuda --test cuda`.
 #![cfg(feature = "cuda")]
 
+mod common;
+
 use ::safetensors::SafeTensors;
+use common::numbers;
 use dldna::convnext::ConvNeXtBlock;
 use dldna::data::{fashion_mnist_sample, mnist_sample};
 use dldna::device::{AnyDevice, DeviceError, device};
@@ -29,13 +32,6 @@ fn tensors<M: SaveToSafetensors<f32, Cpu>>(network: &M) -> BTreeMap<String, Vec<
     network.save_safetensors(&path).unwrap();
     let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let numbers = |data: &[u8]| {
-        data.as_chunks()
-            .0
-            .iter()
-            .map(|&b| f32::from_le_bytes(b))
-            .collect()
-    };
     file.iter()
         .map(|(name, view)| (name.to_owned(), numbers(view.data())))
         .collect()

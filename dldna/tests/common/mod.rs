@@ -28,12 +28,14 @@ pub fn read(file: &str) -> Vec<u8> {
 /// A tensor with two axes.
 pub fn matrix(file: &SafeTensors, name: &str) -> Array2<f32> {
     let tensor = file.tensor(name).unwrap();
-    let values = tensor
-        .data()
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-        .collect();
-    Array2::from_shape_vec((tensor.shape()[0], tensor.shape()[1]), values).unwrap()
+    let shape = (tensor.shape()[0], tensor.shape()[1]);
+    Array2::from_shape_vec(shape, numbers(tensor.data())).unwrap()
+}
+
+/// The numbers of a tensor, from its bytes.
+pub fn numbers(bytes: &[u8]) -> Vec<f32> {
+    let (numbers, _) = bytes.as_chunks();
+    numbers.iter().map(|&b| f32::from_le_bytes(b)).collect()
 }
 
 impl Fixture {
@@ -66,10 +68,7 @@ impl Fixture {
         let view = file
             .tensor(name)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let numbers = view.data().chunks_exact(4);
-        numbers
-            .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
-            .collect()
+        numbers(view.data())
     }
 
     /// The names of all tensors of the file.
@@ -134,10 +133,7 @@ pub fn logits_equal_pytorch(
     let folder = Path::new(&folder);
     let bytes = std::fs::read(folder.join(format!("{name}.case.safetensors"))).unwrap();
     let case = SafeTensors::deserialize(&bytes).unwrap();
-    let numbers = |name: &str| -> Vec<f32> {
-        let (numbers, _) = case.tensor(name).unwrap().data().as_chunks();
-        numbers.iter().map(|&b| f32::from_le_bytes(b)).collect()
-    };
+    let numbers = |name: &str| numbers(case.tensor(name).unwrap().data());
     let shape = case.tensor("x").unwrap().shape().to_vec();
     let weights = folder.join(format!("{name}.safetensors"));
     let (got, want) = (run(weights, numbers("x"), shape), numbers("logits"));
