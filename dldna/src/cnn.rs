@@ -4,36 +4,32 @@ use std::fmt;
 
 use dfdx::prelude::*;
 use ndarray::{Array2, ArrayView4, s};
-use num_traits::Float;
-use rand_distr::uniform::SampleUniform;
 
 use crate::{
-    nn::{self, LayerDevice, MaxPool2D, modules},
+    network,
+    nn::{self, BatchNorm2D, BiasedConv2D, MaxPool2D, relu},
     simple_conv::{Tensor4, elements},
-    summary::{LayerSummary, Summarize, SummaryError},
     table::Table,
 };
 
-/// A 3x3 convolution that keeps the image's size.
-type Conv3x3<const IN: usize, const OUT: usize, E, D> =
-    modules::BiasedConv2D<IN, OUT, 3, 1, 1, 1, E, D>;
-
-/// Two convolutions: `(batch, 1, height, width)` to 32 and then to 64 channels, a ReLU after each.
-///
-/// ```
-/// use dldna::{cnn::SimpleCnn, prelude::*};
-///
-/// let cnn = SimpleCnn::new(7);
-/// let images = Cpu::default().zeros_like(&(4, Const::<1>, 28, 28));
-/// let features = cnn.forward(images);
-/// assert_eq!(*features.shape(), (4, Const::<64>, 28, 28));
-/// ```
-#[derive(Debug, Clone)]
-pub struct SimpleCnn<E: Dtype = f32, D: Storage<E> = Cpu> {
-    /// 1 to 32 channels.
-    pub conv1: Conv3x3<1, 32, E, D>,
-    /// 32 to 64 channels.
-    pub conv2: Conv3x3<32, 64, E, D>,
+network! {
+    /// Two convolutions: `(batch, 1, height, width)` to 32 and then to 64 channels, a ReLU after each.
+    ///
+    /// ```
+    /// use dldna::{cnn::SimpleCnn, prelude::*};
+    ///
+    /// let cnn = SimpleCnn::new(7);
+    /// let images = Cpu::default().zeros_like(&(4, Const::<1>, 28, 28));
+    /// let features = cnn.forward(images);
+    /// assert_eq!(*features.shape(), (4, Const::<64>, 28, 28));
+    /// ```
+    pub struct SimpleCnn {
+        conv1: BiasedConv2D<1, 32, 3, 1, 1>,
+        conv2: BiasedConv2D<32, 64, 3, 1, 1>,
+    }
+    forward(x: Images<1>) -> Images<64> {
+        relu(conv2(relu(conv1(x))))
+    }
 }
 
 impl SimpleCnn {
@@ -66,75 +62,32 @@ impl SimpleCnn {
     }
 }
 
-impl<E: Dtype + Float + SampleUniform, D: Device<E>> TensorCollection<E, D> for SimpleCnn<E, D> {
-    type To<E2: Dtype, D2: Device<E2>> = SimpleCnn<E2, D2>;
-
-    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
-        visitor: &mut V,
-    ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
-        visitor.visit_fields(
-            (
-                Self::module("conv1", |cnn| &cnn.conv1, |cnn| &mut cnn.conv1),
-                Self::module("conv2", |cnn| &cnn.conv2, |cnn| &mut cnn.conv2),
-            ),
-            |(conv1, conv2)| SimpleCnn { conv1, conv2 },
-        )
+network! {
+    /// Three convolutions for low, middle and high level features: `(batch, 3, height, width)` to 64, 128 and then 256
+    /// channels, a batch norm and a ReLU after each.
+    ///
+    /// `forward` evaluates with the running statistics of the batch norms, `forward_mut` on a traced tensor trains.
+    ///
+    /// ```
+    /// use dldna::{cnn::HierarchicalCnn, prelude::*};
+    ///
+    /// let cnn = HierarchicalCnn::new(7);
+    /// let images = Cpu::default().zeros_like(&(2, Const::<3>, 8, 8));
+    /// assert_eq!(*cnn.forward(images).shape(), (2, Const::<256>, 8, 8));
+    /// ```
+    pub struct HierarchicalCnn {
+        conv1: BiasedConv2D<3, 64, 3, 1, 1>, // edges and textures
+        bn1: BatchNorm2D<64>,
+        conv2: BiasedConv2D<64, 128, 3, 1, 1>, // patterns and parts of shapes
+        bn2: BatchNorm2D<128>,
+        conv3: BiasedConv2D<128, 256, 3, 1, 1>, // parts of objects
+        bn3: BatchNorm2D<256>,
     }
-}
-
-impl<E: Dtype, D: Storage<E>> NonMutableModule for SimpleCnn<E, D> {}
-
-impl<B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
-    Module<Tensor<(B, Const<1>, H, W), f32, D, T>> for SimpleCnn<f32, D>
-{
-    type Output = Tensor<(B, Const<64>, usize, usize), f32, D, T>;
-    type Error = D::Err;
-
-    fn try_forward(
-        &self,
-        x: Tensor<(B, Const<1>, H, W), f32, D, T>,
-    ) -> Result<Self::Output, D::Err> {
-        let x = self.conv1.try_forward(x)?.try_relu()?; // (batch, 32, height, width)
-        self.conv2.try_forward(x)?.try_relu() //           (batch, 64, height, width)
+    forward(x: Images<3>) -> Images<256> {
+        let low = relu(bn1(conv1(x)));
+        let middle = relu(bn2(conv2(low)));
+        relu(bn3(conv3(middle)))
     }
-}
-
-impl<E: Dtype, D: Storage<E>> Summarize for SimpleCnn<E, D> {
-    fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
-        LayerSummary::group("SimpleCnn", input)
-            .then("conv1", &self.conv1)?
-            .then("relu1", &ReLU)?
-            .then("conv2", &self.conv2)?
-            .then("relu2", &ReLU)
-    }
-}
-
-/// Three convolutions for low, middle and high level features: `(batch, 3, height, width)` to 64, 128 and then 256
-/// channels, a batch norm and a ReLU after each.
-///
-/// `forward` evaluates with the running statistics of the batch norms, `forward_mut` on a traced tensor trains.
-///
-/// ```
-/// use dldna::{cnn::HierarchicalCnn, prelude::*};
-///
-/// let cnn = HierarchicalCnn::new(7);
-/// let images = Cpu::default().zeros_like(&(2, Const::<3>, 8, 8));
-/// assert_eq!(*cnn.forward(images).shape(), (2, Const::<256>, 8, 8));
-/// ```
-#[derive(Debug, Clone)]
-pub struct HierarchicalCnn<E: Dtype = f32, D: Storage<E> = Cpu> {
-    /// 3 to 64 channels: edges and textures.
-    pub conv1: Conv3x3<3, 64, E, D>,
-    /// Normalises the output of `conv1`.
-    pub bn1: modules::BatchNorm2D<64, E, D>,
-    /// 64 to 128 channels: patterns and parts of shapes.
-    pub conv2: Conv3x3<64, 128, E, D>,
-    /// Normalises the output of `conv2`.
-    pub bn2: modules::BatchNorm2D<128, E, D>,
-    /// 128 to 256 channels: parts of objects.
-    pub conv3: Conv3x3<128, 256, E, D>,
-    /// Normalises the output of `conv3`.
-    pub bn3: modules::BatchNorm2D<256, E, D>,
 }
 
 impl HierarchicalCnn {
@@ -159,93 +112,6 @@ impl HierarchicalCnn {
         let x = maps.keep("bn3", self.bn3.try_forward(x)?);
         maps.keep("relu3", x.try_relu()?);
         Ok(maps)
-    }
-}
-
-impl<E: Dtype + Float + SampleUniform, D: Device<E>> TensorCollection<E, D>
-    for HierarchicalCnn<E, D>
-{
-    type To<E2: Dtype, D2: Device<E2>> = HierarchicalCnn<E2, D2>;
-
-    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
-        visitor: &mut V,
-    ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
-        visitor.visit_fields(
-            (
-                Self::module("conv1", |cnn| &cnn.conv1, |cnn| &mut cnn.conv1),
-                Self::module("bn1", |cnn| &cnn.bn1, |cnn| &mut cnn.bn1),
-                Self::module("conv2", |cnn| &cnn.conv2, |cnn| &mut cnn.conv2),
-                Self::module("bn2", |cnn| &cnn.bn2, |cnn| &mut cnn.bn2),
-                Self::module("conv3", |cnn| &cnn.conv3, |cnn| &mut cnn.conv3),
-                Self::module("bn3", |cnn| &cnn.bn3, |cnn| &mut cnn.bn3),
-            ),
-            |(conv1, bn1, conv2, bn2, conv3, bn3)| HierarchicalCnn {
-                conv1,
-                bn1,
-                conv2,
-                bn2,
-                conv3,
-                bn3,
-            },
-        )
-    }
-}
-
-impl<B: Dim, H: Dim, W: Dim, D: LayerDevice> Module<Tensor<(B, Const<3>, H, W), f32, D>>
-    for HierarchicalCnn<f32, D>
-{
-    type Output = Tensor<(B, Const<256>, usize, usize), f32, D>;
-    type Error = D::Err;
-
-    fn try_forward(&self, x: Tensor<(B, Const<3>, H, W), f32, D>) -> Result<Self::Output, D::Err> {
-        let x = self
-            .bn1
-            .try_forward(self.conv1.try_forward(x)?)?
-            .try_relu()?; // (batch, 64, height, width)
-        let x = self
-            .bn2
-            .try_forward(self.conv2.try_forward(x)?)?
-            .try_relu()?; // (batch, 128, height, width)
-        self.bn3.try_forward(self.conv3.try_forward(x)?)?.try_relu() //           (batch, 256, height, width)
-    }
-}
-
-impl<B: Dim, H: Dim, W: Dim, D: LayerDevice>
-    ModuleMut<Tensor<(B, Const<3>, H, W), f32, D, OwnedTape<f32, D>>> for HierarchicalCnn<f32, D>
-{
-    type Output = Tensor<(B, Const<256>, usize, usize), f32, D, OwnedTape<f32, D>>;
-    type Error = D::Err;
-
-    fn try_forward_mut(
-        &mut self,
-        x: Tensor<(B, Const<3>, H, W), f32, D, OwnedTape<f32, D>>,
-    ) -> Result<Self::Output, D::Err> {
-        let x = self
-            .bn1
-            .try_forward_mut(self.conv1.try_forward(x)?)?
-            .try_relu()?;
-        let x = self
-            .bn2
-            .try_forward_mut(self.conv2.try_forward(x)?)?
-            .try_relu()?;
-        self.bn3
-            .try_forward_mut(self.conv3.try_forward(x)?)?
-            .try_relu()
-    }
-}
-
-impl<E: Dtype, D: Storage<E>> Summarize for HierarchicalCnn<E, D> {
-    fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
-        LayerSummary::group("HierarchicalCnn", input)
-            .then("conv1", &self.conv1)?
-            .then("bn1", &self.bn1)?
-            .then("relu1", &ReLU)?
-            .then("conv2", &self.conv2)?
-            .then("bn2", &self.bn2)?
-            .then("relu2", &ReLU)?
-            .then("conv3", &self.conv3)?
-            .then("bn3", &self.bn3)?
-            .then("relu3", &ReLU)
     }
 }
 

@@ -19,6 +19,7 @@
 //! ```
 
 use crate::data::{Dataset, Split};
+use crate::nn::{Forward, mean, relu, run};
 use crate::train::{
     FashionResNet18, Images, NORMALISATION, TrainConfig, TrainError, Trained, train,
 };
@@ -82,10 +83,14 @@ pub fn features(network: &FashionResNet18, data: &Dataset) -> Result<Features, T
     let mut numbers = Vec::with_capacity(512 * data.len());
     for batch in data.batches(BATCH, NORMALISATION) {
         let images: Images = batch.to_tensor(&dev);
-        let x = network
-            .stages
-            .try_forward(network.stem.try_forward(images)?)?;
-        numbers.extend(AvgPoolGlobal.try_forward(x)?.as_vec());
+        let features = run(images, |x| {
+            let x = network
+                .pool
+                .eval(relu(network.bn1.eval(network.conv1.eval(x))));
+            let x = network.layer2.eval(network.layer1.eval(x));
+            mean(network.layer4.eval(network.layer3.eval(x)))
+        });
+        numbers.extend(features?.as_vec());
     }
     Ok(dev.try_tensor_from_vec(numbers, (data.len(), Const))?)
 }

@@ -171,8 +171,8 @@ impl TensorFile {
         &self,
         network: &mut M,
         path: &Path,
-        name_of: fn(&str) -> String,
-        may_lack: fn(&str) -> bool,
+        name_of: &dyn Fn(&str) -> String,
+        may_lack: &dyn Fn(&str) -> bool,
     ) -> Result<(), WeightsError> {
         let mut loader = Loader {
             file: self,
@@ -232,8 +232,8 @@ impl<D: Device<f32>> TensorVisitor<f32, D> for Collector {
 /// Compares a network with a file in a first walk, and loads it in a second.
 struct Loader<'a> {
     file: &'a TensorFile,
-    name_of: fn(&str) -> String,
-    may_lack: fn(&str) -> bool,
+    name_of: &'a dyn Fn(&str) -> String,
+    may_lack: &'a dyn Fn(&str) -> bool,
     seen: BTreeSet<String>,
     missing: Vec<String>,
     misshaped: Vec<String>,
@@ -341,5 +341,71 @@ pub fn load_model<M: TensorCollection<f32, D>, D: Device<f32>>(
     path: impl AsRef<Path>,
 ) -> Result<(), WeightsError> {
     let path = path.as_ref();
-    TensorFile::read(path)?.put_into(network, path, str::to_owned, |_| false)
+    TensorFile::read(path)?.put_into(network, path, &str::to_owned, &|_| false)
+}
+
+/// Puts the weights of a safetensors file with PyTorch's names into a network whose fields have these names.
+///
+/// `num_batches_tracked` is skipped. A file without a bias for any convolution, such as torchvision's, sets the biases of
+/// the network's convolutions to 0.
+/// In Python, `safetensors.torch.save_file(model.state_dict(), "weights.safetensors")` writes such a file.
+///
+/// # Errors
+/// [`WeightsError`] lists every name that is missing, extra or of another shape; nothing is loaded then.
+///
+/// # Example
+/// ```no_run
+/// use dldna::{prelude::*, weights::load_torch_weights};
+///
+/// network! {
+///     pub struct LeNet {
+///         conv1: BiasedConv2D<1, 6, 5>, relu1: ReLU, pool1: MaxPool2D<2, 2>,
+///         conv2: BiasedConv2D<6, 16, 5>, relu2: ReLU, pool2: MaxPool2D<2, 2>,
+///         flatten: Flatten<256>, fc1: Linear<256, 120>, relu3: ReLU, fc2: Linear<120, 10>,
+///     }
+///     forward(Images<1>) -> Vectors<10>;
+/// }
+/// let mut network = Cpu::default().build_module::<LeNet, f32>();
+/// load_torch_weights(&mut network, "lenet.safetensors")?; // conv1.weight, conv1.bias, conv2.weight, ..
+/// # Ok::<(), dldna::weights::WeightsError>(())
+/// ```
+pub fn load_torch_weights<M: TensorCollection<f32, D>, D: Device<f32>>(
+    network: &mut M,
+    path: impl AsRef<Path>,
+) -> Result<(), WeightsError> {
+    load_renamed(network, path.as_ref(), str::to_owned)
+}
+
+/// [`load_torch_weights`] of a file that calls a tensor of the network by the name that `name_of` gives.
+pub(crate) fn load_renamed<M: TensorCollection<f32, D>, D: Device<f32>>(
+    network: &mut M,
+    path: &Path,
+    name_of: impl Fn(&str) -> String,
+) -> Result<(), WeightsError> {
+    let file = TensorFile::read(path)?;
+    let biases = conv_biases(network);
+    let biases: BTreeSet<String> = biases.iter().map(|name| name_of(name)).collect();
+    // A file with some biases has to have all of them.
+    let has_biases = biases.iter().any(|name| file.tensors.contains_key(name));
+    let may_lack = |name: &str| !has_biases && biases.contains(name);
+    file.put_into(network, path, &name_of, &may_lack)
+}
+
+/// The names of the biases of all convolutions: those beside a weight of four axes.
+fn conv_biases<M: TensorCollection<f32, D>, D: Device<f32>>(network: &M) -> Vec<String> {
+    let tensors = TensorFile::of(network).tensors;
+    let names = tensors.keys().filter(|name| {
+        let layer = name
+            .strip_suffix("bias")
+            .map(|layer| format!("{layer}weight"));
+        let weight = layer.and_then(|weight| tensors.get(&weight));
+        weight.is_some_and(|weight| weight.shape.len() == 4)
+    });
+    names.cloned().collect()
+}
+
+/// A name after all of these renamings, one after the other: `(ours, theirs)`.
+pub(crate) fn renamed(name: &str, renamings: &[(&str, &str)]) -> String {
+    let rename = |name: String, (ours, theirs): &(&str, &str)| name.replace(ours, theirs);
+    renamings.iter().fold(name.to_owned(), rename)
 }

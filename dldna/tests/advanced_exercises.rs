@@ -705,7 +705,7 @@ mod convnext {
             .forward(block.depthwise.forward(x.clone()));
         let y = block.expand.forward(block.norm.forward(y));
         let y = block.project.forward(GELU.forward(y));
-        let factors = block.layer_scale.clone().broadcast_like(&y);
+        let factors = block.layer_scale.factors.clone().broadcast_like(&y);
         x + y * factors
     }
 
@@ -764,7 +764,7 @@ mod convnext {
         rejected("layer_scale is missing", || {
             check::convnext_block(|b, x| {
                 let mut same = b.clone();
-                same.layer_scale.fill_with_ones();
+                same.layer_scale.factors.fill_with_ones();
                 block(&same, x)
             })
         });
@@ -774,7 +774,7 @@ mod convnext {
                 let y = b
                     .project
                     .forward(b.expand.forward(b.norm.forward(y)).relu());
-                let factors = b.layer_scale.clone().broadcast_like(&y);
+                let factors = b.layer_scale.factors.clone().broadcast_like(&y);
                 x + y * factors
             })
         });
@@ -782,7 +782,7 @@ mod convnext {
             check::convnext_block(|b, x| {
                 let y = b.depthwise_bias.forward(b.depthwise.forward(x.clone()));
                 let y = b.project.forward(b.expand.forward(b.norm.forward(y)));
-                let factors = b.layer_scale.clone().broadcast_like(&y);
+                let factors = b.layer_scale.factors.clone().broadcast_like(&y);
                 x + y * factors
             })
         });
@@ -791,7 +791,7 @@ mod convnext {
                 let y = b.depthwise.forward(b.norm.forward(x.clone()));
                 let y = b.expand.forward(b.depthwise_bias.forward(y));
                 let y = b.project.forward(GELU.forward(y));
-                let factors = b.layer_scale.clone().broadcast_like(&y);
+                let factors = b.layer_scale.factors.clone().broadcast_like(&y);
                 x + y * factors
             })
         });

@@ -45,10 +45,11 @@ fn hierarchical_cnn_gives_256_channels_of_the_same_size() {
     let maps = cnn.feature_maps(&images).unwrap();
     let channels: Vec<usize> = maps.maps.iter().map(|map| map.shape()[1]).collect();
     assert_eq!(channels, [3, 64, 64, 64, 128, 128, 128, 256, 256, 256]);
-    assert_eq!(
-        maps.get("relu3").unwrap().values.as_vec(),
-        cnn.forward(images).as_vec()
-    );
+    // One layer after the other rounds otherwise than the convolution, norm and ReLU in one.
+    let last = maps.get("relu3").unwrap().values.as_vec();
+    for (one, other) in last.iter().zip(cnn.forward(images).as_vec()) {
+        assert!((one - other).abs() < 1e-5);
+    }
 
     let summary = Summary::of(&cnn, &[2, 3, 5, 4]).unwrap();
     // Convolutions 1,792 + 73,856 + 295,168, and two numbers for each channel of a batch norm.

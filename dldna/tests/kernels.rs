@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Fixture, assert_close};
-use dldna::kernels::batch_norm::{After, BatchNorm};
+use dldna::kernels::batch_norm::{BatchNorm, Epilogue};
 use dldna::kernels::conv2d::{Conv2d, backward_bias};
 use dldna::kernels::depthwise::Depthwise;
 use dldna::kernels::pool2d::Pool2d;
@@ -96,7 +96,7 @@ fn batch_norm_equals_pytorch() {
         let (x, scale, bias) = (tensor("x"), tensor("weight"), tensor("bias"));
         let statistics = norm.statistics(&x);
         let mut y = vec![0.0; x.len()];
-        norm.normalize(&x, &statistics, &scale, &bias, After::default(), &mut y);
+        norm.normalize(&x, &statistics, &scale, &bias, Epilogue::default(), &mut y);
         assert_close(&format!("{case} y"), &y, &tensor("y_train"));
 
         let mut d_x = tensor("gy");

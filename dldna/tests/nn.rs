@@ -4,7 +4,7 @@ mod common;
 
 use common::{Fixture, assert_close};
 use dfdx::optim::{Adam, AdamConfig, Optimizer, Sgd};
-use dldna::nn::{LayerError, composed, last_error};
+use dldna::nn::{LayerError, last_error};
 use dldna::prelude::*;
 
 type Image<const C: usize> = Tensor<(usize, Const<C>, usize, usize), f32, Cpu>;
@@ -467,23 +467,4 @@ fn a_rectangular_window_that_does_not_fit_is_named() {
     assert!(column.try_forward(flat).is_err());
     let error = last_error().unwrap();
     assert!(error.to_string().contains("7x1 pixels"), "{error}");
-}
-
-/// All of the above as a GPU computes it.
-#[test]
-fn layers_composed_of_dfdx_operations_pass_the_same_tests() {
-    composed::instead_of_kernels(|| {
-        biased_convolutions_equal_pytorch();
-        depthwise_convolutions_equal_pytorch();
-        pooling_equals_pytorch();
-        batch_norm_equals_pytorch();
-        ten_adam_steps_follow_pytorch();
-        layers_live_inside_dfdx_residuals_and_sgd();
-        views_are_read_in_their_own_order();
-        bad_sizes_are_errors_with_words();
-        an_empty_batch_gives_an_empty_result();
-        a_row_and_a_column_make_a_square();
-        a_rectangular_convolution_is_a_square_one_with_zeros();
-        a_rectangular_window_that_does_not_fit_is_named();
-    });
 }

@@ -4,7 +4,6 @@ mod common;
 
 use common::assert_close;
 use dldna::data::{self, Dataset, Split};
-use dldna::nn::composed;
 use dldna::prelude::*;
 use dldna::resnet::ResNet20;
 use dldna::train::{
@@ -57,9 +56,9 @@ fn run(config: &TrainConfig) -> Result<Trained<Network>, TrainError> {
 
 fn weights(network: &Network) -> Vec<f32> {
     [
-        network.stem.conv1.weight.as_vec(),
+        network.conv1.weight.as_vec(),
         network.fc.weight.as_vec(),
-        network.stem.bn1.running_var.as_vec(),
+        network.bn1.running_var.as_vec(),
     ]
     .concat()
 }
@@ -327,31 +326,6 @@ fn a_saved_model_is_the_same_model() {
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("cannot write"), "{error}");
-}
-
-/// As a GPU trains: layers and optimizer made of dfdx's operations.
-#[test]
-fn training_without_the_kernels_goes_the_same_way() {
-    let folder = TempDir::new().unwrap();
-    let config = TrainConfig {
-        checkpoint: Some(folder.path().join("checkpoint")),
-        ..short()
-    };
-    let one = TrainConfig {
-        epochs: 1,
-        ..config.clone()
-    };
-    let composed = composed::instead_of_kernels(|| {
-        run(&one).unwrap();
-        run(&config).unwrap() // goes on from the checkpoint
-    });
-    let fast = run(&short()).unwrap();
-    for (composed, fast) in composed.history.epochs.iter().zip(&fast.history.epochs) {
-        let difference = (composed.train_loss - fast.train_loss).abs();
-        assert!(difference < 1e-2, "{composed:?} {fast:?}");
-    }
-    assert_eq!(composed.history.epochs.len(), 4);
-    assert!(composed.finished);
 }
 
 /// Against dfdx's own Adam, which the fixture `training` has compared with PyTorch's.

@@ -1,8 +1,7 @@
 //! The GPU. It is asked for before dfdx is: dfdx's first call panics where there is none.
 
 use super::{AnyDevice, DeviceError};
-use crate::kernels::window::Window;
-use crate::nn::composed;
+use crate::nn::Conv2D;
 use cudarc::cublas::{result::CublasError, sys::cublasStatus_t};
 use cudarc::driver::{DriverError, result, sys::CUresult};
 use dfdx::prelude::*;
@@ -40,9 +39,8 @@ fn unusable(reason: String) -> DeviceError {
 /// multiplies matrices: all that can be wrong with the versions of driver and toolkit shows here.
 fn check(gpu: &Cuda) -> Result<(), CudaError> {
     let image = gpu.try_ones_like(&(1, Const::<1>, 3, 3))?;
-    let weight: Tensor<Rank4<1, 1, 3, 3>, f32, Cuda> = gpu.try_ones()?;
-    let window = Window::square(3, 1, 1, 1);
-    let y = composed::conv2d(image.leaky_trace(), &weight, None, window)?;
+    let conv = gpu.try_build_module::<Conv2D<1, 1, 3, 1, 1>, f32>()?;
+    let y = conv.try_forward(image.leaky_trace())?;
     y.try_sum::<Rank0, _>()?.try_backward()?;
     gpu.try_synchronize()
 }

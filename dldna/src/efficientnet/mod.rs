@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`blocks`](modules) | [`MBConv`] and its parts: expand, depthwise convolution, squeeze-and-excitation, project |
+//! | `blocks` | [`MBConv`] and its parts: expand, depthwise convolution, squeeze-and-excitation, project |
 //! | here | the network of the paper's table 1, and a small one for small images |
 //! | [`scaling`] | how one number makes a family of networks, B0 to B7, and what each costs |
 //! | [`prediction`] | how accurate a scaled network might be |
@@ -20,69 +20,82 @@
 //! ```
 
 mod blocks;
-mod network;
 pub mod prediction;
 pub mod published;
 pub mod scaling;
 mod torch_weights;
 
-pub use blocks::builder::{ConvNorm, MBConv, SqueezeExcitation};
-pub use network::builder::EfficientNet;
+pub use crate::nn::ConvNorm;
+pub use blocks::{Gate, MBConv, SqueezeExcitation};
 pub use scaling::compound_scaling;
 pub use torch_weights::load_torch_weights;
 
-use crate::resnet::Stage;
+use crate::network;
+use crate::nn::{SiLU, Stage, mean};
+use dfdx::prelude::{DropoutOneIn, Linear};
 
-/// The networks once built on a device: what `dev.build_module` returns.
+/// The networks once built on a device: the same types.
 pub mod modules {
-    pub use super::blocks::{ConvNorm, Expansion, MBConv, SqueezeExcitation};
-    pub use super::network::EfficientNet;
+    pub use super::{ConvNorm, EfficientNetB0, Gate, MBConv, SmallEfficientNet, SqueezeExcitation};
 }
 
-/// `LAYERS` blocks. The first changes channels and size, the others keep them.
+/// `LAYERS` blocks. The first changes channels and size, the others keep them. Stable Rust cannot multiply the numbers of
+/// a type: what is expanded and squeezed stands in front of the layers, `[hidden, squeeze]` of the first block and of
+/// the others.
 type MBConvs<
     const IN: usize,
     const OUT: usize,
     const K: usize,
     const STRIDE: usize,
-    const EXPAND: usize,
+    const HIDDEN: usize,
+    const SQUEEZE: usize,
+    const NEXT_HIDDEN: usize,
+    const NEXT_SQUEEZE: usize,
     const LAYERS: usize,
-> = Stage<MBConv<IN, OUT, K, STRIDE, EXPAND>, MBConv<OUT, OUT, K, 1, EXPAND>, LAYERS>;
-
-/// Table 1 of the paper, line by line; a stage is `MBConvs<IN, OUT, K, STRIDE, EXPAND, LAYERS>`. For colour images:
-/// `(batch, 3, height, width)` to `(batch, CLASSES)`, trained by the authors on 224x224 pixels.
-///
-/// The paper states the size of each stage's input. Its first layer has the stride: in stages 1, 3, 4, 5 and 7.
-pub type EfficientNetB0<const CLASSES: usize> = EfficientNet<
-    ConvNorm<3, 32, 3, 2, 1>, // 1: 3x3 convolution
-    // Two halves: a tuple of layers has room for six.
-    (
-        (
-            MBConvs<32, 16, 3, 1, 1, 1>, // 2: MBConv1, 3x3
-            MBConvs<16, 24, 3, 2, 6, 2>, // 3: MBConv6, 3x3
-            MBConvs<24, 40, 5, 2, 6, 2>, // 4: MBConv6, 5x5
-            MBConvs<40, 80, 3, 2, 6, 3>, // 5: MBConv6, 3x3
-        ),
-        (
-            MBConvs<80, 112, 5, 1, 6, 3>,  // 6: MBConv6, 5x5
-            MBConvs<112, 192, 5, 2, 6, 4>, // 7: MBConv6, 5x5
-            MBConvs<192, 320, 3, 1, 6, 1>, // 8: MBConv6, 3x3
-        ),
-    ),
-    ConvNorm<320, 1280, 1, 1, 0>, // 9: 1x1 convolution, mean, linear layer
-    1280,
-    CLASSES,
+> = Stage<
+    MBConv<IN, HIDDEN, SQUEEZE, OUT, K, STRIDE>,
+    MBConv<OUT, NEXT_HIDDEN, NEXT_SQUEEZE, OUT, K, 1>,
+    LAYERS,
 >;
 
-/// The same plan for images of about 28x28 pixels: a stem that keeps their size, three stages of few channels.
-pub type SmallEfficientNet<const IN: usize, const CLASSES: usize> = EfficientNet<
-    ConvNorm<IN, 16, 3, 1, 1>,
-    (
-        MBConvs<16, 16, 3, 1, 1, 1>,
-        MBConvs<16, 24, 3, 2, 4, 2>,
-        MBConvs<24, 40, 5, 2, 4, 2>,
-    ),
-    ConvNorm<40, 160, 1, 1, 0>,
-    160,
-    CLASSES,
->;
+network! {
+    /// Table 1 of the paper, line by line; a stage is `MBConvs<IN, OUT, K, STRIDE, ..>`, its last number that of its
+    /// layers. For colour images: `(batch, 3, height, width)` to `(batch, CLASSES)`, trained by the authors on 224x224
+    /// pixels.
+    ///
+    /// The paper states the size of each stage's input. Its first layer has the stride: in stages 1, 3, 4, 5 and 7. The
+    /// paper's networks also leave out whole blocks at random while they train (stochastic depth); this one does not.
+    pub struct EfficientNetB0<const CLASSES: usize> {
+        stem: ConvNorm<3, 32, 3, 2, 1, SiLU>,                       // 1: 3x3 convolution
+        stage1: MBConvs<32, 16, 3, 1, 32, 8, 96, 4, 1>,             // 2: MBConv1, 3x3
+        stage2: MBConvs<16, 24, 3, 2, 96, 4, 144, 6, 2>,            // 3: MBConv6, 3x3
+        stage3: MBConvs<24, 40, 5, 2, 144, 6, 240, 10, 2>,          // 4: MBConv6, 5x5
+        stage4: MBConvs<40, 80, 3, 2, 240, 10, 480, 20, 3>,         // 5: MBConv6, 3x3
+        stage5: MBConvs<80, 112, 5, 1, 480, 20, 672, 28, 3>,        // 6: MBConv6, 5x5
+        stage6: MBConvs<112, 192, 5, 2, 672, 28, 1152, 48, 4>,      // 7: MBConv6, 5x5
+        stage7: MBConvs<192, 320, 3, 1, 1152, 48, 1920, 80, 1>,     // 8: MBConv6, 3x3
+        head: ConvNorm<320, 1280, 1, 1, 0, SiLU>,                   // 9: 1x1 convolution, mean, linear layer
+        dropout: DropoutOneIn<5>,
+        classifier: Linear<1280, CLASSES>,
+    }
+    forward(x: Images<3>) -> Vectors<CLASSES> {
+        let x = stage4(stage3(stage2(stage1(stem(x)))));
+        classifier(dropout(mean(head(stage7(stage6(stage5(x)))))))
+    }
+}
+
+network! {
+    /// The same plan for images of about 28x28 pixels: a stem that keeps their size, three stages of few channels.
+    pub struct SmallEfficientNet<const IN: usize, const CLASSES: usize> {
+        stem: ConvNorm<IN, 16, 3, 1, 1, SiLU>,
+        stage1: MBConvs<16, 16, 3, 1, 16, 4, 16, 4, 1>,
+        stage2: MBConvs<16, 24, 3, 2, 64, 4, 96, 6, 2>,
+        stage3: MBConvs<24, 40, 5, 2, 96, 6, 160, 10, 2>,
+        head: ConvNorm<40, 160, 1, 1, 0, SiLU>,
+        dropout: DropoutOneIn<5>,
+        classifier: Linear<160, CLASSES>,
+    }
+    forward(x: Images<IN>) -> Vectors<CLASSES> {
+        classifier(dropout(mean(head(stage3(stage2(stage1(stem(x))))))))
+    }
+}

@@ -14,7 +14,7 @@
 //!
 //! | idea | paper | here |
 //! |---|---|---|
-//! | four branches | v1, 2014 | [`InceptionV1`], [`InceptionModule`] |
+//! | four branches | v1, 2014 | [`InceptionV1`], [`Inception`] |
 //! | a second classifier in the middle | v1, 2014 | [`AuxiliaryHead`], [`WithAuxiliary`] |
 //! | batch norm | v2, 2015 | [`ConvNorm`], [`BatchNormInception`] |
 //! | 5x5 is two 3x3; n x n is 1 x n and n x 1 | v2 and v3, 2015 | [`FactorizedInception`], [`AsymmetricInception`] |
@@ -22,36 +22,30 @@
 //! | the module adds to its input | v4, 2016 | [`InceptionResNetA`] |
 //! | space and channels one after the other | Xception, 2016 | [`SeparableConv2D`] |
 //!
-//! The later modules are types made of [`Branches`] and the layers of [`crate::nn`]. [`SmallGoogLeNet`] puts three of
-//! them together.
+//! Each module is a [`network!`](crate::network): its branches, and [`cat`](crate::nn::cat) that puts them side by side.
+//! [`SmallGoogLeNet`] puts three of them together.
 
 mod auxiliary;
-mod branches;
 mod diagram;
-mod factorized;
 mod inception_resnet;
+mod later;
 mod separable;
 mod small_google_net;
 mod v1;
 
+pub use crate::nn::ConvNorm;
+pub use crate::weights::load_torch_weights;
 pub use auxiliary::{AuxiliaryHead, WithAuxiliary};
-pub use branches::Branches;
 pub use diagram::draw_branches;
-pub use factorized::{
-    AsymmetricConv, AsymmetricInception, BatchNormInception, ConvNorm, FactorizedInception,
-};
-pub use inception_resnet::{InceptionResNetA, builder::InceptionResNet};
+pub use inception_resnet::{InceptionResNetA, ResidualScale};
+pub use later::{AsymmetricConv, AsymmetricInception, BatchNormInception, FactorizedInception};
 pub use separable::SeparableConv2D;
 pub use small_google_net::{
     AuxiliarySmallGoogLeNet, FashionGoogLeNet, SmallGoogLeNet, train_small_google_net,
 };
-pub use v1::{
-    builder::{InceptionModule, InceptionV1},
-    load_torch_weights,
-};
+pub use v1::{Inception, InceptionModule, InceptionV1};
 
-/// The modules once built on a device: what `dev.build_module` returns.
+/// The modules once built on a device: the same types, and what [`InceptionV1`] becomes.
 pub mod modules {
-    pub use super::inception_resnet::InceptionResNet;
-    pub use super::v1::Inception;
+    pub use super::{Inception, InceptionResNetA};
 }

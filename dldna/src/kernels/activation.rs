@@ -19,6 +19,8 @@ pub enum Activation {
     /// `x Phi(x)`, with `Phi(x)` the share of a normal distribution that is below `x`. Hendrycks and Gimpel, *Gaussian
     /// Error Linear Units*, 2016.
     Gelu,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
 }
 
 impl Activation {
@@ -51,6 +53,14 @@ impl Activation {
                     }
                 },
             ),
+            Activation::Sigmoid => vectorized(
+                #[inline(always)]
+                || {
+                    for x in values {
+                        *x = sigmoid(*x);
+                    }
+                },
+            ),
         }
     }
 
@@ -77,6 +87,11 @@ impl Activation {
         prepare: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Slopes {
         let count = values.len();
+        let keeping = |values: &mut [f32], prepare, keeping_slopes: fn(&mut [f32], &mut [f32])| {
+            let mut slopes = vec![0.0; count];
+            each_piece(values, &mut slopes, length, prepare, keeping_slopes);
+            Slopes::Values(slopes)
+        };
         match self {
             Activation::Identity => {
                 let mut nothing = vec![(); count];
@@ -85,16 +100,9 @@ impl Activation {
             }
             Activation::Relu => limit_pieces(values, length, prepare, f32::INFINITY),
             Activation::Relu6 => limit_pieces(values, length, prepare, 6.0),
-            Activation::Silu => {
-                let mut slopes = vec![0.0; count];
-                each_piece(values, &mut slopes, length, prepare, silu_keeping_slopes);
-                Slopes::Values(slopes)
-            }
-            Activation::Gelu => {
-                let mut slopes = vec![0.0; count];
-                each_piece(values, &mut slopes, length, prepare, gelu_keeping_slopes);
-                Slopes::Values(slopes)
-            }
+            Activation::Silu => keeping(values, prepare, silu_keeping_slopes),
+            Activation::Gelu => keeping(values, prepare, gelu_keeping_slopes),
+            Activation::Sigmoid => keeping(values, prepare, sigmoid_keeping_slopes),
         }
     }
 }
@@ -214,6 +222,19 @@ fn gelu_keeping_slopes(values: &mut [f32], slopes: &mut [f32]) {
     );
 }
 
+/// `d/dx sigmoid(x) = sigmoid(x) (1 - sigmoid(x))`
+fn sigmoid_keeping_slopes(values: &mut [f32], slopes: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (slope, x) in slopes.iter_mut().zip(values) {
+                *x = sigmoid(*x);
+                *slope = *x * (1.0 - *x);
+            }
+        },
+    );
+}
+
 /// The share of the standard normal distribution that is below `x`, and its density there. Abramowitz and Stegun,
 /// *Handbook of Mathematical Functions*, 1964, formula 26.2.17, within 1e-7 before rounding.
 #[inline(always)]
@@ -290,6 +311,18 @@ mod tests {
             prop_assert!((f64::from(slope[0]) - quotient).abs() < 1e-5);
         }
 
+        /// The definition, and the slope against a difference quotient in f64.
+        #[test]
+        fn sigmoid_and_its_slope(x in -30.0f32..30.0) {
+            let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+            let mut value = [x];
+            let Slopes::Values(slope) = Activation::Sigmoid.apply_keeping_slopes(&mut value) else { unreachable!() };
+            prop_assert!((f64::from(value[0]) - sigmoid(x.into())).abs() < 1e-6);
+            let step = 1e-4;
+            let quotient = (sigmoid(f64::from(x) + step) - sigmoid(f64::from(x) - step)) / (2.0 * step);
+            prop_assert!((f64::from(slope[0]) - quotient).abs() < 1e-6);
+        }
+
         /// The share below `x` by summing the density up, and the slope against a difference quotient in f64.
         #[test]
         fn gelu_and_its_slope(x in -9.0f32..9.0) {
@@ -311,7 +344,7 @@ mod tests {
         /// Both ways to apply give the same.
         #[test]
         fn training_and_evaluation_agree(values in prop::collection::vec(-9.0f32..9.0, 0..70)) {
-            for activation in [Activation::Identity, Activation::Relu, Activation::Relu6, Activation::Silu, Activation::Gelu] {
+            for activation in [Activation::Identity, Activation::Relu, Activation::Relu6, Activation::Silu, Activation::Gelu, Activation::Sigmoid] {
                 let (mut one, mut two) = (values.clone(), values.clone());
                 activation.apply(&mut one);
                 let slopes = activation.apply_keeping_slopes(&mut two);
@@ -323,7 +356,7 @@ mod tests {
                         Activation::Identity => 1.0,
                         Activation::Relu => f32::from(*x > 0.0),
                         Activation::Relu6 => f32::from(*x > 0.0 && *x < 6.0),
-                        Activation::Silu | Activation::Gelu => continue,
+                        Activation::Silu | Activation::Gelu | Activation::Sigmoid => continue,
                     };
                     prop_assert_eq!(slope, want);
                 }
@@ -338,6 +371,7 @@ mod tests {
             Activation::Relu6,
             Activation::Silu,
             Activation::Gelu,
+            Activation::Sigmoid,
         ] {
             let mut values = [f32::NAN];
             activation.apply(&mut values);

@@ -105,15 +105,20 @@ impl BatchNorm {
         statistics: &Statistics,
         scale: &[f32],
         bias: &[f32],
-        after: After,
+        epilogue: Epilogue,
         output: &mut [f32],
     ) -> Slopes {
         let lines = self.lines(statistics, scale, bias);
         let normalize = |index: usize, plane: &mut [f32]| {
             plane.copy_from_slice(&input[index * self.pixels..][..plane.len()]);
-            self.normalize_plane(lines[index % self.channels], after.shortcut, index, plane);
+            self.normalize_plane(
+                lines[index % self.channels],
+                epilogue.shortcut,
+                index,
+                plane,
+            );
         };
-        after
+        epilogue
             .activation
             .apply_to_pieces(output, self.pixels, normalize)
     }
@@ -122,12 +127,12 @@ impl BatchNorm {
     ///
     /// ```
     /// use dldna::kernels::activation::Activation;
-    /// use dldna::kernels::batch_norm::{After, BatchNorm, Statistics};
+    /// use dldna::kernels::batch_norm::{Epilogue, BatchNorm, Statistics};
     /// let norm = BatchNorm { channels: 1, pixels: 2, epsilon: 0.0 };
     /// let statistics = Statistics { mean: vec![1.0], variance: vec![4.0] };
     /// let mut image = [0.0, 5.0];
-    /// let after = After { shortcut: None, activation: Activation::Relu };
-    /// norm.normalize_in_place(&statistics, &[1.0], &[0.0], after, &mut image);
+    /// let epilogue = Epilogue { shortcut: None, activation: Activation::Relu };
+    /// norm.normalize_in_place(&statistics, &[1.0], &[0.0], epilogue, &mut image);
     /// assert_eq!(image, [0.0, 2.0]);
     /// ```
     pub fn normalize_in_place(
@@ -135,7 +140,7 @@ impl BatchNorm {
         statistics: &Statistics,
         scale: &[f32],
         bias: &[f32],
-        after: After,
+        epilogue: Epilogue,
         images: &mut [f32],
     ) {
         let lines = self.lines(statistics, scale, bias);
@@ -145,8 +150,8 @@ impl BatchNorm {
             .for_each(|(n, image)| {
                 for (c, plane) in image.chunks_exact_mut(self.pixels).enumerate() {
                     let index = n * self.channels + c;
-                    self.normalize_plane(lines[c], after.shortcut, index, plane);
-                    after.activation.apply(plane); // the plane is still in the cache
+                    self.normalize_plane(lines[c], epilogue.shortcut, index, plane);
+                    epilogue.activation.apply(plane); // the plane is still in the cache
                 }
             });
     }
@@ -304,7 +309,7 @@ struct GradientLine {
 
 /// What is done to a normalised value while it is at hand.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct After<'a> {
+pub struct Epilogue<'a> {
     /// Added to it: an image for each image, of the same size.
     pub shortcut: Option<&'a [f32]>,
     /// Then applied to the sum.

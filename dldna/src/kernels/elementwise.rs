@@ -11,6 +11,11 @@ pub fn add(sum: &mut [f32], values: &[f32]) {
     each_pair(sum, values, |sum, value| sum + value);
 }
 
+/// `values *= factors`.
+pub fn multiply(values: &mut [f32], factors: &[f32]) {
+    each_pair(values, factors, |value, factor| value * factor);
+}
+
 /// `to = combine(to, from)` for each pair.
 pub(super) fn each_pair<T: Copy + Sync>(
     to: &mut [f32],

@@ -70,6 +70,19 @@ pub fn means_backward(d_means: &[f32], pixels: usize, d_images: &mut [f32]) {
         });
 }
 
+/// Adds to each channel of `images (image, channel, pixel)` a number of its own.
+///
+/// ```
+/// let mut images = [0.0, 1.0, 2.0, 3.0]; // one image, two channels
+/// dldna::kernels::planes::add_to_each(&[10.0, 20.0], 2, &mut images);
+/// assert_eq!(images, [10.0, 11.0, 22.0, 23.0]);
+/// ```
+pub fn add_to_each(numbers: &[f32], pixels: usize, images: &mut [f32]) {
+    for (plane, number) in images.chunks_exact_mut(pixels).zip(numbers.iter().cycle()) {
+        plane.iter_mut().for_each(|x| *x += number);
+    }
+}
+
 /// `output = factor * image`, with a factor for each plane.
 ///
 /// ```

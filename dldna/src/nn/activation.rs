@@ -1,7 +1,10 @@
 //! The activations that dfdx lacks, as layers, and a name for each.
 
 use super::device::LayerDevice;
+use super::forward::{Flowing, Forward, Layer, activate_any};
 use crate::kernels::activation::Activation;
+use crate::summary::layers::elementwise;
+use crate::summary::{LayerSummary, Summarize, SummaryError};
 use dfdx::prelude::*;
 
 /// A layer that applies an activation: a type that can stand for it among a network's parameters.
@@ -11,13 +14,36 @@ use dfdx::prelude::*;
 /// use dldna::prelude::*;
 /// assert_eq!(SiLU::ACTIVATION, Activation::Silu);
 /// ```
-pub trait ActivationLayer: Default + Clone + std::fmt::Debug + crate::summary::Summarize {
+pub trait ActivationLayer: ZeroSizedModule + Clone + std::fmt::Debug + Summarize + 'static {
     /// What it applies.
     const ACTIVATION: Activation;
 }
 
-impl ActivationLayer for ReLU {
-    const ACTIVATION: Activation = Activation::Relu;
+macro_rules! activation_layer {
+    ($Layer:ident, $activation:ident) => {
+        impl ActivationLayer for $Layer {
+            const ACTIVATION: Activation = Activation::$activation;
+        }
+    };
+}
+
+activation_layer!(ReLU, Relu);
+activation_layer!(Sigmoid, Sigmoid);
+
+impl<A: ActivationLayer> Layer for A {
+    type On<E: Dtype, D: Storage<E>> = A;
+}
+
+impl<A: ActivationLayer, X: Flowing> Forward<X> for A {
+    type Output = X;
+
+    fn eval(&self, x: X) -> X {
+        x.layer(self, |flow| flow.activate(A::ACTIVATION))
+    }
+
+    fn train(&mut self, x: X) -> X {
+        self.eval(x)
+    }
 }
 
 macro_rules! activation {
@@ -29,16 +55,20 @@ macro_rules! activation {
         impl ZeroSizedModule for $Layer {}
         impl NonMutableModule for $Layer {}
 
-        impl ActivationLayer for $Layer {
-            const ACTIVATION: Activation = Activation::$activation;
-        }
+        activation_layer!($Layer, $activation);
 
         impl<S: Shape, D: LayerDevice, T: Tape<f32, D>> Module<Tensor<S, f32, D, T>> for $Layer {
             type Output = Tensor<S, f32, D, T>;
             type Error = D::Err;
 
             fn try_forward(&self, input: Tensor<S, f32, D, T>) -> Result<Self::Output, D::Err> {
-                D::activate(input, Self::ACTIVATION)
+                activate_any(input, Self::ACTIVATION)
+            }
+        }
+
+        impl Summarize for $Layer {
+            fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+                elementwise(stringify!($Layer), input)
             }
         }
     };

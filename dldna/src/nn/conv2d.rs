@@ -1,17 +1,20 @@
 //! Convolution, with and without a bias.
 
-use super::device::LayerDevice;
+use super::device::{Channels, Convolution, LayerDevice};
+use super::forward::run_time_sizes;
+use super::layer::{image_layer, layer};
+use super::network::Element;
 use crate::kernels::window::Window;
+use crate::summary::{LayerSummary, Summarize, SummaryError, WindowLayer};
 use dfdx::prelude::*;
-use num_traits::Float;
-use rand_distr::{Uniform, uniform::SampleUniform};
+use rand_distr::Uniform;
 
-/// What networks are written with: types without data.
-pub mod builder {
+layer! {
     /// Convolution without a bias: `(batch, IN, height, width)` to `(batch, OUT, height', width')`, with
     /// `height' = floor((height + 2 PADDING - DILATION (K - 1) - 1) / STRIDE) + 1`, and the same for the width.
     ///
-    /// The weight `(OUT, IN, K, K)` starts uniform in `±1 / sqrt(IN K K)`, as in PyTorch.
+    /// The weight `(OUT, IN, K, K)` starts uniform in `±1 / sqrt(IN K K)`, as in PyTorch. A `PADDING` of
+    /// [`SAME`](super::SAME) is half the kernel.
     ///
     /// PyTorch: `torch.nn.Conv2d(IN, OUT, K, STRIDE, PADDING, DILATION, bias=False)`.
     ///
@@ -22,16 +25,13 @@ pub mod builder {
     /// let y = conv.forward(dev.zeros_like(&(8, Const::<3>, 32, 32)));
     /// assert_eq!(*y.shape(), (8, Const::<16>, 16, 16));
     /// ```
-    #[derive(Debug, Clone, Copy, Default)]
-    pub struct Conv2D<
-        const IN: usize,
-        const OUT: usize,
-        const K: usize,
-        const STRIDE: usize = 1,
-        const PADDING: usize = 0,
-        const DILATION: usize = 1,
-    >;
+    pub struct Conv2D<const IN, const OUT, const K, const STRIDE = 1, const PADDING = 0, const DILATION = 1> {
+        /// One kernel for each pair of output and input channel.
+        weight: Rank4<OUT, IN, K, K> = TensorOptions::reset_with(|weight| try_fill_default(weight, IN * K * K)),
+    }
+}
 
+layer! {
     /// [`Conv2D`] with a bias per output channel. Weight and bias start uniform in `±1 / sqrt(IN K K)`.
     ///
     /// PyTorch: `torch.nn.Conv2d(IN, OUT, K, STRIDE, PADDING, DILATION)`.
@@ -42,53 +42,16 @@ pub mod builder {
     /// let conv = dev.build_module::<BiasedConv2D<1, 32, 3>, f32>();
     /// assert_eq!(conv.num_trainable_params(), 3 * 3 * 32 + 32);
     /// ```
-    #[derive(Debug, Clone, Copy, Default)]
-    pub struct BiasedConv2D<
-        const IN: usize,
-        const OUT: usize,
-        const K: usize,
-        const STRIDE: usize = 1,
-        const PADDING: usize = 0,
-        const DILATION: usize = 1,
-    >;
-}
-
-/// [`builder::Conv2D`], built on a device.
-#[derive(Debug, Clone)]
-pub struct Conv2D<
-    const IN: usize,
-    const OUT: usize,
-    const K: usize,
-    const STRIDE: usize,
-    const PADDING: usize,
-    const DILATION: usize,
-    E: Dtype,
-    D: Storage<E>,
-> {
-    /// One kernel for each pair of output and input channel.
-    pub weight: Tensor<Rank4<OUT, IN, K, K>, E, D>,
-}
-
-/// [`builder::BiasedConv2D`], built on a device.
-#[derive(Debug, Clone)]
-pub struct BiasedConv2D<
-    const IN: usize,
-    const OUT: usize,
-    const K: usize,
-    const STRIDE: usize,
-    const PADDING: usize,
-    const DILATION: usize,
-    E: Dtype,
-    D: Storage<E>,
-> {
-    /// One kernel for each pair of output and input channel.
-    pub weight: Tensor<Rank4<OUT, IN, K, K>, E, D>,
-    /// Added to every pixel of an output channel.
-    pub bias: Tensor<Rank1<OUT>, E, D>,
+    pub struct BiasedConv2D<const IN, const OUT, const K, const STRIDE = 1, const PADDING = 0, const DILATION = 1> {
+        /// One kernel for each pair of output and input channel.
+        weight: Rank4<OUT, IN, K, K> = TensorOptions::reset_with(|weight| try_fill_default(weight, IN * K * K)),
+        /// Added to every pixel of an output channel.
+        bias: Rank1<OUT> = TensorOptions::reset_with(|bias| try_fill_default(bias, IN * K * K)),
+    }
 }
 
 /// Fills with PyTorch's default for a layer in which each result sums `fan_in` products.
-pub(super) fn try_fill_default<S: Shape, E: Dtype + Float + SampleUniform, D: Device<E>>(
+pub(super) fn try_fill_default<S: Shape, E: Element, D: Device<E>>(
     tensor: &mut Tensor<S, E, D>,
     fan_in: usize,
 ) -> Result<(), D::Err> {
@@ -96,8 +59,22 @@ pub(super) fn try_fill_default<S: Shape, E: Dtype + Float + SampleUniform, D: De
     tensor.try_fill_with_distr(Uniform::new(-bound, bound))
 }
 
-macro_rules! impl_conv {
-    ($Conv:ident, |$layer:ident| $bias:expr) => {
+/// A dense convolution as an operand.
+fn convolution<const IN: usize, const OUT: usize, const K: usize, D: LayerDevice>(
+    weight: &Tensor<Rank4<OUT, IN, K, K>, f32, D>,
+    bias: Option<Channels<D>>,
+    window: Window,
+) -> Convolution<D> {
+    Convolution {
+        weight: run_time_sizes(weight.clone()),
+        bias,
+        window,
+        groups: 1,
+    }
+}
+
+macro_rules! conv {
+    ($Conv:ident, |$layer:ident| $bias:expr, $biases:literal) => {
         impl<
             const IN: usize,
             const OUT: usize,
@@ -106,13 +83,17 @@ macro_rules! impl_conv {
             const PADDING: usize,
             const DILATION: usize,
             E: Dtype,
-            D: Device<E>,
-        > BuildOnDevice<D, E> for builder::$Conv<IN, OUT, K, STRIDE, PADDING, DILATION>
-        where
-            $Conv<IN, OUT, K, STRIDE, PADDING, DILATION, E, D>: BuildModule<D, E>,
+            D: Storage<E>,
+        > $Conv<IN, OUT, K, STRIDE, PADDING, DILATION, E, D>
         {
-            type Built = $Conv<IN, OUT, K, STRIDE, PADDING, DILATION, E, D>;
+            const WINDOW: Window = Window::square(K, STRIDE, super::padding(PADDING, K, DILATION), DILATION);
         }
+
+        image_layer!(
+            <const IN, const OUT, const K, const STRIDE, const PADDING, const DILATION>
+            $Conv<IN, OUT, K, STRIDE, PADDING, DILATION, f32, D>, IN -> OUT,
+            |$layer, flow| flow.conv2d(convolution(&$layer.weight, $bias, Self::WINDOW))
+        );
 
         impl<
             const IN: usize,
@@ -123,108 +104,24 @@ macro_rules! impl_conv {
             const DILATION: usize,
             E: Dtype,
             D: Storage<E>,
-        > NonMutableModule for $Conv<IN, OUT, K, STRIDE, PADDING, DILATION, E, D>
+        > Summarize for $Conv<IN, OUT, K, STRIDE, PADDING, DILATION, E, D>
         {
-        }
-
-        impl<
-            const IN: usize,
-            const OUT: usize,
-            const K: usize,
-            const STRIDE: usize,
-            const PADDING: usize,
-            const DILATION: usize,
-            B: Dim,
-            H: Dim,
-            W: Dim,
-            D: LayerDevice,
-            T: Tape<f32, D>,
-        > Module<Tensor<(B, Const<IN>, H, W), f32, D, T>>
-            for $Conv<IN, OUT, K, STRIDE, PADDING, DILATION, f32, D>
-        {
-            type Output = Tensor<(B, Const<OUT>, usize, usize), f32, D, T>;
-            type Error = D::Err;
-
-            fn try_forward(
-                &self,
-                input: Tensor<(B, Const<IN>, H, W), f32, D, T>,
-            ) -> Result<Self::Output, D::Err> {
-                let $layer = self;
-                D::conv2d(
-                    input,
-                    &self.weight,
-                    $bias,
-                    Window::square(K, STRIDE, PADDING, DILATION),
-                )
+            fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+                let layer = WindowLayer {
+                    name: stringify!($Conv),
+                    in_channels: IN,
+                    out_channels: OUT,
+                    window: Self::WINDOW,
+                };
+                layer.summarize(input, OUT * (IN * K * K + $biases), IN * K * K)
             }
         }
     };
 }
 
-impl_conv!(Conv2D, |_layer| None);
-impl_conv!(BiasedConv2D, |layer| Some(&layer.bias));
-
-impl<
-    const IN: usize,
-    const OUT: usize,
-    const K: usize,
-    const STRIDE: usize,
-    const PADDING: usize,
-    const DILATION: usize,
-    E: Dtype + Float + SampleUniform,
-    D: Device<E>,
-> TensorCollection<E, D> for Conv2D<IN, OUT, K, STRIDE, PADDING, DILATION, E, D>
-{
-    type To<E2: Dtype, D2: Device<E2>> = Conv2D<IN, OUT, K, STRIDE, PADDING, DILATION, E2, D2>;
-
-    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
-        visitor: &mut V,
-    ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
-        visitor.visit_fields(
-            Self::tensor(
-                "weight",
-                |conv| &conv.weight,
-                |conv| &mut conv.weight,
-                TensorOptions::reset_with(|weight| try_fill_default(weight, IN * K * K)),
-            ),
-            |weight| Conv2D { weight },
-        )
-    }
-}
-
-impl<
-    const IN: usize,
-    const OUT: usize,
-    const K: usize,
-    const STRIDE: usize,
-    const PADDING: usize,
-    const DILATION: usize,
-    E: Dtype + Float + SampleUniform,
-    D: Device<E>,
-> TensorCollection<E, D> for BiasedConv2D<IN, OUT, K, STRIDE, PADDING, DILATION, E, D>
-{
-    type To<E2: Dtype, D2: Device<E2>> =
-        BiasedConv2D<IN, OUT, K, STRIDE, PADDING, DILATION, E2, D2>;
-
-    fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
-        visitor: &mut V,
-    ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
-        visitor.visit_fields(
-            (
-                Self::tensor(
-                    "weight",
-                    |conv| &conv.weight,
-                    |conv| &mut conv.weight,
-                    TensorOptions::reset_with(|weight| try_fill_default(weight, IN * K * K)),
-                ),
-                Self::tensor(
-                    "bias",
-                    |conv| &conv.bias,
-                    |conv| &mut conv.bias,
-                    TensorOptions::reset_with(|bias| try_fill_default(bias, IN * K * K)),
-                ),
-            ),
-            |(weight, bias)| BiasedConv2D { weight, bias },
-        )
-    }
-}
+conv!(Conv2D, |layer| None, 0);
+conv!(
+    BiasedConv2D,
+    |layer| Some(run_time_sizes(layer.bias.clone())),
+    1
+);

@@ -1,18 +1,19 @@
-//! The layers on the CPU: each one op on dfdx's tape around a kernel.
+//! The layers on the CPU: each operation a kernel, and a backward pass around the kernels of its gradients.
 //!
-//! Every op follows one pattern: read the input as a slice, run the kernel, wrap the result, and put a closure on the
-//! tape that adds the gradients. What the backward pass needs of the input and the weights is moved into that closure; it
+//! Every operation follows one pattern: read the input as a slice, run the kernel, wrap the result, and give a closure
+//! that adds the gradients. What the backward pass needs of the input and the weights is moved into that closure; it
 //! shares their memory.
 
-use super::composed;
-use super::device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
+use super::device::{Backward, *};
 use super::error::{LayerError, remember};
+use super::fallback::{Fallback, concat_shape};
 use crate::kernels::activation::Activation;
-use crate::kernels::batch_norm::{After, BatchNorm, Statistics};
+use crate::kernels::batch_norm::{BatchNorm, Epilogue as Following, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
-use crate::kernels::elementwise::add;
+use crate::kernels::elementwise::{add, multiply};
 use crate::kernels::layer_norm::LayerNorm;
+use crate::kernels::matmul::{Matrix, MatrixMut, Store, matmul};
 use crate::kernels::numbers::Numbers;
 use crate::kernels::planes;
 use crate::kernels::pool2d::Pool2d;
@@ -22,19 +23,23 @@ use dfdx::prelude::*;
 use std::mem::take;
 use std::ops::DerefMut;
 
+type Result<T> = std::result::Result<T, CpuError>;
+/// The elements of a batch.
+type Pixels = Numbers<(usize, usize, usize, usize)>;
+
 /// The elements of a tensor, to be changed.
-fn copy<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Scratch {
+fn copy(tensor: &Batch<Cpu>) -> Scratch {
     let mut data = Scratch::any(tensor.shape().num_elements());
     tensor.copy_into(&mut data);
     data
 }
 
 /// The elements of a tensor, which it shares.
-fn shared<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Result<Numbers<S>, CpuError> {
+fn shared<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Result<Numbers<S>> {
     Numbers::of(tensor.clone())
 }
 
-/// The gradient of an op's own result. Nothing reads it after the op, so its memory is taken along.
+/// The gradient of an operation's own result. Nothing reads it afterwards, so its memory is taken along.
 fn taken(gradient: &mut impl DerefMut<Target = Vec<f32>>) -> Scratch {
     take(&mut **gradient).into()
 }
@@ -45,11 +50,29 @@ fn on_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }
 
+/// A result of `shape`, and its backward pass.
+fn operation(
+    dev: &Cpu,
+    values: Vec<f32>,
+    shape: (usize, usize, usize, usize),
+    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + 'static,
+) -> Result<Operation<Cpu>> {
+    let output = dev.try_tensor_from_vec(values, shape)?;
+    let d_y = output.ghost();
+    Ok(Operation {
+        output,
+        backward: Box::new(move |gradients| {
+            let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
+            backward(d_output, gradients)
+        }),
+    })
+}
+
 fn window_too_large<T>(
     layer: &'static str,
     window: Window,
     (height, width): (usize, usize),
-) -> Result<T, CpuError> {
+) -> Result<T> {
     Err(Cpu::error(LayerError::WindowTooLarge {
         layer,
         window,
@@ -58,21 +81,20 @@ fn window_too_large<T>(
     }))
 }
 
-/// A convolution of either kind, as the batch norm behind it needs it.
-trait Convolution: Sync + 'static {
+/// A convolution of either kind.
+trait ConvolutionKernel: Sync + Send {
     fn output_size(&self) -> (usize, usize);
-    /// Without a bias: a normalisation takes it away again.
-    fn forward(&self, input: &[f32], weight: &[f32], output: &mut [f32]);
+    fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]);
     fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]);
     fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]);
 }
 
-impl Convolution for Conv2d {
+impl ConvolutionKernel for Conv2d {
     fn output_size(&self) -> (usize, usize) {
         self.output_size()
     }
-    fn forward(&self, input: &[f32], weight: &[f32], output: &mut [f32]) {
-        self.forward(input, weight, None, output);
+    fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
+        self.forward(input, weight, bias, output);
     }
     fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
         self.backward_weight(input, d_output, d_weight);
@@ -82,12 +104,16 @@ impl Convolution for Conv2d {
     }
 }
 
-impl Convolution for Depthwise {
+impl ConvolutionKernel for Depthwise {
     fn output_size(&self) -> (usize, usize) {
         self.output_size()
     }
-    fn forward(&self, input: &[f32], weight: &[f32], output: &mut [f32]) {
+    fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
         self.forward(input, weight, output);
+        if let Some(bias) = bias {
+            let (height, width) = self.output_size();
+            planes::add_to_each(bias, height * width, output);
+        }
     }
     fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
         self.backward_weight(input, d_output, d_weight);
@@ -97,12 +123,26 @@ impl Convolution for Depthwise {
     }
 }
 
-/// Height and width.
-fn image_size<B: Dim, C: Dim, H: Dim, W: Dim, T>(
-    images: &Tensor<(B, C, H, W), f32, Cpu, T>,
-) -> (usize, usize) {
-    let &(_, _, height, width) = images.shape();
-    (height.size(), width.size())
+/// The kernel of a convolution for images such as `x`, and the shape of its result.
+#[allow(clippy::type_complexity, reason = "a kernel and a shape")]
+fn kernel_for(
+    x: &Batch<Cpu>,
+    conv: &Convolution<Cpu>,
+) -> Result<(Box<dyn ConvolutionKernel>, (usize, usize, usize, usize))> {
+    let &(batch, channels, height, width) = x.shape();
+    let size = (height, width);
+    let kernel = if conv.groups == 1 {
+        Conv2d::new(channels, conv.weight.shape().0, conv.window, size)
+            .map(|kernel| Box::new(kernel) as Box<dyn ConvolutionKernel>)
+    } else {
+        Depthwise::new(channels, conv.window, size)
+            .map(|kernel| Box::new(kernel) as Box<dyn ConvolutionKernel>)
+    };
+    let Some(kernel) = kernel else {
+        return window_too_large(conv.layer(), conv.window, size);
+    };
+    let (height, width) = kernel.output_size();
+    Ok((kernel, (batch, conv.weight.shape().0, height, width)))
 }
 
 /// `values + factor * by`, one by one.
@@ -111,659 +151,563 @@ fn shifted(values: &[f32], by: &[f32], factor: f32) -> Vec<f32> {
     pairs.map(|(value, by)| value + factor * by).collect()
 }
 
-/// The body of [`LayerDevice::conv_norm_train`] for either kind of convolution; the weight is `(OUT, GROUP, K, K)`.
-#[allow(
-    clippy::type_complexity,
-    reason = "the shapes are what a reader wants to see"
-)]
-fn norm_train<
-    const IN: usize,
-    const GROUP: usize,
-    const OUT: usize,
-    const K: usize,
-    B: Dim,
-    H: Dim,
-    W: Dim,
-    T: Tape<f32, Cpu>,
->(
-    kernel: impl Convolution,
-    input: Tensor<(B, Const<IN>, H, W), f32, Cpu, T>,
-    conv: ConvParameters<GROUP, OUT, K, Cpu>,
-    norm: NormParameters<OUT, Cpu>,
-    shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Cpu, T>>,
-    activation: Activation,
-) -> Result<
-    (
-        Tensor<(B, Const<OUT>, usize, usize), f32, Cpu, T>,
-        ChannelStatistics<OUT, Cpu>,
-    ),
-    CpuError,
-> {
-    let (x, mut tape) = input.try_contiguous()?.split_tape();
-    let batch = x.shape().0;
-    let (out_height, out_width) = kernel.output_size();
-    let pixels = out_height * out_width;
-    let count = batch.size() * pixels;
-    if count < 2 {
-        return Err(Cpu::error(LayerError::TooFewValues { count }));
+fn elements(&(n, c, h, w): &(usize, usize, usize, usize)) -> usize {
+    n * c * h * w
+}
+
+/// The normalisation of images of `shape`.
+fn normalizer(
+    &(_, channels, height, width): &(usize, usize, usize, usize),
+    epsilon: f32,
+) -> BatchNorm {
+    BatchNorm {
+        channels,
+        pixels: height * width,
+        epsilon,
     }
-
-    let input = shared(&x)?;
-    let weights = shared(conv.weight)?;
-    let mut convolved = Scratch::any(batch.size() * OUT * pixels);
-    let shape = (batch, Const::<OUT>, out_height, out_width);
-    let shortcut = match shortcut {
-        Some(shortcut) => {
-            let (shortcut, its_tape) = shortcut.try_contiguous()?.split_tape();
-            tape = tape.merge(its_tape);
-            Some((shared(&shortcut)?, shortcut.ghost()))
-        }
-        None => None,
-    };
-    let normalizer = BatchNorm {
-        channels: OUT,
-        pixels,
-        epsilon: norm.epsilon,
-    };
-    let (scales, biases) = (shared(norm.scale)?, shared(norm.bias)?);
-    let mut output = Scratch::any(convolved.len());
-    let after = After {
-        shortcut: shortcut.as_ref().map(|(values, _)| &**values),
-        activation,
-    };
-    let (statistics, slopes) = on_pool(|| {
-        kernel.forward(&input, &weights, &mut convolved);
-        let statistics = normalizer.statistics(&convolved);
-        let slopes = normalizer.normalize(
-            &convolved,
-            &statistics,
-            &scales,
-            &biases,
-            after,
-            &mut output,
-        );
-        (statistics, slopes)
-    });
-
-    let dev = x.device();
-    let mean = match conv.bias {
-        Some(bias) => shifted(&statistics.mean, &shared(bias)?, 1.0),
-        None => statistics.mean.clone(),
-    };
-    let result = ChannelStatistics {
-        mean: dev.try_tensor(mean)?,
-        variance: dev.try_tensor(statistics.variance.clone())?,
-    };
-    let y = dev.try_tensor_from_vec(output.into_vec(), shape)?;
-    let (d_x, d_w, d_y) = (x.ghost(), conv.weight.ghost(), y.ghost());
-    let d_conv_bias = conv.bias.map(|bias| bias.ghost());
-    let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
-    let d_shortcut = shortcut.map(|(_, ghost)| ghost);
-    tape.add_backward_op(move |gradients| {
-        let mut d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
-        slopes.multiply(&mut d_output);
-        if let Some(d_shortcut) = &d_shortcut {
-            add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
-        }
-        // The tape lends one gradient at a time: they are taken out and put back.
-        let mut weight = take(&mut **gradients.get_or_alloc_mut(&d_w)?);
-        let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
-        let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
-        let d_input = gradients.get_or_alloc_mut(&d_x)?;
-        on_pool(|| {
-            // Each gradient by the output becomes the one by the convolution's result.
-            normalizer.backward(
-                &convolved,
-                &statistics,
-                &scales,
-                &mut d_output,
-                &mut scale,
-                &mut bias,
-            );
-            kernel.backward_weight(&input, &d_output, &mut weight);
-            kernel.backward_input(&weights, &d_output, d_input);
-        });
-        **gradients.get_or_alloc_mut(&d_w)? = weight;
-        **gradients.get_or_alloc_mut(&d_scale)? = scale;
-        **gradients.get_or_alloc_mut(&d_bias)? = bias;
-        if let Some(d_conv_bias) = &d_conv_bias {
-            gradients.try_alloc_for(d_conv_bias)?; // stays 0
-        }
-        Ok(())
-    });
-    Ok((y.put_tape(tape), result))
 }
 
-/// The body of [`LayerDevice::conv_norm_eval`] for either kind of convolution; the weight is `(OUT, GROUP, K, K)`.
-#[allow(
-    clippy::type_complexity,
-    reason = "the shapes are what a reader wants to see"
-)]
-fn norm_eval<
-    const IN: usize,
-    const GROUP: usize,
-    const OUT: usize,
-    const K: usize,
-    B: Dim,
-    H: Dim,
-    W: Dim,
->(
-    kernel: impl Convolution,
-    input: Tensor<(B, Const<IN>, H, W), f32, Cpu>,
-    conv: ConvParameters<GROUP, OUT, K, Cpu>,
-    norm: NormParameters<OUT, Cpu>,
-    running: ChannelStatistics<OUT, Cpu>,
-    shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Cpu>>,
-    activation: Activation,
-) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Cpu>, CpuError> {
-    let x = input.try_contiguous()?;
-    let batch = x.shape().0;
-    let (out_height, out_width) = kernel.output_size();
-    let pixels = out_height * out_width;
-    let normalizer = BatchNorm {
-        channels: OUT,
-        pixels,
-        epsilon: norm.epsilon,
-    };
-    // (conv + bias) - mean = conv - (mean - bias): the bias costs no pass over the images.
-    let mean = running.mean.as_vec();
-    let statistics = Statistics {
-        mean: match conv.bias {
-            Some(bias) => shifted(&mean, &shared(bias)?, -1.0),
-            None => mean,
-        },
-        variance: running.variance.as_vec(),
-    };
-    let mut output = Scratch::any(batch.size() * OUT * pixels);
-    let (input, weights) = (shared(&x)?, shared(conv.weight)?);
-    let (scales, biases) = (shared(norm.scale)?, shared(norm.bias)?);
-    let shortcut = match shortcut {
-        Some(shortcut) => Some(Numbers::of(shortcut)?),
-        None => None,
-    };
-    let after = After {
-        shortcut: shortcut.as_deref(),
-        activation,
-    };
-    on_pool(|| {
-        kernel.forward(&input, &weights, &mut output);
-        normalizer.normalize_in_place(&statistics, &scales, &biases, after, &mut output);
-    });
-    let shape = (batch, Const::<OUT>, out_height, out_width);
-    x.device().try_tensor_from_vec(output.into_vec(), shape)
+/// More than one value for each channel, or there is no variance.
+fn enough_values(&(batch, _, height, width): &(usize, usize, usize, usize)) -> Result<()> {
+    match batch * height * width {
+        count @ 0..2 => Err(Cpu::error(LayerError::TooFewValues { count })),
+        _ => Ok(()),
+    }
 }
 
-impl LayerDevice for Cpu {
+/// Statistics of a kernel as tensors.
+fn on_device(dev: &Cpu, statistics: Statistics) -> Result<ChannelStatistics<Cpu>> {
+    let tensor = |values: Vec<f32>| {
+        let count = values.len();
+        dev.try_tensor_from_vec(values, (count,))
+    };
+    Ok(ChannelStatistics {
+        mean: tensor(statistics.mean)?,
+        variance: tensor(statistics.variance)?,
+    })
+}
+
+/// The inverse of [`on_device`].
+fn on_host(statistics: &ChannelStatistics<Cpu>) -> Statistics {
+    Statistics {
+        mean: statistics.mean.as_vec(),
+        variance: statistics.variance.as_vec(),
+    }
+}
+
+/// Mean of each channel with the convolution's bias taken off: `(conv + bias) - mean = conv - (mean - bias)`, so the
+/// bias costs no pass over the images.
+fn without_bias(statistics: &mut Statistics, conv: &Convolution<Cpu>) -> Result<()> {
+    if let Some(bias) = &conv.bias {
+        statistics.mean = shifted(&statistics.mean, &shared(bias)?, -1.0);
+    }
+    Ok(())
+}
+
+/// The backward pass of a convolution: from the gradient of its result to those of weights and input.
+struct ConvolutionBackward {
+    kernel: Box<dyn ConvolutionKernel>,
+    input: Pixels,
+    weights: Pixels,
+}
+
+impl ReportError for Cpu {
     fn error(error: LayerError) -> CpuError {
         remember(error);
         CpuError::WrongNumElements
     }
+}
 
-    fn conv2d<
-        const IN: usize,
-        const OUT: usize,
-        const KERNEL_HEIGHT: usize,
-        const KERNEL_WIDTH: usize,
-        B: Dim,
-        H: Dim,
-        W: Dim,
-        T: Tape<f32, Self>,
-    >(
-        input: Tensor<(B, Const<IN>, H, W), f32, Self, T>,
-        weight: &Tensor<Rank4<OUT, IN, KERNEL_HEIGHT, KERNEL_WIDTH>, f32, Self>,
-        bias: Option<&Tensor<Rank1<OUT>, f32, Self>>,
-        window: Window,
-    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>, CpuError> {
-        if composed::is_chosen() {
-            return composed::conv2d(input, weight, bias, window);
-        }
-        let (x, mut tape) = input.try_contiguous()?.split_tape();
-        let &(batch, _, height, width) = x.shape();
-        let size = (height.size(), width.size());
-        let Some(conv) = Conv2d::new(IN, OUT, window, size) else {
-            return window_too_large("Conv2D", window, size);
-        };
+impl LayerDevice for Cpu {
+    fn conv2d(x: Batch<Cpu>, conv: Convolution<Cpu>) -> Result<Operation<Cpu>> {
+        let (kernel, shape) = kernel_for(&x, &conv)?;
+        let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
+        let biases = conv.bias.as_ref().map(shared).transpose()?;
+        let mut output = Scratch::any(elements(&shape));
+        on_pool(|| kernel.forward(&input, &weights, biases.as_deref(), &mut output));
 
-        let input = shared(&x)?;
-        let weights = shared(weight)?;
-        let (out_height, out_width) = conv.output_size();
-        let pixels = out_height * out_width;
-        let mut output = Scratch::any(batch.size() * OUT * pixels);
-        let biases = bias.map(shared).transpose()?;
-        on_pool(|| conv.forward(&input, &weights, biases.as_deref(), &mut output));
-
-        let shape = (batch, Const::<OUT>, out_height, out_width);
-        let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
-        let (d_x, d_w, d_b, d_y) = (
-            x.ghost(),
-            weight.ghost(),
-            bias.map(|b| b.ghost()),
-            y.ghost(),
-        );
-        tape.add_backward_op(move |gradients| {
-            let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
-            if let Some(d_b) = &d_b {
-                backward_bias(&d_output, pixels, gradients.get_or_alloc_mut(d_b)?);
-            }
-            let d_weight = gradients.get_or_alloc_mut(&d_w)?;
-            on_pool(|| conv.backward_weight(&input, &d_output, d_weight));
-            let d_input = gradients.get_or_alloc_mut(&d_x)?;
-            on_pool(|| conv.backward_input(&weights, &d_output, d_input));
-            Ok(())
-        });
-        Ok(y.put_tape(tape))
+        let (d_x, d_w) = (x.ghost(), conv.weight.ghost());
+        let d_b = conv.bias.as_ref().map(|bias| bias.ghost());
+        let pixels = shape.2 * shape.3;
+        operation(
+            x.device(),
+            output.into_vec(),
+            shape,
+            move |d_output, gradients| {
+                if let Some(d_b) = &d_b {
+                    backward_bias(&d_output, pixels, gradients.get_or_alloc_mut(d_b)?);
+                }
+                let d_weight = gradients.get_or_alloc_mut(&d_w)?;
+                on_pool(|| kernel.backward_weight(&input, &d_output, d_weight));
+                let d_input = gradients.get_or_alloc_mut(&d_x)?;
+                on_pool(|| kernel.backward_input(&weights, &d_output, d_input));
+                Ok(())
+            },
+        )
     }
 
-    fn depthwise_conv2d<
-        const C: usize,
-        const K: usize,
-        B: Dim,
-        H: Dim,
-        W: Dim,
-        T: Tape<f32, Self>,
-    >(
-        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
-        weight: &Tensor<Rank4<C, 1, K, K>, f32, Self>,
-        window: Window,
-    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self, T>, CpuError> {
-        if composed::is_chosen() {
-            return composed::depthwise_conv2d(input, weight, window);
-        }
-        let (x, mut tape) = input.try_contiguous()?.split_tape();
-        let &(batch, channels, height, width) = x.shape();
-        let size = (height.size(), width.size());
-        let Some(conv) = Depthwise::new(C, window, size) else {
-            return window_too_large("DepthwiseConv2D", window, size);
-        };
-
-        let input = shared(&x)?;
-        let weights = shared(weight)?;
-        let (out_height, out_width) = conv.output_size();
-        let mut output = Scratch::any(batch.size() * C * out_height * out_width);
-        on_pool(|| conv.forward(&input, &weights, &mut output));
-
-        let shape = (batch, channels, out_height, out_width);
-        let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
-        let (d_x, d_w, d_y) = (x.ghost(), weight.ghost(), y.ghost());
-        tape.add_backward_op(move |gradients| {
-            let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
-            let d_weight = gradients.get_or_alloc_mut(&d_w)?;
-            on_pool(|| conv.backward_weight(&input, &d_output, d_weight));
-            let d_input = gradients.get_or_alloc_mut(&d_x)?;
-            on_pool(|| conv.backward_input(&weights, &d_output, d_input));
-            Ok(())
+    fn conv2d_statistics(
+        x: &Batch<Cpu>,
+        conv: &Convolution<Cpu>,
+    ) -> Result<(Batch<Cpu>, ChannelStatistics<Cpu>)> {
+        let (kernel, shape) = kernel_for(x, conv)?;
+        enough_values(&shape)?;
+        let (input, weights) = (shared(x)?, shared(&conv.weight)?);
+        let mut output = Scratch::any(elements(&shape));
+        let statistics = on_pool(|| {
+            kernel.forward(&input, &weights, None, &mut output);
+            normalizer(&shape, 0.0).statistics(&output)
         });
-        Ok(y.put_tape(tape))
+        let values = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
+        Ok((values, on_device(x.device(), statistics)?))
     }
 
-    fn max_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        input: Tensor<(B, C, H, W), f32, Self, T>,
-        window: Window,
-    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
-        if composed::is_chosen() {
-            return composed::max_pool2d(input, window);
-        }
-        let (x, mut tape) = input.try_contiguous()?.split_tape();
-        let &(batch, channels, height, width) = x.shape();
-        let size = (height.size(), width.size());
-        let Some(pool) = Pool2d::new(window, size) else {
-            return window_too_large("MaxPool2D", window, size);
-        };
-
-        let (out_height, out_width) = pool.output_size();
-        let mut output = Scratch::any(batch.size() * channels.size() * out_height * out_width);
-        let winners = pool.max(&shared(&x)?, &mut output);
-
-        let shape = (batch, channels, out_height, out_width);
-        let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
-        let (d_x, d_y) = (x.ghost(), y.ghost());
-        tape.add_backward_op(move |gradients| {
-            let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
-            pool.max_backward(&winners, &d_output, gradients.get_or_alloc_mut(&d_x)?);
-            Ok(())
-        });
-        Ok(y.put_tape(tape))
+    fn statistics(x: &Batch<Cpu>) -> Result<ChannelStatistics<Cpu>> {
+        enough_values(x.shape())?;
+        let input = shared(x)?;
+        let statistics = normalizer(x.shape(), 0.0).statistics(&input);
+        on_device(x.device(), statistics)
     }
 
-    fn avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        input: Tensor<(B, C, H, W), f32, Self, T>,
-        window: Window,
-    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
-        if composed::is_chosen() {
-            return composed::avg_pool2d(input, window);
-        }
-        let (x, mut tape) = input.try_contiguous()?.split_tape();
-        let &(batch, channels, height, width) = x.shape();
-        let size = (height.size(), width.size());
-        let Some(pool) = Pool2d::new(window, size) else {
-            return window_too_large("AvgPool2D", window, size);
+    fn batch_norm2d_train(
+        of: BatchStatistics<Cpu>,
+        norm: NormParameters<Cpu>,
+        epilogue: Epilogue<Cpu>,
+    ) -> Result<Operation<Cpu>> {
+        let shape = *of.values.shape();
+        let normalizer = normalizer(&shape, norm.epsilon);
+        let statistics = on_host(&of.statistics);
+        let values = shared(&of.values)?;
+        let (scales, biases) = (shared(&norm.scale)?, shared(&norm.bias)?);
+        let shortcut = epilogue.shortcut.as_ref().map(shared).transpose()?;
+        let mut output = Scratch::any(elements(&shape));
+        let following = Following {
+            shortcut: shortcut.as_deref(),
+            activation: epilogue.activation,
         };
-
-        let (out_height, out_width) = pool.output_size();
-        let mut output = Scratch::any(batch.size() * channels.size() * out_height * out_width);
-        pool.average(&shared(&x)?, &mut output);
-
-        let shape = (batch, channels, out_height, out_width);
-        let y = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
-        let (d_x, d_y) = (x.ghost(), y.ghost());
-        tape.add_backward_op(move |gradients| {
-            let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
-            pool.average_backward(&d_output, gradients.get_or_alloc_mut(&d_x)?);
-            Ok(())
-        });
-        Ok(y.put_tape(tape))
-    }
-
-    fn batch_norm2d_train<const C: usize, B: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
-        scale: &Tensor<Rank1<C>, f32, Self>,
-        bias: &Tensor<Rank1<C>, f32, Self>,
-        epsilon: f32,
-    ) -> Result<
-        (
-            Tensor<(B, Const<C>, H, W), f32, Self, T>,
-            ChannelStatistics<C, Self>,
-        ),
-        CpuError,
-    > {
-        if composed::is_chosen() {
-            return composed::batch_norm2d_train(input, scale, bias, epsilon);
-        }
-        let (x, mut tape) = input.try_contiguous()?.split_tape();
-        let shape = *x.shape();
-        let pixels = shape.2.size() * shape.3.size();
-        let count = shape.0.size() * pixels;
-        if count < 2 {
-            return Err(Self::error(LayerError::TooFewValues { count }));
-        }
-
-        let norm = BatchNorm {
-            channels: C,
-            pixels,
-            epsilon,
-        };
-        let input = shared(&x)?;
-        let scales = shared(scale)?;
-        let batch = norm.statistics(&input);
-        let mut output = Scratch::any(input.len());
-        norm.normalize(
-            &input,
-            &batch,
-            &scales,
-            &shared(bias)?,
-            After::default(),
-            &mut output,
-        );
-
-        let dev = x.device();
-        let statistics = ChannelStatistics {
-            mean: dev.try_tensor(batch.mean.clone())?,
-            variance: dev.try_tensor(batch.variance.clone())?,
-        };
-        let y = dev.try_tensor_from_vec(output.into_vec(), shape)?;
-        let (d_x, d_scale, d_bias, d_y) = (x.ghost(), scale.ghost(), bias.ghost(), y.ghost());
-        tape.add_backward_op(move |gradients| {
-            let mut d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
-            // The tape lends one gradient at a time: the small ones are taken out and put back.
-            let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
-            let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
-            norm.backward(
-                &input,
-                &batch,
+        let slopes = on_pool(|| {
+            normalizer.normalize(
+                &values,
+                &statistics,
                 &scales,
-                &mut d_output,
-                &mut scale,
-                &mut bias,
-            );
-            add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
-            **gradients.get_or_alloc_mut(&d_scale)? = scale;
-            **gradients.get_or_alloc_mut(&d_bias)? = bias;
-            Ok(())
+                &biases,
+                following,
+                &mut output,
+            )
         });
-        Ok((y.put_tape(tape), statistics))
+
+        let dev = of.values.device().clone();
+        let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
+        let d_shortcut = epilogue.shortcut.map(|shortcut| shortcut.ghost());
+        let d_values = of.values.ghost();
+        let through = of.convolution.map(|(x, conv)| {
+            let (kernel, _) = kernel_for(&x, &conv)?;
+            let bias = conv.bias.as_ref().map(|bias| bias.ghost());
+            let ghosts = (x.ghost(), conv.weight.ghost(), bias);
+            let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
+            Ok((
+                ConvolutionBackward {
+                    kernel,
+                    input,
+                    weights,
+                },
+                ghosts,
+            ))
+        });
+        let through = through.transpose()?;
+        operation(
+            &dev,
+            output.into_vec(),
+            shape,
+            move |mut d_output, gradients| {
+                slopes.multiply(&mut d_output);
+                if let Some(d_shortcut) = &d_shortcut {
+                    add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
+                }
+                // The tape lends one gradient at a time: they are taken out and put back.
+                let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
+                let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
+                // The gradient with respect to the output becomes the one with respect to the values.
+                let mut to_values = |d: &mut [f32]| {
+                    normalizer.backward(&values, &statistics, &scales, d, &mut scale, &mut bias);
+                };
+                match &through {
+                    None => {
+                        to_values(&mut d_output);
+                        add(gradients.get_or_alloc_mut(&d_values)?, &d_output);
+                    }
+                    Some((conv, (d_x, d_w, d_conv_bias))) => {
+                        let mut weight = take(&mut **gradients.get_or_alloc_mut(d_w)?);
+                        let d_input = gradients.get_or_alloc_mut(d_x)?;
+                        on_pool(|| {
+                            to_values(&mut d_output);
+                            conv.kernel
+                                .backward_weight(&conv.input, &d_output, &mut weight);
+                            conv.kernel
+                                .backward_input(&conv.weights, &d_output, d_input);
+                        });
+                        **gradients.get_or_alloc_mut(d_w)? = weight;
+                        if let Some(d_conv_bias) = d_conv_bias {
+                            gradients.try_alloc_for(d_conv_bias)?; // stays 0
+                        }
+                    }
+                }
+                **gradients.get_or_alloc_mut(&d_scale)? = scale;
+                **gradients.get_or_alloc_mut(&d_bias)? = bias;
+                Ok(())
+            },
+        )
     }
 
-    fn conv_norm_train<
-        const IN: usize,
-        const OUT: usize,
-        const K: usize,
-        B: Dim,
-        H: Dim,
-        W: Dim,
-        T: Tape<f32, Self>,
-    >(
-        input: Tensor<(B, Const<IN>, H, W), f32, Self, T>,
-        conv: ConvParameters<IN, OUT, K, Self>,
-        norm: NormParameters<OUT, Self>,
-        shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>>,
-        activation: Activation,
-    ) -> Result<
-        (
-            Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>,
-            ChannelStatistics<OUT, Self>,
-        ),
-        CpuError,
-    > {
-        if composed::is_chosen() {
-            return composed::conv_norm_train(input, conv, norm, shortcut, activation);
-        }
-        let size = image_size(&input);
-        match Conv2d::new(IN, OUT, conv.window, size) {
-            Some(kernel) => norm_train(kernel, input, conv, norm, shortcut, activation),
-            None => window_too_large("Conv2D", conv.window, size),
-        }
-    }
-
-    fn conv_norm_eval<const IN: usize, const OUT: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
-        input: Tensor<(B, Const<IN>, H, W), f32, Self>,
-        conv: ConvParameters<IN, OUT, K, Self>,
-        norm: NormParameters<OUT, Self>,
-        running: ChannelStatistics<OUT, Self>,
-        shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self>>,
-        activation: Activation,
-    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self>, CpuError> {
-        if composed::is_chosen() {
-            return composed::conv_norm_eval(input, conv, norm, running, shortcut, activation);
-        }
-        let size = image_size(&input);
-        match Conv2d::new(IN, OUT, conv.window, size) {
-            Some(kernel) => norm_eval(kernel, input, conv, norm, running, shortcut, activation),
-            None => window_too_large("Conv2D", conv.window, size),
-        }
-    }
-
-    fn depthwise_norm_train<
-        const C: usize,
-        const K: usize,
-        B: Dim,
-        H: Dim,
-        W: Dim,
-        T: Tape<f32, Self>,
-    >(
-        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
-        conv: ConvParameters<1, C, K, Self>,
-        norm: NormParameters<C, Self>,
-        shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self, T>>,
-        activation: Activation,
-    ) -> Result<
-        (
-            Tensor<(B, Const<C>, usize, usize), f32, Self, T>,
-            ChannelStatistics<C, Self>,
-        ),
-        CpuError,
-    > {
-        if composed::is_chosen() {
-            return composed::depthwise_norm_train(input, conv, norm, shortcut, activation);
-        }
-        let size = image_size(&input);
-        match Depthwise::new(C, conv.window, size) {
-            Some(kernel) => norm_train(kernel, input, conv, norm, shortcut, activation),
-            None => window_too_large("DepthwiseConv2D", conv.window, size),
-        }
-    }
-
-    fn depthwise_norm_eval<const C: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
-        input: Tensor<(B, Const<C>, H, W), f32, Self>,
-        conv: ConvParameters<1, C, K, Self>,
-        norm: NormParameters<C, Self>,
-        running: ChannelStatistics<C, Self>,
-        shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self>>,
-        activation: Activation,
-    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self>, CpuError> {
-        if composed::is_chosen() {
-            return composed::depthwise_norm_eval(input, conv, norm, running, shortcut, activation);
-        }
-        let size = image_size(&input);
-        match Depthwise::new(C, conv.window, size) {
-            Some(kernel) => norm_eval(kernel, input, conv, norm, running, shortcut, activation),
-            None => window_too_large("DepthwiseConv2D", conv.window, size),
-        }
-    }
-
-    fn layer_norm2d<const C: usize, B: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
-        scale: &Tensor<Rank1<C>, f32, Self>,
-        bias: &Tensor<Rank1<C>, f32, Self>,
-        epsilon: f32,
-    ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self, T>, CpuError> {
-        if composed::is_chosen() {
-            return composed::layer_norm2d(input, scale, bias, epsilon);
-        }
-        let (height, width) = image_size(&input);
-        let norm = LayerNorm {
-            channels: C,
-            pixels: (height * width).max(1), // none: nothing to normalise
-            epsilon,
+    fn batch_norm2d_eval(
+        x: Batch<Cpu>,
+        conv: Option<Convolution<Cpu>>,
+        norm: NormParameters<Cpu>,
+        running: ChannelStatistics<Cpu>,
+        epilogue: Epilogue<Cpu>,
+    ) -> Result<Batch<Cpu>> {
+        let mut statistics = on_host(&running);
+        let (scales, biases) = (shared(&norm.scale)?, shared(&norm.bias)?);
+        let shortcut = epilogue.shortcut.as_ref().map(shared).transpose()?;
+        let following = Following {
+            shortcut: shortcut.as_deref(),
+            activation: epilogue.activation,
         };
-        let (x, mut tape) = input.try_contiguous()?.split_tape();
-        let factors = shared(scale)?;
-        // From here on `normalised` is what the gradient needs.
-        let mut normalised = copy(&x);
-        let deviations = norm.normalize(&mut normalised);
-        let output = norm.scale_and_shift(&normalised, &factors, &shared(bias)?);
-        let y = x.device().try_tensor_from_vec(output, *x.shape())?;
-        let (d_x, d_y) = (x.ghost(), y.ghost());
-        let (d_scale, d_bias) = (scale.ghost(), bias.ghost());
-        tape.add_backward_op(move |gradients| {
-            let mut d_y = taken(gradients.get_or_alloc_mut(&d_y)?);
-            norm.backward_scale(&normalised, &d_y, gradients.get_or_alloc_mut(&d_scale)?);
-            backward_bias(&d_y, norm.pixels, gradients.get_or_alloc_mut(&d_bias)?);
-            norm.backward_input(&normalised, &deviations, &factors, &mut d_y);
-            add(gradients.get_or_alloc_mut(&d_x)?, &d_y);
-            Ok(())
-        });
-        Ok(y.put_tape(tape))
-    }
-
-    fn activate<S: Shape, T: Tape<f32, Self>>(
-        input: Tensor<S, f32, Self, T>,
-        activation: Activation,
-    ) -> Result<Tensor<S, f32, Self, T>, CpuError> {
-        if composed::is_chosen() {
-            return composed::activate(input, activation);
-        }
-        let (x, mut tape) = input.try_contiguous()?.split_tape();
-        let mut output = copy(&x);
-        let slopes = on_pool(|| activation.apply_keeping_slopes(&mut output));
-        let y = x
-            .device()
-            .try_tensor_from_vec(output.into_vec(), *x.shape())?;
-        let (d_x, d_y) = (x.ghost(), y.ghost());
-        tape.add_backward_op(move |gradients| {
-            let mut d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
-            slopes.multiply(&mut d_output);
-            add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
-            Ok(())
-        });
-        Ok(y.put_tape(tape))
-    }
-
-    fn global_avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        input: Tensor<(B, C, H, W), f32, Self, T>,
-    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, CpuError> {
-        if composed::is_chosen() {
-            return composed::global_avg_pool2d(input);
-        }
-        let (x, mut tape) = input.try_contiguous()?.split_tape();
-        let &(batch, channels, height, width) = x.shape();
-        let pixels = (height.size() * width.size()).max(1); // no pixels, no mean: refused below
-        let means = planes::means(&shared(&x)?, pixels);
-        let y = x
-            .device()
-            .try_tensor_from_vec(means, (batch, channels, 1, 1))?;
-        let (d_x, d_y) = (x.ghost(), y.ghost());
-        tape.add_backward_op(move |gradients| {
-            let d_means = take(&mut **gradients.get_or_alloc_mut(&d_y)?);
-            planes::means_backward(&d_means, pixels, gradients.get_or_alloc_mut(&d_x)?);
-            Ok(())
-        });
-        Ok(y.put_tape(tape))
-    }
-
-    fn scale_channels<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        images: Tensor<(B, C, H, W), f32, Self, T>,
-        factors: Tensor<(B, C, usize, usize), f32, Self, T>,
-    ) -> Result<Tensor<(B, C, H, W), f32, Self, T>, CpuError> {
-        if composed::is_chosen() {
-            return composed::scale_channels(images, factors);
-        }
-        let (x, tape) = images.try_contiguous()?.split_tape();
-        let (f, its_tape) = factors.try_contiguous()?.split_tape();
-        let mut tape = tape.merge(its_tape);
-        let &(batch, channels, height, width) = x.shape();
-        if f.shape().concrete() != [batch.size(), channels.size(), 1, 1] {
-            return Err(Self::error(LayerError::Factors {
-                images: batch.size(),
-                channels: channels.size(),
-                factors: f.shape().concrete(),
-            }));
-        }
-        let pixels = (height.size() * width.size()).max(1); // none: nothing to scale
-        let (images, factors) = (shared(&x)?, shared(&f)?);
-        let mut output = vec![0.0; images.len()];
-        planes::scale(&images, pixels, &factors, &mut output);
-        let y = x.device().try_tensor_from_vec(output, *x.shape())?;
-        let (d_x, d_f, d_y) = (x.ghost(), f.ghost(), y.ghost());
-        tape.add_backward_op(move |gradients| {
-            let d_y = taken(gradients.get_or_alloc_mut(&d_y)?);
-            let d_factors = gradients.get_or_alloc_mut(&d_f)?;
-            planes::scale_backward_factors(&images, pixels, &d_y, d_factors);
-            let d_images = gradients.get_or_alloc_mut(&d_x)?;
-            planes::scale_backward_images(&factors, pixels, &d_y, d_images);
-            Ok(())
-        });
-        Ok(y.put_tape(tape))
-    }
-
-    fn batch_norm2d_eval<const C: usize, B: Dim, H: Dim, W: Dim>(
-        input: Tensor<(B, Const<C>, H, W), f32, Self>,
-        running: ChannelStatistics<C, Self>,
-        scale: &Tensor<Rank1<C>, f32, Self>,
-        bias: &Tensor<Rank1<C>, f32, Self>,
-        epsilon: f32,
-    ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self>, CpuError> {
-        if composed::is_chosen() {
-            return composed::batch_norm2d_eval(input, running, scale, bias, epsilon);
-        }
-        let x = input.try_contiguous()?;
-        let shape = *x.shape();
-        let norm = BatchNorm {
-            channels: C,
-            pixels: shape.2.size() * shape.3.size(),
-            epsilon,
+        let (output, shape) = match conv {
+            None => {
+                let mut output = copy(&x);
+                let normalizer = normalizer(x.shape(), norm.epsilon);
+                on_pool(|| {
+                    normalizer.normalize_in_place(
+                        &statistics,
+                        &scales,
+                        &biases,
+                        following,
+                        &mut output,
+                    );
+                });
+                (output, *x.shape())
+            }
+            Some(conv) => {
+                without_bias(&mut statistics, &conv)?;
+                let (kernel, shape) = kernel_for(&x, &conv)?;
+                let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
+                let normalizer = normalizer(&shape, norm.epsilon);
+                let mut output = Scratch::any(elements(&shape));
+                on_pool(|| {
+                    kernel.forward(&input, &weights, None, &mut output);
+                    normalizer.normalize_in_place(
+                        &statistics,
+                        &scales,
+                        &biases,
+                        following,
+                        &mut output,
+                    );
+                });
+                (output, shape)
+            }
         };
-        let statistics = Statistics {
-            mean: running.mean.as_vec(),
-            variance: running.variance.as_vec(),
-        };
-        let mut output = copy(&x);
-        norm.normalize_in_place(
-            &statistics,
-            &shared(scale)?,
-            &shared(bias)?,
-            After::default(),
-            &mut output,
-        );
         x.device().try_tensor_from_vec(output.into_vec(), shape)
     }
+
+    fn batch_norm2d_frozen(
+        x: Batch<Cpu>,
+        norm: NormParameters<Cpu>,
+        running: ChannelStatistics<Cpu>,
+        epilogue: Epilogue<Cpu>,
+    ) -> Result<Operation<Cpu>> {
+        Fallback::default().batch_norm2d_frozen(x, norm, running, epilogue)
+    }
+
+    fn layer_norm2d(x: Batch<Cpu>, norm: NormParameters<Cpu>) -> Result<Operation<Cpu>> {
+        let &(_, channels, height, width) = x.shape();
+        let kernel = LayerNorm {
+            channels,
+            pixels: (height * width).max(1), // none: nothing to normalise
+            epsilon: norm.epsilon,
+        };
+        let factors = shared(&norm.scale)?;
+        // From here on `normalised` is what the gradient needs.
+        let mut normalised = copy(&x);
+        let deviations = kernel.normalize(&mut normalised);
+        let output = kernel.scale_and_shift(&normalised, &factors, &shared(&norm.bias)?);
+        let (d_x, d_scale, d_bias) = (x.ghost(), norm.scale.ghost(), norm.bias.ghost());
+        operation(x.device(), output, *x.shape(), move |mut d_y, gradients| {
+            kernel.backward_scale(&normalised, &d_y, gradients.get_or_alloc_mut(&d_scale)?);
+            backward_bias(&d_y, kernel.pixels, gradients.get_or_alloc_mut(&d_bias)?);
+            kernel.backward_input(&normalised, &deviations, &factors, &mut d_y);
+            add(gradients.get_or_alloc_mut(&d_x)?, &d_y);
+            Ok(())
+        })
+    }
+
+    fn max_pool2d(x: Batch<Cpu>, window: Window) -> Result<Operation<Cpu>> {
+        let (pool, shape) = pool_for("MaxPool2D", &x, window)?;
+        let mut output = Scratch::any(elements(&shape));
+        let winners = pool.max(&shared(&x)?, &mut output);
+        let d_x = x.ghost();
+        operation(
+            x.device(),
+            output.into_vec(),
+            shape,
+            move |d_output, gradients| {
+                pool.max_backward(&winners, &d_output, gradients.get_or_alloc_mut(&d_x)?);
+                Ok(())
+            },
+        )
+    }
+
+    fn avg_pool2d(x: Batch<Cpu>, window: Window) -> Result<Operation<Cpu>> {
+        let (pool, shape) = pool_for("AvgPool2D", &x, window)?;
+        let mut output = Scratch::any(elements(&shape));
+        pool.average(&shared(&x)?, &mut output);
+        let d_x = x.ghost();
+        operation(
+            x.device(),
+            output.into_vec(),
+            shape,
+            move |d_output, gradients| {
+                pool.average_backward(&d_output, gradients.get_or_alloc_mut(&d_x)?);
+                Ok(())
+            },
+        )
+    }
+
+    fn global_avg_pool2d(x: Batch<Cpu>) -> Result<Operation<Cpu>> {
+        let &(batch, channels, height, width) = x.shape();
+        let pixels = (height * width).max(1); // no pixels, no mean: refused by dfdx
+        let means = planes::means(&shared(&x)?, pixels);
+        let d_x = x.ghost();
+        operation(
+            x.device(),
+            means,
+            (batch, channels, 1, 1),
+            move |d_means, gradients| {
+                planes::means_backward(&d_means, pixels, gradients.get_or_alloc_mut(&d_x)?);
+                Ok(())
+            },
+        )
+    }
+
+    fn linear(
+        x: Batch<Cpu>,
+        weight: Tensor<(usize, usize), f32, Cpu>,
+        bias: Option<Channels<Cpu>>,
+    ) -> Result<Operation<Cpu>> {
+        let (&(batch, ..), &(outputs, features)) = (x.shape(), weight.shape());
+        let (input, weights) = (shared(&x)?, shared(&weight)?);
+        let mut output = match &bias {
+            Some(bias) => shared(bias)?.repeat(batch),
+            None => vec![0.0; batch * outputs],
+        };
+        on_pool(|| {
+            matmul(
+                MatrixMut::new(&mut output, batch, outputs, outputs),
+                Store::Add,
+                Matrix::new(&input, batch, features, features),
+                Matrix::new(&weights, outputs, features, features).transposed(),
+                true,
+            );
+        });
+        let (d_x, d_w) = (x.ghost(), weight.ghost());
+        let d_b = bias.map(|bias| bias.ghost());
+        operation(
+            x.device(),
+            output,
+            (batch, outputs, 1, 1),
+            move |d_output, gradients| {
+                if let Some(d_b) = &d_b {
+                    backward_bias(&d_output, 1, gradients.get_or_alloc_mut(d_b)?);
+                }
+                let d_output = Matrix::new(&d_output, batch, outputs, outputs);
+                let input = Matrix::new(&input, batch, features, features);
+                let d_weight = gradients.get_or_alloc_mut(&d_w)?;
+                let d_weight = MatrixMut::new(d_weight, outputs, features, features);
+                on_pool(|| matmul(d_weight, Store::Add, d_output.transposed(), input, true));
+                let d_input =
+                    MatrixMut::new(gradients.get_or_alloc_mut(&d_x)?, batch, features, features);
+                let weights = Matrix::new(&weights, outputs, features, features);
+                on_pool(|| matmul(d_input, Store::Add, d_output, weights, true));
+                Ok(())
+            },
+        )
+    }
+
+    fn activate(x: Batch<Cpu>, activation: Activation) -> Result<Operation<Cpu>> {
+        let mut output = copy(&x);
+        let slopes = on_pool(|| activation.apply_keeping_slopes(&mut output));
+        let d_x = x.ghost();
+        operation(
+            x.device(),
+            output.into_vec(),
+            *x.shape(),
+            move |mut d_output, gradients| {
+                slopes.multiply(&mut d_output);
+                add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
+                Ok(())
+            },
+        )
+    }
+
+    fn add(x: Batch<Cpu>, y: Batch<Cpu>) -> Result<Operation<Cpu>> {
+        if x.shape() != y.shape() {
+            return Err(Cpu::error(LayerError::Sum {
+                left: x.shape().concrete(),
+                right: y.shape().concrete(),
+            }));
+        }
+        let mut output = copy(&x);
+        add(&mut output, &shared(&y)?);
+        let (d_x, d_y) = (x.ghost(), y.ghost());
+        operation(
+            x.device(),
+            output.into_vec(),
+            *x.shape(),
+            move |d_output, gradients| {
+                add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
+                add(gradients.get_or_alloc_mut(&d_y)?, &d_output);
+                Ok(())
+            },
+        )
+    }
+
+    fn affine(
+        x: Batch<Cpu>,
+        factors: Option<Channels<Cpu>>,
+        offsets: Option<Channels<Cpu>>,
+    ) -> Result<Operation<Cpu>> {
+        let &(batch, _, height, width) = x.shape();
+        let pixels = (height * width).max(1); // none: nothing to compute
+        let values = shared(&x)?;
+        // A factor for each plane.
+        let scales = match &factors {
+            Some(factors) => shared(factors)?.repeat(batch),
+            None => vec![1.0; values.len() / pixels],
+        };
+        let mut output = vec![0.0; values.len()];
+        planes::scale(&values, pixels, &scales, &mut output);
+        if let Some(offsets) = &offsets {
+            planes::add_to_each(&shared(offsets)?, pixels, &mut output);
+        }
+        let (d_x, d_offsets) = (x.ghost(), offsets.map(|offsets| offsets.ghost()));
+        let d_factors = factors.map(|factors| factors.ghost());
+        operation(x.device(), output, *x.shape(), move |d_y, gradients| {
+            if let Some(d_offsets) = &d_offsets {
+                backward_bias(&d_y, pixels, gradients.get_or_alloc_mut(d_offsets)?);
+            }
+            if let Some(d_factors) = &d_factors {
+                let mut by_plane = vec![0.0; scales.len()];
+                planes::scale_backward_factors(&values, pixels, &d_y, &mut by_plane);
+                backward_bias(&by_plane, 1, gradients.get_or_alloc_mut(d_factors)?);
+            }
+            let d_images = gradients.get_or_alloc_mut(&d_x)?;
+            planes::scale_backward_images(&scales, pixels, &d_y, d_images);
+            Ok(())
+        })
+    }
+
+    fn multiply(x: Batch<Cpu>, constants: Batch<Cpu>) -> Result<Operation<Cpu>> {
+        let factors = shared(&constants)?;
+        let mut output = copy(&x);
+        multiply(&mut output, &factors);
+        let d_x = x.ghost();
+        operation(
+            x.device(),
+            output.into_vec(),
+            *x.shape(),
+            move |mut d_output, gradients| {
+                multiply(&mut d_output, &factors);
+                add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
+                Ok(())
+            },
+        )
+    }
+
+    fn concat(parts: Vec<Batch<Cpu>>) -> Result<Operation<Cpu>> {
+        let shape = concat_shape(&parts).map_err(Cpu::error)?;
+        let (batch, pixels) = (shape.0, shape.2 * shape.3);
+        let sizes: Vec<usize> = parts.iter().map(|part| part.shape().1 * pixels).collect();
+        let slices = parts.iter().map(shared).collect::<Result<Vec<_>>>()?;
+        let mut output = Vec::with_capacity(elements(&shape));
+        for n in 0..batch {
+            for (slice, size) in slices.iter().zip(&sizes) {
+                output.extend_from_slice(&slice[n * size..][..*size]);
+            }
+        }
+        let ghosts: Vec<_> = parts.iter().map(|part| part.ghost()).collect();
+        operation(
+            parts[0].device(),
+            output,
+            shape,
+            move |d_output, gradients| {
+                let mut start = 0;
+                let step = sizes.iter().sum::<usize>();
+                for (ghost, &size) in ghosts.iter().zip(&sizes) {
+                    let d_part = gradients.get_or_alloc_mut(ghost)?;
+                    for n in 0..batch {
+                        add(
+                            &mut d_part[n * size..][..size],
+                            &d_output[n * step + start..][..size],
+                        );
+                    }
+                    start += size;
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn scale_channels(images: Batch<Cpu>, factors: Batch<Cpu>) -> Result<Operation<Cpu>> {
+        let &(batch, channels, height, width) = images.shape();
+        if *factors.shape() != (batch, channels, 1, 1) {
+            return Err(Cpu::error(LayerError::Factors {
+                images: batch,
+                channels,
+                factors: factors.shape().concrete(),
+            }));
+        }
+        let pixels = (height * width).max(1); // none: nothing to scale
+        let (d_x, d_f) = (images.ghost(), factors.ghost());
+        let (values, scales) = (shared(&images)?, shared(&factors)?);
+        let mut output = vec![0.0; values.len()];
+        planes::scale(&values, pixels, &scales, &mut output);
+        operation(
+            images.device(),
+            output,
+            *images.shape(),
+            move |d_y, gradients| {
+                let d_factors = gradients.get_or_alloc_mut(&d_f)?;
+                planes::scale_backward_factors(&values, pixels, &d_y, d_factors);
+                let d_images = gradients.get_or_alloc_mut(&d_x)?;
+                planes::scale_backward_images(&scales, pixels, &d_y, d_images);
+                Ok(())
+            },
+        )
+    }
+
+    fn contiguous(x: Batch<Cpu>) -> Result<(Batch<Cpu>, Option<Backward<Cpu>>)> {
+        let copy = x.clone().try_contiguous()?;
+        let first = [0; 4];
+        // One place in memory: nothing had to be copied.
+        if elements(x.shape()) == 0 || std::ptr::eq(&x[first], &copy[first]) {
+            return Ok((x, None));
+        }
+        let Operation { output, backward } = Fallback::default().contiguous(x)?;
+        Ok((output, Some(backward)))
+    }
+}
+
+/// A pooling of images such as `x`, and the shape of its result.
+#[allow(clippy::type_complexity, reason = "a kernel and a shape")]
+fn pool_for(
+    layer: &'static str,
+    x: &Batch<Cpu>,
+    window: Window,
+) -> Result<(Pool2d, (usize, usize, usize, usize))> {
+    let &(batch, channels, height, width) = x.shape();
+    let Some(pool) = Pool2d::new(window, (height, width)) else {
+        return window_too_large(layer, window, (height, width));
+    };
+    let (height, width) = pool.output_size();
+    Ok((pool, (batch, channels, height, width)))
 }

@@ -1,241 +1,228 @@
-//! The one trait between the layers and the devices that run them.
+//! What a device has to compute for the layers: operations on tensors whose sizes are known at run time.
+//!
+//! A layer keeps its channels in its type and checks them there. Below it they are numbers, so that each operation is
+//! compiled once, in this crate, and not in every program and every cell of a notebook.
 
-use super::composed;
 use super::error::LayerError;
+use super::flow::Flow;
 use crate::kernels::activation::Activation;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
 
+/// Images or feature maps: `(batch, channel, height, width)`. A feature vector is an image of 1x1 pixels.
+pub type Batch<D> = Tensor<(usize, usize, usize, usize), f32, D>;
+/// One number for each channel.
+pub type Channels<D> = Tensor<(usize,), f32, D>;
+/// Adds to the gradients of an operation's inputs what the gradient of its output says.
+pub type Backward<D> = Box<dyn FnOnce(&mut Gradients<f32, D>) -> Result<(), <D as HasErr>::Err>>;
+
+/// What an operation gives: its output, and its backward pass for the tape.
+///
+/// The backward pass takes the gradient of `output` with it: nothing reads it afterwards.
+pub struct Operation<D: Storage<f32>> {
+    /// The result.
+    pub output: Batch<D>,
+    /// To be recorded, or dropped where no gradients are asked for.
+    pub backward: Backward<D>,
+}
+
+/// A device that can say in words what is wrong with a layer's input.
+pub trait ReportError: Device<f32> {
+    /// Keeps `error` for [`last_error`](super::last_error) and gives the error that dfdx has room for.
+    fn error(error: LayerError) -> Self::Err;
+}
+
 /// A device that can run the layers of [`crate::nn`].
 ///
-/// Every operation is there for every device, made of dfdx's own: see [`composed`]. That is what a GPU uses. `Cpu` has
-/// the kernels of [`crate::kernels`] in their place.
+/// `Cpu` has the kernels of [`crate::kernels`], every other device dfdx's own operations: see [`fallback`](super::fallback).
 #[diagnostic::on_unimplemented(
     message = "the layers of `dldna::nn` cannot run on `{Self}`",
     note = "use `Cpu`, or `Cuda` with the feature `cuda`"
 )]
-#[allow(
-    clippy::type_complexity,
-    reason = "the shapes are what a reader wants to see"
-)]
-pub trait LayerDevice: Device<f32> {
-    /// Keeps `error` for [`last_error`](super::last_error) and gives the error that dfdx has room for.
-    fn error(error: LayerError) -> Self::Err;
+pub trait LayerDevice: ReportError {
+    /// Convolution, with its bias.
+    fn conv2d(x: Batch<Self>, conv: Convolution<Self>) -> Result<Operation<Self>, Self::Err>;
 
-    /// Convolution: input `(batch, IN, height, width)`, weight `(OUT, IN, kernel, kernel)`, bias `(OUT)`.
-    fn conv2d<
-        const IN: usize,
-        const OUT: usize,
-        const KERNEL_HEIGHT: usize,
-        const KERNEL_WIDTH: usize,
-        B: Dim,
-        H: Dim,
-        W: Dim,
-        T: Tape<f32, Self>,
-    >(
-        input: Tensor<(B, Const<IN>, H, W), f32, Self, T>,
-        weight: &Tensor<Rank4<OUT, IN, KERNEL_HEIGHT, KERNEL_WIDTH>, f32, Self>,
-        bias: Option<&Tensor<Rank1<OUT>, f32, Self>>,
-        window: Window,
-    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>, Self::Err> {
-        composed::conv2d(input, weight, bias, window)
-    }
+    /// Convolution without its bias, and the statistics of its result: what a batch norm behind it starts from in
+    /// training. The backward pass is that of [`batch_norm2d_train`](Self::batch_norm2d_train).
+    fn conv2d_statistics(
+        x: &Batch<Self>,
+        conv: &Convolution<Self>,
+    ) -> Result<(Batch<Self>, ChannelStatistics<Self>), Self::Err>;
 
-    /// Convolution of each channel with its own kernel: weight `(C, 1, kernel, kernel)`.
-    fn depthwise_conv2d<
-        const C: usize,
-        const K: usize,
-        B: Dim,
-        H: Dim,
-        W: Dim,
-        T: Tape<f32, Self>,
-    >(
-        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
-        weight: &Tensor<Rank4<C, 1, K, K>, f32, Self>,
-        window: Window,
-    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self, T>, Self::Err> {
-        composed::depthwise_conv2d(input, weight, window)
-    }
+    /// Mean and biased variance of each channel over all images and pixels.
+    fn statistics(x: &Batch<Self>) -> Result<ChannelStatistics<Self>, Self::Err>;
 
-    /// The largest value of each window; padding never wins.
-    fn max_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        input: Tensor<(B, C, H, W), f32, Self, T>,
-        window: Window,
-    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err> {
-        composed::max_pool2d(input, window)
-    }
+    /// Batch normalisation by the batch's own statistics, and what follows it.
+    fn batch_norm2d_train(
+        of: BatchStatistics<Self>,
+        norm: NormParameters<Self>,
+        epilogue: Epilogue<Self>,
+    ) -> Result<Operation<Self>, Self::Err>;
 
-    /// The mean of each window; padding counts as zeros.
-    fn avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        input: Tensor<(B, C, H, W), f32, Self, T>,
-        window: Window,
-    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err> {
-        composed::avg_pool2d(input, window)
-    }
+    /// Convolution if there is one, batch normalisation by given statistics, and what follows it; without gradients.
+    fn batch_norm2d_eval(
+        x: Batch<Self>,
+        conv: Option<Convolution<Self>>,
+        norm: NormParameters<Self>,
+        running: ChannelStatistics<Self>,
+        epilogue: Epilogue<Self>,
+    ) -> Result<Batch<Self>, Self::Err>;
 
-    /// Batch normalisation by the batch's own statistics: returns the result, the mean and the biased variance.
-    fn batch_norm2d_train<const C: usize, B: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
-        scale: &Tensor<Rank1<C>, f32, Self>,
-        bias: &Tensor<Rank1<C>, f32, Self>,
-        epsilon: f32,
-    ) -> Result<
-        (
-            Tensor<(B, Const<C>, H, W), f32, Self, T>,
-            ChannelStatistics<C, Self>,
-        ),
-        Self::Err,
-    > {
-        composed::batch_norm2d_train(input, scale, bias, epsilon)
-    }
-
-    /// `activation(norm(conv(input)) + shortcut)` in training, one op on the tape: with the batch's own statistics, which
-    /// are returned (mean and biased variance of the convolution's result).
-    fn conv_norm_train<
-        const IN: usize,
-        const OUT: usize,
-        const K: usize,
-        B: Dim,
-        H: Dim,
-        W: Dim,
-        T: Tape<f32, Self>,
-    >(
-        input: Tensor<(B, Const<IN>, H, W), f32, Self, T>,
-        conv: ConvParameters<IN, OUT, K, Self>,
-        norm: NormParameters<OUT, Self>,
-        shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>>,
-        activation: Activation,
-    ) -> Result<
-        (
-            Tensor<(B, Const<OUT>, usize, usize), f32, Self, T>,
-            ChannelStatistics<OUT, Self>,
-        ),
-        Self::Err,
-    > {
-        composed::conv_norm_train(input, conv, norm, shortcut, activation)
-    }
-
-    /// The same in evaluation, by the running statistics and without gradients.
-    fn conv_norm_eval<const IN: usize, const OUT: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
-        input: Tensor<(B, Const<IN>, H, W), f32, Self>,
-        conv: ConvParameters<IN, OUT, K, Self>,
-        norm: NormParameters<OUT, Self>,
-        running: ChannelStatistics<OUT, Self>,
-        shortcut: Option<Tensor<(B, Const<OUT>, usize, usize), f32, Self>>,
-        activation: Activation,
-    ) -> Result<Tensor<(B, Const<OUT>, usize, usize), f32, Self>, Self::Err> {
-        composed::conv_norm_eval(input, conv, norm, running, shortcut, activation)
-    }
-
-    /// [`conv_norm_train`](Self::conv_norm_train) with a kernel for each channel: weight `(C, 1, K, K)`.
-    fn depthwise_norm_train<
-        const C: usize,
-        const K: usize,
-        B: Dim,
-        H: Dim,
-        W: Dim,
-        T: Tape<f32, Self>,
-    >(
-        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
-        conv: ConvParameters<1, C, K, Self>,
-        norm: NormParameters<C, Self>,
-        shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self, T>>,
-        activation: Activation,
-    ) -> Result<
-        (
-            Tensor<(B, Const<C>, usize, usize), f32, Self, T>,
-            ChannelStatistics<C, Self>,
-        ),
-        Self::Err,
-    > {
-        composed::depthwise_norm_train(input, conv, norm, shortcut, activation)
-    }
-
-    /// [`conv_norm_eval`](Self::conv_norm_eval) with a kernel for each channel: weight `(C, 1, K, K)`.
-    fn depthwise_norm_eval<const C: usize, const K: usize, B: Dim, H: Dim, W: Dim>(
-        input: Tensor<(B, Const<C>, H, W), f32, Self>,
-        conv: ConvParameters<1, C, K, Self>,
-        norm: NormParameters<C, Self>,
-        running: ChannelStatistics<C, Self>,
-        shortcut: Option<Tensor<(B, Const<C>, usize, usize), f32, Self>>,
-        activation: Activation,
-    ) -> Result<Tensor<(B, Const<C>, usize, usize), f32, Self>, Self::Err> {
-        composed::depthwise_norm_eval(input, conv, norm, running, shortcut, activation)
-    }
+    /// Batch normalisation by given statistics with gradients, and what follows it.
+    fn batch_norm2d_frozen(
+        x: Batch<Self>,
+        norm: NormParameters<Self>,
+        running: ChannelStatistics<Self>,
+        epilogue: Epilogue<Self>,
+    ) -> Result<Operation<Self>, Self::Err>;
 
     /// Normalises each pixel of each image over its channels, then scales and shifts each channel. The variance is the
     /// biased one.
-    fn layer_norm2d<const C: usize, B: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        input: Tensor<(B, Const<C>, H, W), f32, Self, T>,
-        scale: &Tensor<Rank1<C>, f32, Self>,
-        bias: &Tensor<Rank1<C>, f32, Self>,
-        epsilon: f32,
-    ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self, T>, Self::Err> {
-        composed::layer_norm2d(input, scale, bias, epsilon)
+    fn layer_norm2d(
+        x: Batch<Self>,
+        norm: NormParameters<Self>,
+    ) -> Result<Operation<Self>, Self::Err>;
+
+    /// The largest value of each window; padding never wins.
+    fn max_pool2d(x: Batch<Self>, window: Window) -> Result<Operation<Self>, Self::Err>;
+
+    /// The mean of each window; padding counts as zeros.
+    fn avg_pool2d(x: Batch<Self>, window: Window) -> Result<Operation<Self>, Self::Err>;
+
+    /// The mean of each channel of each image: `(batch, channel, 1, 1)`.
+    fn global_avg_pool2d(x: Batch<Self>) -> Result<Operation<Self>, Self::Err>;
+
+    /// `weight x + bias` for feature vectors `x (batch, features, 1, 1)` and `weight (outputs, features)`.
+    fn linear(
+        x: Batch<Self>,
+        weight: Tensor<(usize, usize), f32, Self>,
+        bias: Option<Channels<Self>>,
+    ) -> Result<Operation<Self>, Self::Err>;
+
+    /// The activation of each value.
+    fn activate(x: Batch<Self>, activation: Activation) -> Result<Operation<Self>, Self::Err>;
+
+    /// The sum of two batches of one shape.
+    fn add(x: Batch<Self>, y: Batch<Self>) -> Result<Operation<Self>, Self::Err>;
+
+    /// Each channel times a factor, plus a number, of its own.
+    fn affine(
+        x: Batch<Self>,
+        factors: Option<Channels<Self>>,
+        offsets: Option<Channels<Self>>,
+    ) -> Result<Operation<Self>, Self::Err>;
+
+    /// Element by element, by constants.
+    fn multiply(x: Batch<Self>, constants: Batch<Self>) -> Result<Operation<Self>, Self::Err>;
+
+    /// The channels of all parts side by side. All have the same batch, height and width.
+    fn concat(parts: Vec<Batch<Self>>) -> Result<Operation<Self>, Self::Err>;
+
+    /// Each channel of each image times a factor of its own, `factors (batch, channel, 1, 1)`.
+    fn scale_channels(
+        images: Batch<Self>,
+        factors: Batch<Self>,
+    ) -> Result<Operation<Self>, Self::Err>;
+
+    /// `x` with its elements next to one another in memory, and the way back where they had to be copied.
+    #[allow(clippy::type_complexity, reason = "a result and its way back")]
+    fn contiguous(x: Batch<Self>) -> Result<(Batch<Self>, Option<Backward<Self>>), Self::Err>;
+
+    /// Feature vectors as images of 1x1 pixels.
+    fn vectors_to_batch(x: Tensor<(usize, usize), f32, Self>) -> Result<Batch<Self>, Self::Err> {
+        let &(batch, features) = x.shape();
+        x.try_reshape_like(&(batch, features, 1, 1))
     }
 
-    /// The activation of each value, one op on the tape.
-    fn activate<S: Shape, T: Tape<f32, Self>>(
-        input: Tensor<S, f32, Self, T>,
-        activation: Activation,
-    ) -> Result<Tensor<S, f32, Self, T>, Self::Err> {
-        composed::activate(input, activation)
+    /// The inverse of [`vectors_to_batch`](Self::vectors_to_batch).
+    fn batch_to_vectors(x: Batch<Self>) -> Result<Tensor<(usize, usize), f32, Self>, Self::Err> {
+        let &(batch, channels, height, width) = x.shape();
+        x.try_reshape_like(&(batch, channels * height * width))
     }
 
-    /// The mean of each channel of each image, as an image of 1x1 pixels: `(batch, channel, 1, 1)`.
-    fn global_avg_pool2d<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        input: Tensor<(B, C, H, W), f32, Self, T>,
-    ) -> Result<Tensor<(B, C, usize, usize), f32, Self, T>, Self::Err> {
-        composed::global_avg_pool2d(input)
+    #[doc(hidden)]
+    fn start(x: Batch<Self>, recorded: bool) -> Flow<Self> {
+        Flow::start(x, recorded)
     }
 
-    /// Multiplies each channel of each image by a factor of its own: `factors (batch, channel, 1, 1)`.
-    fn scale_channels<B: Dim, C: Dim, H: Dim, W: Dim, T: Tape<f32, Self>>(
-        images: Tensor<(B, C, H, W), f32, Self, T>,
-        factors: Tensor<(B, C, usize, usize), f32, Self, T>,
-    ) -> Result<Tensor<(B, C, H, W), f32, Self, T>, Self::Err> {
-        composed::scale_channels(images, factors)
+    #[doc(hidden)]
+    #[allow(clippy::type_complexity, reason = "a batch and its backward passes")]
+    fn end(flow: Flow<Self>) -> Result<(Batch<Self>, Vec<Backward<Self>>), Self::Err> {
+        flow.end()
     }
-
-    /// Normalisation by given statistics, without gradients.
-    fn batch_norm2d_eval<const C: usize, B: Dim, H: Dim, W: Dim>(
-        input: Tensor<(B, Const<C>, H, W), f32, Self>,
-        running: ChannelStatistics<C, Self>,
-        scale: &Tensor<Rank1<C>, f32, Self>,
-        bias: &Tensor<Rank1<C>, f32, Self>,
-        epsilon: f32,
-    ) -> Result<Tensor<(B, Const<C>, H, W), f32, Self>, Self::Err> {
-        composed::batch_norm2d_eval(input, running, scale, bias, epsilon)
-    }
-}
-
-/// Mean and variance of each channel, on a device.
-#[derive(Debug, Clone)]
-pub struct ChannelStatistics<const C: usize, D: Storage<f32>> {
-    /// Mean of each channel.
-    pub mean: Tensor<Rank1<C>, f32, D>,
-    /// Variance of each channel.
-    pub variance: Tensor<Rank1<C>, f32, D>,
 }
 
 /// A convolution, as an operand.
-#[derive(Debug, Clone, Copy)]
-pub struct ConvParameters<'a, const IN: usize, const OUT: usize, const K: usize, D: Storage<f32>> {
-    /// `(OUT, IN, K, K)`.
-    pub weight: &'a Tensor<Rank4<OUT, IN, K, K>, f32, D>,
-    /// `(OUT)`.
-    pub bias: Option<&'a Tensor<Rank1<OUT>, f32, D>>,
-    /// Kernel size, stride and padding.
+#[derive(Debug, Clone)]
+pub struct Convolution<D: Storage<f32>> {
+    /// `(out channels, in channels / groups, kernel height, kernel width)`.
+    pub weight: Batch<D>,
+    /// Added to each channel of the result.
+    pub bias: Option<Channels<D>>,
+    /// Kernel size, stride, padding and dilation.
     pub window: Window,
+    /// 1, or the number of channels for a depthwise convolution.
+    pub groups: usize,
 }
 
-/// A batch norm, as an operand.
-#[derive(Debug, Clone, Copy)]
-pub struct NormParameters<'a, const C: usize, D: Storage<f32>> {
-    /// `(C)`.
-    pub scale: &'a Tensor<Rank1<C>, f32, D>,
-    /// `(C)`.
-    pub bias: &'a Tensor<Rank1<C>, f32, D>,
+impl<D: Storage<f32>> Convolution<D> {
+    /// The name of the layer, for errors.
+    pub(super) fn layer(&self) -> &'static str {
+        if self.groups == 1 {
+            "Conv2D"
+        } else {
+            "DepthwiseConv2D"
+        }
+    }
+}
+
+/// Mean and variance of each channel.
+#[derive(Debug, Clone)]
+pub struct ChannelStatistics<D: Storage<f32>> {
+    /// Mean of each channel.
+    pub mean: Channels<D>,
+    /// Variance of each channel.
+    pub variance: Channels<D>,
+}
+
+/// A normalisation, as an operand.
+#[derive(Debug, Clone)]
+pub struct NormParameters<D: Storage<f32>> {
+    /// Multiplied with each normalised channel.
+    pub scale: Channels<D>,
+    /// Added to each channel afterwards.
+    pub bias: Channels<D>,
     /// Added to the variance.
     pub epsilon: f32,
+}
+
+/// A batch whose statistics are known.
+#[derive(Debug, Clone)]
+pub struct BatchStatistics<D: Storage<f32>> {
+    /// What is normalised.
+    pub values: Batch<D>,
+    /// Of `values`.
+    pub statistics: ChannelStatistics<D>,
+    /// The input and the convolution that `values` come from: the gradients are then theirs.
+    pub convolution: Option<(Batch<D>, Convolution<D>)>,
+}
+
+/// What follows a normalisation: `activation(normalised + shortcut)`.
+#[derive(Debug, Clone)]
+pub struct Epilogue<D: Storage<f32>> {
+    /// Added to the normalised values.
+    pub shortcut: Option<Batch<D>>,
+    /// Comes last.
+    pub activation: Activation,
+}
+
+impl<D: Storage<f32>> Epilogue<D> {
+    /// Neither shortcut nor activation.
+    pub fn none() -> Self {
+        Self {
+            shortcut: None,
+            activation: Activation::Identity,
+        }
+    }
 }

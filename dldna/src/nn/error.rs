@@ -42,6 +42,34 @@ pub enum LayerError {
         /// Channels, height and width of the image that came.
         image: [usize; 3],
     },
+    /// Two batches that are added differ in shape.
+    #[error(
+        "the sum of two batches needs one shape, these are {} and {}",
+        by(left),
+        by(right)
+    )]
+    Sum {
+        /// Shape of the one.
+        left: [usize; 4],
+        /// Shape of the other.
+        right: [usize; 4],
+    },
+    /// Batches that are put side by side differ in more than channels.
+    #[error("channels side by side need one batch size, height and width, these are {}", shapes.iter().map(by).collect::<Vec<_>>().join(" and "))]
+    Concat {
+        /// Shape of each.
+        shapes: Vec<[usize; 4]>,
+    },
+    /// A layer gets other channels (or features) than its type says: `OUT` of a network is not what its layers give.
+    #[error("{layer}: expected {expected} channels, these are {found}")]
+    Channels {
+        /// The layer.
+        layer: String,
+        /// What its type says.
+        expected: usize,
+        /// What came.
+        found: usize,
+    },
     /// There is not one factor for each channel of each image.
     #[error(
         "scale_channels: expected a factor for each channel of each image, {images}x{channels}x1x1, these are {}x{}x{}x{}",
@@ -55,6 +83,11 @@ pub enum LayerError {
         /// Shape of the factors that came.
         factors: [usize; 4],
     },
+}
+
+/// A shape as it is spoken.
+fn by(shape: &[usize; 4]) -> String {
+    shape.map(|size| size.to_string()).join("x")
 }
 
 thread_local! {

@@ -2,6 +2,9 @@
 
 use super::device::LayerDevice;
 use super::error::LayerError;
+use super::forward::{Flowing, Forward, Images, Layer, Vectors, run};
+use crate::summary::layers::wrong_input;
+use crate::summary::{LayerSummary, Summarize, SummaryError, elements};
 use dfdx::prelude::*;
 
 /// All numbers of an image in one row: `(batch, channel, height, width)` to `(batch, FEATURES)`, where `FEATURES` is
@@ -26,21 +29,64 @@ pub struct Flatten<const FEATURES: usize>;
 impl<const FEATURES: usize> ZeroSizedModule for Flatten<FEATURES> {}
 impl<const FEATURES: usize> NonMutableModule for Flatten<FEATURES> {}
 
-impl<const FEATURES: usize, B: Dim, C: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
-    Module<Tensor<(B, C, H, W), f32, D, T>> for Flatten<FEATURES>
+impl<const FEATURES: usize> Layer for Flatten<FEATURES> {
+    type On<E: Dtype, D: Storage<E>> = Self;
+}
+
+impl<const FEATURES: usize, const C: usize, D: LayerDevice> Forward<Images<C, D>>
+    for Flatten<FEATURES>
+{
+    type Output = Vectors<FEATURES, D>;
+
+    fn eval(&self, x: Images<C, D>) -> Vectors<FEATURES, D> {
+        x.layer(self, |flow| {
+            flow.reshape(|&(batch, channels, height, width)| {
+                let image = [channels, height, width];
+                if image.iter().product::<usize>() == FEATURES {
+                    Ok((batch, FEATURES, 1, 1))
+                } else {
+                    let expected = FEATURES;
+                    Err(D::error(LayerError::Features { expected, image }))
+                }
+            })
+        })
+    }
+
+    fn train(&mut self, x: Images<C, D>) -> Vectors<FEATURES, D> {
+        self.eval(x)
+    }
+}
+
+impl<const FEATURES: usize, const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
+    Module<Tensor<(B, Const<C>, H, W), f32, D, T>> for Flatten<FEATURES>
 {
     type Output = Tensor<(B, Const<FEATURES>), f32, D, T>;
     type Error = D::Err;
 
-    fn try_forward(&self, input: Tensor<(B, C, H, W), f32, D, T>) -> Result<Self::Output, D::Err> {
-        let (batch, channels, height, width) = *input.shape();
-        let image = [channels.size(), height.size(), width.size()];
-        if image.iter().product::<usize>() != FEATURES {
-            return Err(D::error(LayerError::Features {
-                expected: FEATURES,
-                image,
-            }));
+    fn try_forward(
+        &self,
+        x: Tensor<(B, Const<C>, H, W), f32, D, T>,
+    ) -> Result<Self::Output, D::Err> {
+        run(x, |x| self.eval(x))
+    }
+}
+
+impl<const FEATURES: usize> Summarize for Flatten<FEATURES> {
+    fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+        let kind = format!("Flatten {FEATURES}");
+        match input {
+            [batch, image @ ..] if image.len() == 3 && elements(image) == FEATURES as u128 => {
+                // The same numbers in another shape: nothing new is kept.
+                Ok(LayerSummary {
+                    activations: 0,
+                    ..LayerSummary::leaf(kind, [*batch, FEATURES], 0, 0)
+                })
+            }
+            _ => Err(wrong_input(
+                &kind,
+                format!("[batch, channel, height, width] with {FEATURES} values an image"),
+                input,
+            )),
         }
-        input.try_reshape_like(&(batch, Const))
     }
 }

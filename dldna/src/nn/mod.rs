@@ -33,7 +33,7 @@
 
 mod activation;
 mod batch_norm2d;
-pub mod composed;
+mod combine;
 mod conv2d;
 mod conv_norm;
 mod cpu;
@@ -42,33 +42,69 @@ mod cuda;
 mod depthwise_conv2d;
 mod device;
 mod error;
+pub mod fallback;
 mod flatten;
+mod flow;
+mod forward;
+mod layer;
 mod layer_norm2d;
+mod layer_scale;
+pub mod network;
 mod pool2d;
 mod rectangular_conv2d;
+mod stage;
 
 pub use activation::{ActivationLayer, GELU, ReLU6, SiLU};
-pub use batch_norm2d::builder::BatchNorm2D;
-pub use conv_norm::Then;
-pub use conv2d::builder::{BiasedConv2D, Conv2D};
-pub use depthwise_conv2d::builder::DepthwiseConv2D;
-pub use device::{ChannelStatistics, ConvParameters, LayerDevice, NormParameters};
+pub use batch_norm2d::BatchNorm2D;
+pub use conv_norm::ConvNorm;
+pub use conv2d::{BiasedConv2D, Conv2D};
+pub use depthwise_conv2d::DepthwiseConv2D;
+pub use device::{
+    Backward, Batch, BatchStatistics, ChannelStatistics, Channels, Convolution, Epilogue,
+    LayerDevice, NormParameters, Operation, ReportError,
+};
 pub use error::{LayerError, last_error};
 pub use flatten::Flatten;
-pub use layer_norm2d::builder::LayerNorm2D;
+pub use flow::Flow;
+pub use forward::{
+    Branches, Entering, Flowing, Forward, Images, Layer, Leaving, Vectors, assert_width, cat, gelu,
+    mean, relu, relu6, run, scale_channels, sigmoid, silu, squeeze, summarize,
+};
+pub use layer_norm2d::LayerNorm2D;
+pub use layer_scale::LayerScale;
+pub use network::Element;
 pub use pool2d::{AvgPool2D, MaxPool2D};
-pub use rectangular_conv2d::builder::RectangularConv2D;
+pub use rectangular_conv2d::RectangularConv2D;
+pub use stage::Stage;
 
 pub use crate::kernels::activation::Activation;
 
-/// The layers once built on a device: what `dev.build_module` returns.
+/// The layers once built on a device: the same types.
 pub mod modules {
-    pub use super::activation::{GELU, ReLU6, SiLU};
-    pub use super::batch_norm2d::BatchNorm2D;
-    pub use super::conv2d::{BiasedConv2D, Conv2D};
-    pub use super::depthwise_conv2d::DepthwiseConv2D;
-    pub use super::flatten::Flatten;
-    pub use super::layer_norm2d::LayerNorm2D;
-    pub use super::pool2d::{AvgPool2D, MaxPool2D};
-    pub use super::rectangular_conv2d::RectangularConv2D;
+    pub use super::{
+        AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, GELU, LayerNorm2D,
+        MaxPool2D, ReLU6, RectangularConv2D, SiLU,
+    };
+}
+
+/// A padding that keeps the size where the stride is 1: half the kernel, for kernels of odd size.
+///
+/// PyTorch: `padding="same"`.
+///
+/// ```
+/// use dldna::nn::SAME;
+/// use dldna::prelude::*;
+/// let dev = Cpu::seed_from_u64(0);
+/// let conv = dev.build_module::<Conv2D<1, 2, 7, 1, SAME>, f32>();
+/// assert_eq!(*conv.forward(dev.zeros_like(&(1, Const::<1>, 9, 9))).shape(), (1, Const::<2>, 9, 9));
+/// ```
+pub const SAME: usize = usize::MAX;
+
+/// A padding as a number of pixels.
+const fn padding(padding: usize, kernel: usize, dilation: usize) -> usize {
+    if padding == SAME {
+        dilation * (kernel - 1) / 2
+    } else {
+        padding
+    }
 }

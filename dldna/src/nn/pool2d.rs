@@ -1,7 +1,10 @@
 //! Max and average pooling.
 
 use super::device::LayerDevice;
+use super::forward::{Flowing, Forward, Images, Layer, run};
 use crate::kernels::window::Window;
+use crate::summary::layers::wrong_input;
+use crate::summary::{LayerSummary, Summarize, SummaryError, WindowLayer};
 use dfdx::prelude::*;
 
 macro_rules! pool {
@@ -9,6 +12,10 @@ macro_rules! pool {
         $(#[$docs])*
         #[derive(Debug, Clone, Copy, Default)]
         pub struct $Pool<const K: usize, const STRIDE: usize, const PADDING: usize = 0>;
+
+        impl<const K: usize, const STRIDE: usize, const PADDING: usize> $Pool<K, STRIDE, PADDING> {
+            const WINDOW: Window = Window::square(K, STRIDE, super::padding(PADDING, K, 1), 1);
+        }
 
         impl<const K: usize, const STRIDE: usize, const PADDING: usize> ZeroSizedModule
             for $Pool<K, STRIDE, PADDING>
@@ -20,26 +27,71 @@ macro_rules! pool {
         {
         }
 
+        impl<const K: usize, const STRIDE: usize, const PADDING: usize> Layer
+            for $Pool<K, STRIDE, PADDING>
+        {
+            type On<E: Dtype, D: Storage<E>> = Self;
+        }
+
         impl<
             const K: usize,
             const STRIDE: usize,
             const PADDING: usize,
+            const C: usize,
+            D: LayerDevice,
+        > Forward<Images<C, D>> for $Pool<K, STRIDE, PADDING>
+        {
+            type Output = Images<C, D>;
+
+            fn eval(&self, x: Images<C, D>) -> Images<C, D> {
+                x.layer(self, |flow| flow.apply(|x| D::$method(x, Self::WINDOW)))
+            }
+
+            fn train(&mut self, x: Images<C, D>) -> Images<C, D> {
+                self.eval(x)
+            }
+        }
+
+        impl<
+            const K: usize,
+            const STRIDE: usize,
+            const PADDING: usize,
+            const C: usize,
             B: Dim,
-            C: Dim,
             H: Dim,
             W: Dim,
             D: LayerDevice,
             T: Tape<f32, D>,
-        > Module<Tensor<(B, C, H, W), f32, D, T>> for $Pool<K, STRIDE, PADDING>
+        > Module<Tensor<(B, Const<C>, H, W), f32, D, T>> for $Pool<K, STRIDE, PADDING>
         {
-            type Output = Tensor<(B, C, usize, usize), f32, D, T>;
+            type Output = Tensor<(B, Const<C>, usize, usize), f32, D, T>;
             type Error = D::Err;
 
             fn try_forward(
                 &self,
-                input: Tensor<(B, C, H, W), f32, D, T>,
+                x: Tensor<(B, Const<C>, H, W), f32, D, T>,
             ) -> Result<Self::Output, D::Err> {
-                D::$method(input, Window::square(K, STRIDE, PADDING, 1))
+                run(x, |x| self.eval(x))
+            }
+        }
+
+        impl<const K: usize, const STRIDE: usize, const PADDING: usize> Summarize
+            for $Pool<K, STRIDE, PADDING>
+        {
+            /// Works on any number of channels.
+            fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+                let name = stringify!($Pool);
+                let &[_, channels, _, _] = input else {
+                    let expected = "[batch, channel, height, width]".to_owned();
+                    return Err(wrong_input(name, expected, input));
+                };
+                let layer = WindowLayer {
+                    name,
+                    in_channels: channels,
+                    out_channels: channels,
+                    window: Self::WINDOW,
+                };
+                layer.summarize(input, 0, 0)
             }
         }
     };

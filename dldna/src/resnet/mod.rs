@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`blocks`](modules) | two or three convolutions and the shortcut around them; stages of such blocks |
+//! | `blocks` | [`BasicBlock`] and [`Bottleneck`]: two or three convolutions and the shortcut around them |
 //! | here | the networks of the paper's table 1 (ImageNet) and of its section 4.2 (small images), and the same without shortcuts |
 //! | [`load_torch_weights`] | PyTorch's weights for any of them |
 //!
@@ -19,24 +19,23 @@
 //! ```
 
 mod blocks;
-mod network;
 mod torch_weights;
 
-pub use blocks::builder::{BasicBlock, Bottleneck, Stage};
-pub(crate) use blocks::unchanged;
-pub(crate) use network::POOL;
-pub use network::builder::{ResNet, SmallStem, Stem};
+pub use crate::nn::Stage;
+pub use blocks::{BasicBlock, Bottleneck, BottleneckBlock, PlainBlock};
 pub use torch_weights::load_torch_weights;
 
-/// The networks once built on a device: what `dev.build_module` returns.
-pub mod modules {
-    pub use super::blocks::{BasicBlock, Bottleneck, Shortcut, Stage};
-    pub use super::network::{ResNet, SmallStem, Stem};
-}
+use crate::network;
+use crate::nn::{BatchNorm2D, BiasedConv2D, MaxPool2D, mean, relu};
+use dfdx::prelude::Linear;
 
-/// A basic block without its shortcut.
-pub type PlainBlock<const IN: usize, const OUT: usize, const STRIDE: usize> =
-    BasicBlock<IN, OUT, STRIDE, false>;
+/// The networks once built on a device: the same types, and what [`Bottleneck`] becomes.
+pub mod modules {
+    pub use super::{
+        BasicBlock, BasicResNet, BottleneckBlock as Bottleneck, DeepResNet, SmallResNet,
+        SmallResNet18, Stage,
+    };
+}
 
 /// `BLOCKS` basic blocks. The first changes channels and size, the others keep them.
 type Basic<
@@ -55,101 +54,119 @@ type Deep<
     const STRIDE: usize,
     const BLOCKS: usize,
     const SKIP: bool,
-> = Stage<Bottleneck<IN, MID, STRIDE, SKIP>, Bottleneck<OUT, MID, 1, SKIP>, BLOCKS>;
-
-/// Table 1 of the paper, with two 3x3 convolutions a block: the number of blocks in each stage makes the network.
-type BasicNet<
-    const IN: usize,
-    const CLASSES: usize,
-    const N1: usize,
-    const N2: usize,
-    const N3: usize,
-    const N4: usize,
-    const SKIP: bool,
-> = ResNet<
-    Stem<IN>,
-    (
-        Basic<64, 64, 1, N1, SKIP>,
-        Basic<64, 128, 2, N2, SKIP>,
-        Basic<128, 256, 2, N3, SKIP>,
-        Basic<256, 512, 2, N4, SKIP>,
-    ),
-    512,
-    CLASSES,
+> = Stage<
+    BottleneckBlock<IN, MID, OUT, STRIDE, SKIP>,
+    BottleneckBlock<OUT, MID, OUT, 1, SKIP>,
+    BLOCKS,
 >;
 
-/// Table 1 of the paper, with a bottleneck of 1x1, 3x3 and 1x1 convolutions a block.
-type DeepNet<
-    const IN: usize,
-    const CLASSES: usize,
-    const N1: usize,
-    const N2: usize,
-    const N3: usize,
-    const N4: usize,
-    const SKIP: bool,
-> = ResNet<
-    Stem<IN>,
-    (
-        Deep<64, 64, 256, 1, N1, SKIP>,
-        Deep<256, 128, 512, 2, N2, SKIP>,
-        Deep<512, 256, 1024, 2, N3, SKIP>,
-        Deep<1024, 512, 2048, 2, N4, SKIP>,
-    ),
-    2048,
-    CLASSES,
->;
+network! {
+    /// Table 1 of the paper, with two 3x3 convolutions a block: the number of blocks in each stage makes the network.
+    /// `(batch, IN, height, width)` to `(batch, CLASSES)`.
+    pub struct BasicResNet<
+        const IN: usize, const CLASSES: usize,
+        const N1: usize, const N2: usize, const N3: usize, const N4: usize, const SKIP: bool
+    > {
+        conv1: BiasedConv2D<IN, 64, 7, 2, 3>,
+        bn1: BatchNorm2D<64>,
+        pool: MaxPool2D<3, 2, 1>,
+        layer1: Basic<64, 64, 1, N1, SKIP>,
+        layer2: Basic<64, 128, 2, N2, SKIP>,
+        layer3: Basic<128, 256, 2, N3, SKIP>,
+        layer4: Basic<256, 512, 2, N4, SKIP>,
+        fc: Linear<512, CLASSES>,
+    }
+    forward(x: Images<IN>) -> Vectors<CLASSES> {
+        let x = pool(relu(bn1(conv1(x))));
+        fc(mean(layer4(layer3(layer2(layer1(x))))))
+    }
+}
 
-/// Section 4.2 of the paper, for images of about 32x32 pixels: three stages of `N` blocks, `6 N + 2` layers deep.
-type SmallNet<const IN: usize, const CLASSES: usize, const N: usize, const SKIP: bool> = ResNet<
-    SmallStem<IN, 16>,
-    (
-        Basic<16, 16, 1, N, SKIP>,
-        Basic<16, 32, 2, N, SKIP>,
-        Basic<32, 64, 2, N, SKIP>,
-    ),
-    64,
-    CLASSES,
->;
+network! {
+    /// Table 1 of the paper, with a bottleneck of 1x1, 3x3 and 1x1 convolutions a block.
+    /// `(batch, IN, height, width)` to `(batch, CLASSES)`.
+    pub struct DeepResNet<
+        const IN: usize, const CLASSES: usize,
+        const N1: usize, const N2: usize, const N3: usize, const N4: usize, const SKIP: bool
+    > {
+        conv1: BiasedConv2D<IN, 64, 7, 2, 3>,
+        bn1: BatchNorm2D<64>,
+        pool: MaxPool2D<3, 2, 1>,
+        layer1: Deep<64, 64, 256, 1, N1, SKIP>,
+        layer2: Deep<256, 128, 512, 2, N2, SKIP>,
+        layer3: Deep<512, 256, 1024, 2, N3, SKIP>,
+        layer4: Deep<1024, 512, 2048, 2, N4, SKIP>,
+        fc: Linear<2048, CLASSES>,
+    }
+    forward(x: Images<IN>) -> Vectors<CLASSES> {
+        let x = pool(relu(bn1(conv1(x))));
+        fc(mean(layer4(layer3(layer2(layer1(x))))))
+    }
+}
+
+network! {
+    /// Section 4.2 of the paper, for images of about 32x32 pixels: three stages of `N` blocks, `6 N + 2` layers deep.
+    /// `(batch, IN, height, width)` to `(batch, CLASSES)`.
+    pub struct SmallResNet<const IN: usize, const CLASSES: usize, const N: usize, const SKIP: bool> {
+        conv1: BiasedConv2D<IN, 16, 3, 1, 1>,
+        bn1: BatchNorm2D<16>,
+        layer1: Basic<16, 16, 1, N, SKIP>,
+        layer2: Basic<16, 32, 2, N, SKIP>,
+        layer3: Basic<32, 64, 2, N, SKIP>,
+        fc: Linear<64, CLASSES>,
+    }
+    forward(x: Images<IN>) -> Vectors<CLASSES> {
+        fc(mean(layer3(layer2(layer1(relu(bn1(conv1(x))))))))
+    }
+}
+
+network! {
+    /// [`ResNet18`] for images of about 28x28 pixels: its first layer, a 3x3 convolution, keeps their size.
+    pub struct SmallResNet18<const IN: usize, const CLASSES: usize> {
+        conv1: BiasedConv2D<IN, 64, 3, 1, 1>,
+        bn1: BatchNorm2D<64>,
+        layer1: Basic<64, 64, 1, 2, true>,
+        layer2: Basic<64, 128, 2, 2, true>,
+        layer3: Basic<128, 256, 2, 2, true>,
+        layer4: Basic<256, 512, 2, 2, true>,
+        fc: Linear<512, CLASSES>,
+    }
+    forward(x: Images<IN>) -> Vectors<CLASSES> {
+        fc(mean(layer4(layer3(layer2(layer1(relu(bn1(conv1(x)))))))))
+    }
+}
 
 /// 18 layers with weights: 1 + 2 (2 + 2 + 2 + 2) + 1.
-pub type ResNet18<const IN: usize, const CLASSES: usize> = BasicNet<IN, CLASSES, 2, 2, 2, 2, true>;
+pub type ResNet18<const IN: usize, const CLASSES: usize> =
+    BasicResNet<IN, CLASSES, 2, 2, 2, 2, true>;
 /// 34 layers with weights: 1 + 2 (3 + 4 + 6 + 3) + 1.
-pub type ResNet34<const IN: usize, const CLASSES: usize> = BasicNet<IN, CLASSES, 3, 4, 6, 3, true>;
+pub type ResNet34<const IN: usize, const CLASSES: usize> =
+    BasicResNet<IN, CLASSES, 3, 4, 6, 3, true>;
 /// 50 layers with weights: 1 + 3 (3 + 4 + 6 + 3) + 1.
-pub type ResNet50<const IN: usize, const CLASSES: usize> = DeepNet<IN, CLASSES, 3, 4, 6, 3, true>;
+pub type ResNet50<const IN: usize, const CLASSES: usize> =
+    DeepResNet<IN, CLASSES, 3, 4, 6, 3, true>;
 /// 101 layers with weights: 1 + 3 (3 + 4 + 23 + 3) + 1.
-pub type ResNet101<const IN: usize, const CLASSES: usize> = DeepNet<IN, CLASSES, 3, 4, 23, 3, true>;
+pub type ResNet101<const IN: usize, const CLASSES: usize> =
+    DeepResNet<IN, CLASSES, 3, 4, 23, 3, true>;
 /// 152 layers with weights: 1 + 3 (3 + 8 + 36 + 3) + 1.
-pub type ResNet152<const IN: usize, const CLASSES: usize> = DeepNet<IN, CLASSES, 3, 8, 36, 3, true>;
+pub type ResNet152<const IN: usize, const CLASSES: usize> =
+    DeepResNet<IN, CLASSES, 3, 8, 36, 3, true>;
 
 /// [`ResNet18`] without shortcuts.
 pub type PlainNet18<const IN: usize, const CLASSES: usize> =
-    BasicNet<IN, CLASSES, 2, 2, 2, 2, false>;
+    BasicResNet<IN, CLASSES, 2, 2, 2, 2, false>;
 /// [`ResNet34`] without shortcuts.
 pub type PlainNet34<const IN: usize, const CLASSES: usize> =
-    BasicNet<IN, CLASSES, 3, 4, 6, 3, false>;
+    BasicResNet<IN, CLASSES, 3, 4, 6, 3, false>;
 /// [`ResNet50`] without shortcuts.
 pub type PlainNet50<const IN: usize, const CLASSES: usize> =
-    DeepNet<IN, CLASSES, 3, 4, 6, 3, false>;
+    DeepResNet<IN, CLASSES, 3, 4, 6, 3, false>;
 
 /// 20 layers with weights, for small images.
-pub type ResNet20<const IN: usize, const CLASSES: usize> = SmallNet<IN, CLASSES, 3, true>;
+pub type ResNet20<const IN: usize, const CLASSES: usize> = SmallResNet<IN, CLASSES, 3, true>;
 /// 56 layers with weights, for small images.
-pub type ResNet56<const IN: usize, const CLASSES: usize> = SmallNet<IN, CLASSES, 9, true>;
+pub type ResNet56<const IN: usize, const CLASSES: usize> = SmallResNet<IN, CLASSES, 9, true>;
 /// [`ResNet20`] without shortcuts.
-pub type PlainNet20<const IN: usize, const CLASSES: usize> = SmallNet<IN, CLASSES, 3, false>;
+pub type PlainNet20<const IN: usize, const CLASSES: usize> = SmallResNet<IN, CLASSES, 3, false>;
 /// [`ResNet56`] without shortcuts: deeper than [`PlainNet20`], and worse even on what it was trained on.
-pub type PlainNet56<const IN: usize, const CLASSES: usize> = SmallNet<IN, CLASSES, 9, false>;
-
-/// [`ResNet18`] for images of about 28x28 pixels: its stem, a 3x3 convolution, keeps their size.
-pub type SmallResNet18<const IN: usize, const CLASSES: usize> = ResNet<
-    SmallStem<IN, 64>,
-    (
-        Basic<64, 64, 1, 2, true>,
-        Basic<64, 128, 2, 2, true>,
-        Basic<128, 256, 2, 2, true>,
-        Basic<256, 512, 2, 2, true>,
-    ),
-    512,
-    CLASSES,
->;
+pub type PlainNet56<const IN: usize, const CLASSES: usize> = SmallResNet<IN, CLASSES, 9, false>;

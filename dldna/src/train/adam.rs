@@ -4,7 +4,7 @@ mod cpu;
 
 use super::TrainError;
 use crate::kernels::adam::AdamStep;
-use crate::nn::{LayerDevice, composed};
+use crate::nn::LayerDevice;
 use crate::weights::Values;
 use dfdx::prelude::{tensor_collection::*, *};
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -82,9 +82,6 @@ impl TrainDevice for Cpu {
         gradients: &mut Gradients<f32, Self>,
         moments: &mut BTreeMap<String, Moments<Self>>,
     ) -> Result<(), CpuError> {
-        if composed::is_chosen() {
-            return adam_of_dfdx(step, network, gradients, moments);
-        }
         cpu::step(step, network, gradients, moments)
     }
 }

@@ -95,6 +95,6 @@ pub(super) fn load<N: TensorCollection<f32, D>, D: TrainDevice>(
     let adam = Adam::with_state(dev, config.learning_rate, step, moments)
         .map_err(D::explain)?
         .ok_or_else(|| refuse("the optimizer's moments are incomplete".to_owned()))?;
-    weights.put_into(network, path, str::to_owned, |_| false)?;
+    weights.put_into(network, path, &str::to_owned, &|_| false)?;
     Ok((adam, history))
 }

@@ -5,7 +5,6 @@ use super::{FashionResNet18, Images, TrainConfig, TrainError, Trained, train_res
 use crate::cnn::FeatureMaps;
 use crate::data;
 use crate::image::GrayImage;
-use crate::resnet::POOL;
 use dfdx::prelude::*;
 
 /// An image that the network has not learned from, and what the network takes it for.
@@ -81,16 +80,16 @@ pub fn get_trained_model_and_test_image(
 /// ```
 pub fn feature_maps(network: &FashionResNet18, images: &Images) -> Result<FeatureMaps, TrainError> {
     let mut maps = FeatureMaps::starting_with(images);
-    let x = maps.keep("conv1", network.stem.try_forward_conv(images.clone())?);
-    let x = POOL.try_forward(x)?;
-    let (layer1, layer2, layer3, layer4) = &network.stages;
-    let x = maps.keep("layer1_0", layer1.first.try_forward(x)?);
-    let x = maps.keep("layer1_1", layer1.rest[0].try_forward(x)?);
-    let x = maps.keep("layer2_0", layer2.first.try_forward(x)?);
-    let x = maps.keep("layer2_1", layer2.rest[0].try_forward(x)?);
-    let x = maps.keep("layer3_0", layer3.first.try_forward(x)?);
-    let x = maps.keep("layer3_1", layer3.rest[0].try_forward(x)?);
-    let x = maps.keep("layer4_0", layer4.first.try_forward(x)?);
-    maps.keep("layer4_1", layer4.rest[0].try_forward(x)?);
+    let x = network.conv1.try_forward(images.clone())?;
+    let x = maps.keep("conv1", network.bn1.try_forward(x)?.try_relu()?);
+    let x = network.pool.try_forward(x)?;
+    let x = maps.keep("layer1_0", network.layer1.first.try_forward(x)?);
+    let x = maps.keep("layer1_1", network.layer1.rest[0].try_forward(x)?);
+    let x = maps.keep("layer2_0", network.layer2.first.try_forward(x)?);
+    let x = maps.keep("layer2_1", network.layer2.rest[0].try_forward(x)?);
+    let x = maps.keep("layer3_0", network.layer3.first.try_forward(x)?);
+    let x = maps.keep("layer3_1", network.layer3.rest[0].try_forward(x)?);
+    let x = maps.keep("layer4_0", network.layer4.first.try_forward(x)?);
+    maps.keep("layer4_1", network.layer4.rest[0].try_forward(x)?);
     Ok(maps)
 }

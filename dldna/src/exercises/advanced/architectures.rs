@@ -281,12 +281,12 @@ fn check_mbconv(function: Box<MBConvCost>) -> Answer {
             format!("channels {channels}, expand {expand}, kernel {kernel}, size {size}")
         },
         reference: |&[channels, _, _, size]| match channels {
-            8 => built::<MBConv<8, 8, 3, 1, 4>>(channels, size),
-            24 => built::<MBConv<24, 24, 3, 1, 6>>(channels, size),
-            40 => built::<MBConv<40, 40, 5, 1, 6>>(channels, size),
-            16 => built::<MBConv<16, 16, 5, 1, 4>>(channels, size),
-            80 => built::<MBConv<80, 80, 3, 1, 6>>(channels, size),
-            _ => built::<MBConv<112, 112, 5, 1, 6>>(channels, size),
+            8 => built::<MBConv<8, 32, 2, 8, 3, 1>>(channels, size),
+            24 => built::<MBConv<24, 144, 6, 24, 3, 1>>(channels, size),
+            40 => built::<MBConv<40, 240, 10, 40, 5, 1>>(channels, size),
+            16 => built::<MBConv<16, 64, 4, 16, 5, 1>>(channels, size),
+            80 => built::<MBConv<80, 480, 20, 80, 3, 1>>(channels, size),
+            _ => built::<MBConv<112, 672, 28, 112, 5, 1>>(channels, size),
         },
         mistakes: &[
             (

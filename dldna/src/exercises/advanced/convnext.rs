@@ -28,7 +28,7 @@ pub(super) const EXERCISE: Exercise = Exercise {
                 "Follow the table of the block from top to bottom. Each layer is a field of `block`, and has `forward`.",
                 "depthwise, depthwise_bias, norm, expand, GELU, project. What are you still to do with the result before it is \
                  added to x?",
-                "y * block.layer_scale.clone().broadcast_like(&y), and then + x. Keep a clone of x for that.",
+                "y * block.layer_scale.factors.clone().broadcast_like(&y), and then + x. Keep a clone of x for that.",
             ],
         },
         Part {
@@ -202,7 +202,7 @@ fn check_convnext_block(function: Box<Forward>) -> Answer {
             &mut block.depthwise_bias.bias,
             &mut block.norm.scale,
             &mut block.norm.bias,
-            &mut block.layer_scale,
+            &mut block.layer_scale.factors,
         ] {
             vector.fill_with_distr(rand_distr::StandardNormal);
         }
@@ -420,7 +420,7 @@ fn end(block: &Block, y: Tensor<(usize, Const<16>, usize, usize), f32, Cpu>) -> 
 }
 
 fn scaled(block: &Block, y: Images) -> Images {
-    let factors = block.layer_scale.clone().broadcast_like(&y);
+    let factors = block.layer_scale.factors.clone().broadcast_like(&y);
     y * factors
 }
 

@@ -1,0 +1,101 @@
+//! What every layer with weights consists of, written once: see `conv2d.rs` for how it reads.
+
+/// A struct of tensors, which is both what networks are written with and what is built: `E` and `D` have defaults.
+///
+/// Each tensor has its shape and, behind `=`, how it is reset; numbers that are not trained come last.
+macro_rules! layer {
+    (
+        $(#[$docs:meta])*
+        pub struct $Name:ident<$(const $N:ident $(= $default:tt)?),+> {
+            $($(#[$tensor_docs:meta])* $tensor:ident $(as $name:literal)?: $Shape:ty = $options:expr,)+
+            $(;$($(#[$number_docs:meta])* $number:ident = $value:expr,)+)?
+        }
+    ) => {
+        $(#[$docs])*
+        #[derive(Debug, Clone)]
+        pub struct $Name<
+            $(const $N: usize $(= $default)?,)+
+            E: Dtype = f32,
+            D: Storage<E> = Cpu,
+        > {
+            $($(#[$tensor_docs])* pub $tensor: Tensor<$Shape, E, D>,)+
+            $($($(#[$number_docs])* pub $number: f64,)+)?
+        }
+
+        impl<$(const $N: usize),+> crate::nn::Layer for $Name<$($N),+> {
+            type On<E: Dtype, D: Storage<E>> = $Name<$($N,)+ E, D>;
+        }
+
+        impl<$(const $N: usize,)+ E: crate::nn::Element, D: Device<E>> BuildOnDevice<D, E>
+            for $Name<$($N),+>
+        {
+            type Built = $Name<$($N,)+ E, D>;
+        }
+
+        impl<$(const $N: usize,)+ E: crate::nn::Element, D: Device<E>> TensorCollection<E, D>
+            for $Name<$($N,)+ E, D>
+        {
+            type To<E2: Dtype, D2: Device<E2>> = $Name<$($N,)+ E2, D2>;
+
+            fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
+                visitor: &mut V,
+            ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+                visitor.visit_fields(
+                    (
+                        $(Self::tensor(
+                            layer!(@name $tensor $($name)?),
+                            |layer| &layer.$tensor,
+                            |layer| &mut layer.$tensor,
+                            $options,
+                        ),)+
+                        $($(Self::scalar(
+                            stringify!($number),
+                            |layer| &layer.$number,
+                            |layer| &mut layer.$number,
+                            ScalarOptions::from_default($value),
+                        ),)+)?
+                    ),
+                    |($($tensor,)+ $($($number,)+)?)| $Name { $($tensor,)+ $($($number,)+)? },
+                )
+            }
+        }
+    };
+    (@name $tensor:ident) => { stringify!($tensor) };
+    (@name $tensor:ident $name:literal) => { $name };
+}
+
+/// A layer from images to images that does the same in training and in evaluation: `$flow` is what it gets.
+macro_rules! image_layer {
+    (<$($(const $N:ident),+)?> $Type:ty, $IN:tt -> $OUT:tt, |$layer:ident, $flow:ident| $compute:expr) => {
+        impl<$($(const $N: usize,)+)? D: LayerDevice> crate::nn::Forward<crate::nn::Images<$IN, D>> for $Type {
+            type Output = crate::nn::Images<$OUT, D>;
+
+            fn eval(&self, x: crate::nn::Images<$IN, D>) -> Self::Output {
+                let $layer = self;
+                crate::nn::Flowing::layer(x, self, |$flow| $compute)
+            }
+
+            fn train(&mut self, x: crate::nn::Images<$IN, D>) -> Self::Output {
+                self.eval(x)
+            }
+        }
+
+        impl<$($(const $N: usize,)+)? D: Storage<f32>> NonMutableModule for $Type {}
+
+        impl<$($(const $N: usize,)+)? B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
+            Module<Tensor<(B, Const<$IN>, H, W), f32, D, T>> for $Type
+        {
+            type Output = Tensor<(B, Const<$OUT>, usize, usize), f32, D, T>;
+            type Error = D::Err;
+
+            fn try_forward(
+                &self,
+                x: Tensor<(B, Const<$IN>, H, W), f32, D, T>,
+            ) -> Result<Self::Output, D::Err> {
+                crate::nn::run(x, |x| crate::nn::Forward::eval(self, x))
+            }
+        }
+    };
+}
+
+pub(super) use {image_layer, layer};
