@@ -2,13 +2,15 @@
 //!
 //! Cargo takes longer to find that the packages below the crate are as they were than rustc takes
 //! for a cell. In a notebook that uses nothing but the crate they always are: so the compiler's
-//! command line is recorded when the template is built, and run for each cell.
+//! command line is recorded when the template is built, and run for each cell. What the compiler says
+//! about networks goes to the kernel in words: see [`explain`].
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
+use crate::explain;
 use crate::template::{self, Features};
 use crate::toolchain::Toolchain;
 
@@ -93,8 +95,9 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus
     let recorded: Recorded = serde_json::from_slice(&recorded)?;
     let folder = kernel.to_str().context("the folder's name is not UTF-8")?;
     let here = |text: &str| text.replace(FOLDER, folder);
-    let status = Command::new(&toolchain.rustc)
+    let output = Command::new(&toolchain.rustc)
         .args(recorded.arguments.iter().map(|argument| here(argument)))
+        .arg(explain::WHOLE_TYPES)
         .envs(
             recorded
                 .environment
@@ -102,9 +105,12 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus
                 .map(|(name, value)| (name, here(value))),
         )
         .current_dir(kernel)
-        .status()
+        .stdout(Stdio::inherit())
+        .output()
         .with_context(|| format!("starting {}", toolchain.rustc.display()))?;
-    if status.success() {
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        eprint!("{said}");
         let library = kernel
             .join("target")
             .join(toolchain.host()?)
@@ -116,8 +122,11 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus
             "filenames": [library],
         });
         println!("{built}");
+    } else {
+        let source = fs::read_to_string(kernel.join("src/lib.rs"))?;
+        eprint!("{}", explain::explain_output(&said, &source));
     }
-    Ok(Some(status))
+    Ok(Some(output.status))
 }
 
 fn library_name() -> String {

@@ -1,0 +1,500 @@
+//! The compiler's answer to a network whose layers do not fit, in words.
+//!
+//! What is wrong stands in the compiler's notes, if anywhere, between types that fill the screen; and
+//! the kernel shows no notes. So each such error gets a message that names the layer, and those that
+//! follow from it are left out. All other errors stay as they are.
+mod network;
+mod types;
+
+use regex::Regex;
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+use network::Shape;
+use types::Type;
+
+/// Lets the compiler write types in full.
+pub const WHOLE_TYPES: &str = "--diagnostic-width=1000000";
+
+const FORWARD: [&str; 4] = ["forward", "try_forward", "forward_mut", "try_forward_mut"];
+const MOST_LAYERS: usize = 6;
+
+/// Explains what the compiler has printed, line by line, about `source`.
+pub fn explain_output(output: &str, source: &str) -> String {
+    let mut diagnostics = Vec::new();
+    let mut rest = String::new();
+    for line in output.lines() {
+        match serde_json::from_str::<Value>(line) {
+            Ok(diagnostic) => diagnostics.push(diagnostic),
+            Err(_) => rest.extend([line, "\n"]),
+        }
+    }
+    for diagnostic in explain(diagnostics, source) {
+        rest.extend([diagnostic.to_string(), "\n".to_owned()]);
+    }
+    rest
+}
+
+/// Explains the errors of one compilation.
+pub fn explain(diagnostics: Vec<Value>, source: &str) -> Vec<Value> {
+    let answers: Vec<Option<Answer>> = diagnostics
+        .iter()
+        .map(|diagnostic| answer(diagnostic, source))
+        .collect();
+    let mut told: Vec<&Answer> = Vec::new();
+    let mut explained = Vec::new();
+    for (diagnostic, answer) in diagnostics.into_iter().zip(&answers) {
+        match answer {
+            None => explained.push(diagnostic),
+            Some(answer) => {
+                let better = answers.iter().flatten().any(|other| other.replaces(answer));
+                if !better && !told.iter().any(|other| other.says_the_same(answer)) {
+                    explained.push(rewrite(diagnostic, answer));
+                    told.push(answer);
+                }
+            }
+        }
+    }
+    explained
+}
+
+/// What is said in place of a diagnostic.
+struct Answer {
+    message: String,
+    /// Written at the place in the cell.
+    label: String,
+    /// That place.
+    span: Value,
+    /// Whether the message names the cause, not only the consequence.
+    is_cause: bool,
+}
+
+impl Answer {
+    fn is_at(&self, other: &Answer) -> bool {
+        let places = [
+            "file_name",
+            "line_start",
+            "column_start",
+            "line_end",
+            "column_end",
+        ];
+        places
+            .iter()
+            .all(|place| self.span[place] == other.span[place])
+    }
+
+    fn replaces(&self, other: &Answer) -> bool {
+        self.is_cause && !other.is_cause && self.is_at(other)
+    }
+
+    fn says_the_same(&self, other: &Answer) -> bool {
+        let both_vague = !self.is_cause && !other.is_cause && self.is_at(other);
+        self.message == other.message || both_vague
+    }
+}
+
+fn rewrite(mut diagnostic: Value, answer: &Answer) -> Value {
+    let mut span = answer.span.clone();
+    span["label"] = json!(answer.label);
+    diagnostic["message"] = json!(answer.message);
+    // The number of an error leads to a page that does not speak of networks; and after some numbers
+    // the kernel compiles once more in the hope of another answer.
+    diagnostic["code"] = Value::Null;
+    diagnostic["spans"] = json!([span]);
+    diagnostic["children"] = json!([]);
+    diagnostic["rendered"] = json!(format!("error: {}\n", answer.message));
+    diagnostic
+}
+
+fn answer(diagnostic: &Value, source: &str) -> Option<Answer> {
+    if diagnostic["level"] != "error" {
+        return None;
+    }
+    let error = Error { diagnostic, source };
+    let span = error.primary()?.clone();
+    let cause = match error.code() {
+        "E0308" => error.mismatch(),
+        "E0369" => error.sum(),
+        "E0277" | "E0599" | "E0271" => error
+            .sum()
+            .or_else(|| error.too_many_layers())
+            .or_else(|| error.misfit()),
+        _ => None,
+    };
+    let is_cause = cause.is_some();
+    let (message, label) = cause.or_else(|| error.not_trainable())?;
+    Some(Answer {
+        message,
+        label,
+        span,
+        is_cause,
+    })
+}
+
+/// A message, and the label at the place in the cell.
+type Words = (String, String);
+
+/// A trait that a type does not implement, or would if another did.
+struct Bound {
+    subject: Type,
+    wanted: Type,
+}
+
+impl Bound {
+    /// The type that is given, if the bound is that of a layer.
+    fn input(&self) -> Option<&Type> {
+        let is_layer = ["Module", "ModuleMut"].contains(&self.wanted.name.as_str());
+        is_layer.then(|| self.wanted.arguments.first())?
+    }
+}
+
+/// An error of the compiler.
+struct Error<'a> {
+    diagnostic: &'a Value,
+    source: &'a str,
+}
+
+impl Error<'_> {
+    fn code(&self) -> &str {
+        self.diagnostic["code"]["code"].as_str().unwrap_or_default()
+    }
+
+    fn message(&self) -> &str {
+        self.diagnostic["message"].as_str().unwrap_or_default()
+    }
+
+    fn spans(&self) -> impl Iterator<Item = &Value> {
+        self.diagnostic["spans"].as_array().into_iter().flatten()
+    }
+
+    fn primary(&self) -> Option<&Value> {
+        self.spans().find(|span| span["is_primary"] == true)
+    }
+
+    /// The message, what is written at the place, and the notes.
+    fn texts(&self) -> Vec<&str> {
+        let label = self.primary().and_then(|span| span["label"].as_str());
+        let children = self.diagnostic["children"].as_array();
+        let notes = children.into_iter().flatten();
+        let notes = notes.filter_map(|child| child["message"].as_str());
+        [self.message()]
+            .into_iter()
+            .chain(label)
+            .chain(notes)
+            .collect()
+    }
+
+    /// All types that the compiler names.
+    fn types(&self) -> Vec<Type> {
+        let quoted = self.texts().into_iter().flat_map(quoted);
+        quoted
+            .filter_map(|text| Type::parse(text.split(": ").next()?))
+            .collect()
+    }
+
+    fn bounds(&self) -> Vec<Bound> {
+        static REQUIRED: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new("required for `([^`]+)` to implement `([^`]+)`").unwrap());
+        static MISSING: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new("the trait `([^`]+)` is not implemented for `([^`]+)`").unwrap()
+        });
+        let mut bounds = Vec::new();
+        let mut add = |subject: &str, wanted: &str| {
+            if let (Some(subject), Some(wanted)) = (Type::parse(subject), Type::parse(wanted)) {
+                bounds.push(Bound { subject, wanted });
+            }
+        };
+        for text in self.texts() {
+            for words in quoted(text) {
+                if let Some((subject, wanted)) = words.split_once(": ") {
+                    add(subject, wanted);
+                }
+            }
+            for found in REQUIRED.captures_iter(text) {
+                add(&found[1], &found[2]);
+            }
+            for found in MISSING.captures_iter(text) {
+                add(&found[2], &found[1]);
+            }
+        }
+        bounds.extend(self.output_of());
+        bounds
+    }
+
+    /// `X: Module<In>` where the message speaks of `<X as Module<In>>::Output`.
+    fn output_of(&self) -> Option<Bound> {
+        let (_, projection) = self.message().split_once("resolving `<")?;
+        let (subject, wanted) = projection.split_once(" as ")?;
+        Some(Bound {
+            subject: Type::parse(subject)?,
+            wanted: Type::parse_start(wanted)?,
+        })
+    }
+
+    /// A method of networks that the network does not have.
+    fn is_forward(&self) -> bool {
+        quoted(self.message()).any(|word| FORWARD.contains(&word))
+    }
+
+    /// The whole network: the largest type that should be a layer.
+    fn network(&self, bounds: &[Bound]) -> Option<Type> {
+        let layers = bounds
+            .iter()
+            .filter(|bound| bound.input().is_some() || bound.wanted.name == "Classifier");
+        let layers = layers.map(|bound| bound.subject.clone());
+        let receivers = match self.code() == "E0599" && self.is_forward() {
+            true => self.types(),
+            false => Vec::new(),
+        };
+        let receivers = receivers.into_iter().filter(is_built);
+        layers.chain(receivers).max_by_key(Type::size)
+    }
+
+    fn misfit(&self) -> Option<Words> {
+        let bounds = self.bounds();
+        let network = self.network(&bounds)?;
+        let input = bounds.iter().find(|bound| bound.subject == network);
+        let input = input
+            .and_then(Bound::input)
+            .map_or(Shape::Unknown, Shape::of);
+        let inner: Vec<&Bound> = bounds
+            .iter()
+            .filter(|bound| bound.input().is_some() && bound.subject != network)
+            .collect();
+        match network::check(&network, input) {
+            // The compiler has to agree, as far as it names layers.
+            Err(misfit)
+                if inner.is_empty()
+                    || inner.iter().any(|it| it.subject.contains(&misfit.layer)) =>
+            {
+                Some((misfit.message, misfit.origin))
+            }
+            checked => match inner.iter().min_by_key(|bound| bound.subject.size()) {
+                Some(refused) => self.refused(&network, refused),
+                None => not_a_classifier(&network, checked.ok()?, &bounds),
+            },
+        }
+    }
+
+    /// A layer is only known by what the compiler says about it.
+    fn refused(&self, network: &Type, refused: &Bound) -> Option<Words> {
+        let given = refused.input()?;
+        if let Some(words) = other_numbers(&refused.subject, given) {
+            return Some(words);
+        }
+        let given = Shape::of(given);
+        let takes = network::takes(&refused.subject).or_else(|| self.implemented());
+        if !given.is_known() || takes.is_some_and(|takes| given.fits(takes)) {
+            return None;
+        }
+        let misfit = network::refused(network, &refused.subject, takes, given);
+        Some((misfit.message, misfit.origin))
+    }
+
+    /// The input for which the compiler says that the layer takes it.
+    fn implemented(&self) -> Option<Shape> {
+        let help = self
+            .texts()
+            .into_iter()
+            .find(|text| text.contains("is implemented for it"))?;
+        let (_, implemented) = help.rsplit_once("but trait `")?;
+        Some(Shape::of(
+            Type::parse_start(implemented)?.arguments.first()?,
+        ))
+    }
+
+    fn too_many_layers(&self) -> Option<Words> {
+        let types = self.types();
+        let tuple = types.iter().flat_map(Type::all).find(|inner| {
+            let layers = &inner.arguments;
+            let is_network = layers.iter().any(|layer| network::takes(layer).is_some());
+            inner.is_tuple() && layers.len() > MOST_LAYERS && is_network
+        })?;
+        let count = match tuple.arguments.len() {
+            7 => "seven".to_owned(),
+            8 => "eight".to_owned(),
+            more => more.to_string(),
+        };
+        let message = format!(
+            "a tuple holds at most six layers, and this one has {count}: nest tuples, or write the network with `network!`"
+        );
+        Some((message, format!("{count} layers in one tuple")))
+    }
+
+    /// Two tensors of different sizes are added.
+    fn sum(&self) -> Option<Words> {
+        static ADD: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new("^cannot add `([^`]+)` to `([^`]+)`").unwrap());
+        let (left, right) = match ADD.captures(self.message()) {
+            Some(found) => (Type::parse(&found[2])?, Type::parse(&found[1])?),
+            None => {
+                let bounds = self.bounds();
+                let sum = bounds
+                    .into_iter()
+                    .find(|bound| bound.wanted.name == "TryAdd")?;
+                (sum.subject, sum.wanted.arguments.into_iter().next()?)
+            }
+        };
+        let (left, right) = (Shape::of(&left), Shape::of(&right));
+        if left.fits(right) {
+            return None;
+        }
+        let message = format!(
+            "the left side of the sum has {}, its right side has {}",
+            left.in_words(),
+            right.in_words()
+        );
+        Some((message, "a sum needs equal shapes".to_owned()))
+    }
+
+    /// An argument of another type: images with another number of channels?
+    fn mismatch(&self) -> Option<Words> {
+        let (expected, found) = self.expected_and_found()?;
+        let (takes, given) = (Shape::of(&expected), Shape::of(&found));
+        let called = self.called();
+        if expected.name == "Tensor" {
+            let is_network = FORWARD.contains(&called.unwrap_or_default());
+            return if is_network {
+                network_takes(takes, &found)
+            } else {
+                None
+            };
+        }
+        if given.fits(takes) {
+            return None;
+        }
+        let label = format!("this has {}", given.in_words());
+        let layer = called.and_then(|name| Some((name, self.declared(name)?)));
+        let Some((name, layer)) = layer else {
+            let message = network::expected_and_found(takes, given);
+            return Some((message, label));
+        };
+        let message = format!(
+            "layer `{name}`, `{}`, {}",
+            layer.short(),
+            network::takes_and_is_given(takes, given)
+        );
+        Some((message, label))
+    }
+
+    fn expected_and_found(&self) -> Option<(Type, Type)> {
+        static TYPES: LazyLock<Regex> = LazyLock::new(|| {
+            Regex::new(r"expected (?:\w+ )*`([^`]+)`,?\s+found (?:\w+ )*`([^`]+)`").unwrap()
+        });
+        let mut texts = self.texts().into_iter().rev();
+        texts.find_map(|text| {
+            let found = TYPES.captures(text)?;
+            let types = (Type::parse(&found[1])?, Type::parse(&found[2])?);
+            Shape::of(&types.0).is_known().then_some(types)
+        })
+    }
+
+    /// The function whose argument is wrong, as it stands in the cell.
+    fn called(&self) -> Option<&str> {
+        let span = self.spans().find(|span| {
+            let label = span["label"].as_str().unwrap_or_default();
+            label.starts_with("arguments to this")
+        })?;
+        let line = span["text"][0]["text"].as_str()?;
+        let column = |name: &str| {
+            let column = usize::try_from(span[name].as_u64()?).ok()?.checked_sub(1)?;
+            let offset = line.char_indices().nth(column);
+            Some(offset.map_or(line.len(), |(offset, _)| offset))
+        };
+        line.get(column("column_start")?..column("column_end")?)
+    }
+
+    /// The type with which a network's field is declared: the last one above the error.
+    fn declared(&self, name: &str) -> Option<Type> {
+        let field = Regex::new(&format!(r"\b{}\s*:\s*", regex::escape(name))).ok()?;
+        let line = self.primary()?["line_start"].as_u64()?;
+        let above = self.source.split_inclusive('\n');
+        let above = above.take(usize::try_from(line).ok()?);
+        let above = above.map(str::len).sum();
+        let declared = field
+            .find_iter(&self.source[..above])
+            .filter_map(|found| Type::parse_start(&self.source[found.end()..]))
+            .filter(|layer| layer.name.starts_with(char::is_uppercase));
+        declared.last()
+    }
+
+    /// Something is trained that is no classifier, for another reason.
+    fn not_trainable(&self) -> Option<Words> {
+        let bounds = self.bounds();
+        let bound = bounds
+            .iter()
+            .find(|bound| bound.wanted.name == "Classifier")?;
+        let network = bound.subject.short();
+        let reason = self.message().split_once("cannot be trained here: ");
+        let reason = reason.map_or("it is no classifier of such images", |(_, reason)| reason);
+        let reason = reason.replace(", _)`", ", classes)`");
+        let label = "not a classifier of such images".to_owned();
+        Some((
+            format!("`{network}` cannot be trained here: {reason}"),
+            label,
+        ))
+    }
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Layers, and tuples of them; a method's name is none.
+fn is_built(receiver: &Type) -> bool {
+    receiver.is_tuple() || receiver.name.starts_with(char::is_uppercase)
+}
+
+/// A layer and its input have numbers of different kinds.
+fn other_numbers(layer: &Type, given: &Type) -> Option<Words> {
+    let kind = |of: &Type| {
+        let names = of.arguments.iter().map(|argument| argument.name.clone());
+        names
+            .into_iter()
+            .find(|name| ["f16", "f32", "f64"].contains(&name.as_str()))
+    };
+    let (layer, given) = (kind(layer)?, kind(given)?);
+    let message = format!(
+        "the network has numbers of type `{layer}` and is given `{given}`: build it with `build_module::<..., {given}>()`"
+    );
+    (layer != given).then(|| (message, format!("built with `{layer}`")))
+}
+
+/// Training has been asked for, and the layers fit, but not what the last one gives.
+fn not_a_classifier(network: &Type, output: Shape, bounds: &[Bound]) -> Option<Words> {
+    let trained = |bound: &Bound| bound.wanted.name == "Classifier" && &bound.subject == network;
+    if !bounds.iter().any(trained) || !matches!(output, Shape::Maps(_)) {
+        return None;
+    }
+    let message = format!(
+        "the network gives {}, and training needs vectors `(batch, classes)`: end it with `AvgPoolGlobal`, or with `Flatten` and `Linear`",
+        output.whole()
+    );
+    Some((message, "not a classifier".to_owned()))
+}
+
+fn network_takes(takes: Shape, found: &Type) -> Option<Words> {
+    let given = Shape::of(found);
+    let lengths = found
+        .arguments
+        .first()
+        .map_or(&[][..], |shape| &shape.arguments);
+    if let (Some(count), Shape::Maps(None) | Shape::Vectors(None)) = (takes.count(), given)
+        && lengths.get(1).is_some_and(|length| length.name == "usize")
+    {
+        let message = format!(
+            "the network takes {}; in the input's shape this is a `usize`: write `Const::<{count}>`",
+            takes.in_words()
+        );
+        return Some((message, "a `usize` is known too late".to_owned()));
+    }
+    if given.fits(takes) {
+        return None;
+    }
+    let message = format!("the network {}", network::takes_and_is_given(takes, given));
+    Some((message, format!("this has {}", given.in_words())))
+}
+
+#[cfg(test)]
+mod tests;
