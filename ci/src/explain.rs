@@ -16,43 +16,47 @@ use types::Type;
 /// Lets the compiler write types in full.
 pub const WHOLE_TYPES: &str = "--diagnostic-width=1000000";
 
+/// Whether the compiler has left out parts of types. It says where they are written in full.
+pub fn is_shortened(output: &str) -> bool {
+    output.contains(" has been written to '")
+}
+
 const FORWARD: [&str; 4] = ["forward", "try_forward", "forward_mut", "try_forward_mut"];
 const MOST_LAYERS: usize = 6;
 
-/// Explains what the compiler has printed, line by line, about `source`.
-pub fn explain_output(output: &str, source: &str) -> String {
-    let mut diagnostics = Vec::new();
-    let mut rest = String::new();
-    for line in output.lines() {
-        match serde_json::from_str::<Value>(line) {
-            Ok(diagnostic) => diagnostics.push(diagnostic),
-            Err(_) => rest.extend([line, "\n"]),
-        }
-    }
-    for diagnostic in explain(diagnostics, source) {
-        rest.extend([diagnostic.to_string(), "\n".to_owned()]);
-    }
-    rest
+/// Explains what the compiler has printed, line by line, about `source`. `whole` is the same with
+/// types written in full; it is only read.
+pub fn explain_output(output: &str, whole: &str, source: &str) -> String {
+    let json = |line: &str| serde_json::from_str::<Value>(line).ok();
+    let (diagnostics, others): (Vec<_>, Vec<_>) =
+        output.lines().partition(|line| json(line).is_some());
+    let parse = |lines: Vec<&str>| lines.into_iter().filter_map(json).collect::<Vec<Value>>();
+    let explained = explain(parse(diagnostics), &parse(whole.lines().collect()), source);
+    let explained = explained.iter().map(Value::to_string);
+    let lines = others.into_iter().map(str::to_owned).chain(explained);
+    lines.map(|line| line + "\n").collect()
 }
 
-/// Explains the errors of one compilation.
-pub fn explain(diagnostics: Vec<Value>, source: &str) -> Vec<Value> {
-    let answers: Vec<Option<Answer>> = diagnostics
+/// Explains the errors of one compilation: see [`explain_output`].
+fn explain(diagnostics: Vec<Value>, whole: &[Value], source: &str) -> Vec<Value> {
+    if diagnostics.len() != whole.len() {
+        return diagnostics;
+    }
+    let answers: Vec<Option<Answer>> = whole
         .iter()
         .map(|diagnostic| answer(diagnostic, source))
         .collect();
     let mut told: Vec<&Answer> = Vec::new();
     let mut explained = Vec::new();
     for (diagnostic, answer) in diagnostics.into_iter().zip(&answers) {
-        match answer {
-            None => explained.push(diagnostic),
-            Some(answer) => {
-                let better = answers.iter().flatten().any(|other| other.replaces(answer));
-                if !better && !told.iter().any(|other| other.says_the_same(answer)) {
-                    explained.push(rewrite(diagnostic, answer));
-                    told.push(answer);
-                }
-            }
+        let Some(answer) = answer else {
+            explained.push(diagnostic);
+            continue;
+        };
+        let better = answers.iter().flatten().any(|other| other.replaces(answer));
+        if !better && !told.iter().any(|other| other.says_the_same(answer)) {
+            explained.push(rewrite(diagnostic, answer));
+            told.push(answer);
         }
     }
     explained
@@ -424,6 +428,10 @@ impl Error<'_> {
         let bound = bounds
             .iter()
             .find(|bound| bound.wanted.name == "Classifier")?;
+        if bound.subject.is_reference() {
+            let message = "training takes the network itself, not a reference: leave out the `&`";
+            return Some((message.to_owned(), "a reference".to_owned()));
+        }
         let network = bound.subject.short();
         let reason = self.message().split_once("cannot be trained here: ");
         let reason = reason.map_or("it is no classifier of such images", |(_, reason)| reason);

@@ -1,12 +1,14 @@
 //! Types as the compiler writes them, read back.
 
 /// A type without its path: `dfdx::nn::Conv2D<1, 8, 3>` is `Conv2D` with three arguments. A tuple has
-/// no name; numbers and `_` are types without arguments here.
+/// no name, a reference is called `&`; numbers and `_` are types without arguments here.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Type {
     pub name: String,
     pub arguments: Vec<Type>,
 }
+
+const REFERENCE: &str = "&";
 
 /// Default arguments: a layer's name, how many arguments have none, and what the others are.
 const DEFAULTS: [(&str, usize, &[&str]); 8] = [
@@ -38,6 +40,10 @@ impl Type {
 
     pub fn is_tuple(&self) -> bool {
         self.name.is_empty()
+    }
+
+    pub fn is_reference(&self) -> bool {
+        self.name == REFERENCE
     }
 
     pub fn number(&self, index: usize) -> Option<usize> {
@@ -78,6 +84,9 @@ impl Type {
         }
         let inside: Vec<String> = arguments.iter().map(Type::as_written).collect();
         let inside = inside.join(", ");
+        if self.is_reference() {
+            return format!("&{inside}");
+        }
         match (self.is_tuple(), inside.is_empty()) {
             (true, _) => format!("({inside})"),
             (false, true) => self.name.clone(),
@@ -118,7 +127,12 @@ impl Parser<'_> {
     }
 
     fn parse(&mut self) -> Option<Type> {
-        while self.take("&") || self.take("mut ") {}
+        if self.take("&") {
+            self.take("mut ");
+            let name = REFERENCE.to_owned();
+            let arguments = vec![self.parse()?];
+            return Some(Type { name, arguments });
+        }
         if self.take("(") {
             let arguments = self.arguments(")")?;
             let name = String::new();
@@ -195,6 +209,7 @@ mod tests {
                 "Residual<(ReLU, DepthwiseConv2D<8, 3, 1, 1>)>",
             ),
             ("(ReLU,)", "(ReLU)"),
+            ("&mut Linear<8, 10, f32, Cpu>", "&Linear<8, 10>"),
         ] {
             assert_eq!(written(built), expected);
         }
