@@ -147,7 +147,7 @@ struct Bound {
 impl Bound {
     /// The type that is given, if the bound is that of a layer.
     fn input(&self) -> Option<&Type> {
-        let is_layer = ["Module", "ModuleMut"].contains(&self.wanted.name.as_str());
+        let is_layer = ["Module", "ModuleMut", "Forward"].contains(&self.wanted.name.as_str());
         is_layer.then(|| self.wanted.arguments.first())?
     }
 }
@@ -221,7 +221,9 @@ impl Error<'_> {
                 add(&found[2], &found[1]);
             }
         }
-        bounds.extend(self.output_of());
+        if !bounds.iter().any(|bound| bound.input().is_some()) {
+            bounds.extend(self.output_of());
+        }
         bounds
     }
 
@@ -265,7 +267,7 @@ impl Error<'_> {
             .iter()
             .filter(|bound| bound.input().is_some() && bound.subject != network)
             .collect();
-        match network::check(&network, input) {
+        match network::check(&network, &input) {
             // The compiler has to agree, as far as it names layers.
             Err(misfit)
                 if inner.is_empty()
@@ -275,7 +277,7 @@ impl Error<'_> {
             }
             checked => match inner.iter().min_by_key(|bound| bound.subject.size()) {
                 Some(refused) => self.refused(&network, refused),
-                None => not_a_classifier(&network, checked.ok()?, &bounds),
+                None => not_a_classifier(&network, &checked.ok()?, &bounds),
             },
         }
     }
@@ -288,10 +290,10 @@ impl Error<'_> {
         }
         let given = Shape::of(given);
         let takes = network::takes(&refused.subject).or_else(|| self.implemented());
-        if !given.is_known() || takes.is_some_and(|takes| given.fits(takes)) {
+        if !given.is_known() || takes.as_ref().is_some_and(|takes| given.fits(takes)) {
             return None;
         }
-        let misfit = network::refused(network, &refused.subject, takes, given);
+        let misfit = network::refused(network, &refused.subject, takes.as_ref(), &given);
         Some((misfit.message, misfit.origin))
     }
 
@@ -339,46 +341,72 @@ impl Error<'_> {
                 (sum.subject, sum.wanted.arguments.into_iter().next()?)
             }
         };
-        let (left, right) = (Shape::of(&left), Shape::of(&right));
-        if left.fits(right) {
-            return None;
-        }
-        let message = format!(
-            "the left side of the sum has {}, its right side has {}",
-            left.in_words(),
-            right.in_words()
-        );
-        Some((message, "a sum needs equal shapes".to_owned()))
+        sum_of(&Shape::of(&left), &Shape::of(&right))
     }
 
     /// An argument of another type: images with another number of channels?
     fn mismatch(&self) -> Option<Words> {
         let (expected, found) = self.expected_and_found()?;
         let (takes, given) = (Shape::of(&expected), Shape::of(&found));
-        let called = self.called();
         if expected.name == "Tensor" {
-            let is_network = FORWARD.contains(&called.unwrap_or_default());
+            let is_network = self
+                .callers()
+                .first()
+                .is_some_and(|name| FORWARD.contains(name));
             return if is_network {
-                network_takes(takes, &found)
+                network_takes(&takes, &found)
             } else {
                 None
             };
         }
-        if given.fits(takes) {
+        if given.fits(&takes) {
             return None;
         }
-        let label = format!("this has {}", given.in_words());
-        let layer = called.and_then(|name| Some((name, self.declared(name)?)));
-        let Some((name, layer)) = layer else {
-            let message = network::expected_and_found(takes, given);
-            return Some((message, label));
+        if self.before().trim_end().ends_with('+') {
+            return sum_of(&takes, &given);
+        }
+        let message = match self.layer_that_takes(&takes) {
+            Some((name, layer, its)) => {
+                // A layer in between may make vectors of the maps.
+                let reason = match its.is_same_kind(&takes) {
+                    true => network::takes_and_is_given(&its, &given),
+                    false => network::takes_and_is_given(&its, &its.with_count(given.count())),
+                };
+                format!("layer `{name}`, `{}`, {reason}", layer.short())
+            }
+            None if self.is_result() => {
+                let (given, takes) = (given.in_words(), takes.in_words());
+                format!("the forward pass gives {given}, and {takes} are declared")
+            }
+            None => network::expected_and_found(&takes, &given),
         };
-        let message = format!(
-            "layer `{name}`, `{}`, {}",
-            layer.short(),
-            network::takes_and_is_given(takes, given)
-        );
-        Some((message, label))
+        Some((message, format!("this has {}", given.in_words())))
+    }
+
+    /// The layer that wants so many channels: the function that is called here, or the next one
+    /// around it, as long as they take any number.
+    fn layer_that_takes(&self, wanted: &Shape) -> Option<(&str, Type, Shape)> {
+        for name in self.callers() {
+            let Some(layer) = self.declared(name) else {
+                continue;
+            };
+            match network::takes(&layer) {
+                // A layer that we do not know; the compiler does.
+                None => return Some((name, layer, wanted.clone())),
+                Some(takes) if takes.count().is_some() => {
+                    let is_it = takes.count() == wanted.count();
+                    return is_it.then_some((name, layer, takes));
+                }
+                Some(_) => {}
+            }
+        }
+        None
+    }
+
+    /// Whether the compiler compares with what a function is to give.
+    fn is_result(&self) -> bool {
+        let mut labels = self.spans().filter_map(|span| span["label"].as_str());
+        labels.any(|label| label.contains("because of return type"))
     }
 
     fn expected_and_found(&self) -> Option<(Type, Type)> {
@@ -393,19 +421,29 @@ impl Error<'_> {
         })
     }
 
-    /// The function whose argument is wrong, as it stands in the cell.
-    fn called(&self) -> Option<&str> {
-        let span = self.spans().find(|span| {
-            let label = span["label"].as_str().unwrap_or_default();
-            label.starts_with("arguments to this")
-        })?;
-        let line = span["text"][0]["text"].as_str()?;
-        let column = |name: &str| {
-            let column = usize::try_from(span[name].as_u64()?).ok()?.checked_sub(1)?;
-            let offset = line.char_indices().nth(column);
-            Some(offset.map_or(line.len(), |(offset, _)| offset))
+    /// What stands before the error in its line, if that line is in the cell.
+    fn before(&self) -> &str {
+        let before = || {
+            let span = self.primary()?;
+            let is_cell = span["file_name"].as_str()?.ends_with("lib.rs");
+            let line = span["text"][0]["text"].as_str().filter(|_| is_cell)?;
+            let column = usize::try_from(span["column_start"].as_u64()?).ok()?;
+            let offset = line.char_indices().nth(column.checked_sub(1)?);
+            Some(&line[..offset.map_or(line.len(), |(offset, _)| offset)])
         };
-        line.get(column("column_start")?..column("column_end")?)
+        before().unwrap_or_default()
+    }
+
+    /// The functions whose argument this is, from the inside: `a` and `b` in `b(a(x))`.
+    fn callers(&self) -> Vec<&str> {
+        static CALL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(\w+)\(\s*$").unwrap());
+        let mut before = self.before();
+        let mut callers = Vec::new();
+        while let Some(call) = CALL.captures(before).and_then(|call| call.get(1)) {
+            callers.push(call.as_str());
+            before = &before[..call.start()];
+        }
+        callers
     }
 
     /// The type with which a network's field is declared: the last one above the error.
@@ -470,7 +508,7 @@ fn other_numbers(layer: &Type, given: &Type) -> Option<Words> {
 }
 
 /// Training has been asked for, and the layers fit, but not what the last one gives.
-fn not_a_classifier(network: &Type, output: Shape, bounds: &[Bound]) -> Option<Words> {
+fn not_a_classifier(network: &Type, output: &Shape, bounds: &[Bound]) -> Option<Words> {
     let trained = |bound: &Bound| bound.wanted.name == "Classifier" && &bound.subject == network;
     if !bounds.iter().any(trained) || !matches!(output, Shape::Maps(_)) {
         return None;
@@ -482,13 +520,22 @@ fn not_a_classifier(network: &Type, output: Shape, bounds: &[Bound]) -> Option<W
     Some((message, "not a classifier".to_owned()))
 }
 
-fn network_takes(takes: Shape, found: &Type) -> Option<Words> {
+fn sum_of(left: &Shape, right: &Shape) -> Option<Words> {
+    let message = format!(
+        "the left side of the sum has {}, its right side has {}",
+        left.in_words(),
+        right.in_words()
+    );
+    (!left.fits(right)).then(|| (message, "a sum needs equal shapes".to_owned()))
+}
+
+fn network_takes(takes: &Shape, found: &Type) -> Option<Words> {
     let given = Shape::of(found);
     let lengths = found
         .arguments
         .first()
         .map_or(&[][..], |shape| &shape.arguments);
-    if let (Some(count), Shape::Maps(None) | Shape::Vectors(None)) = (takes.count(), given)
+    if let (Some(count), Shape::Maps(None) | Shape::Vectors(None)) = (takes.count(), &given)
         && lengths.get(1).is_some_and(|length| length.name == "usize")
     {
         let message = format!(
@@ -500,7 +547,7 @@ fn network_takes(takes: Shape, found: &Type) -> Option<Words> {
     if given.fits(takes) {
         return None;
     }
-    let message = format!("the network {}", network::takes_and_is_given(takes, given));
+    let message = format!("the network {}", network::takes_and_is_given(takes, &given));
     Some((message, format!("this has {}", given.in_words())))
 }
 

@@ -172,6 +172,23 @@ fn cases() -> Vec<Case> {
             "the network takes feature maps `(batch, 1, height, width)` and is given vectors `(batch, 784)`",
             "this has 784 features",
         ),
+        // As `network!` writes it.
+        Case {
+            cell: "struct Images<const C: usize>;\n\
+                   struct Net {\n    conv1: Conv2D<1, 8, 3>,\n    conv2: Conv2D<16, 10, 3>,\n}\n\
+                   fn pass(conv2: impl Fn(Images<16>) -> Images<10>, y: Images<8>) -> Images<10> {\n    \
+                       conv2(y)\n\
+                   }"
+            .to_owned(),
+            message: "layer `conv2`, `Conv2D<16, 10, 3>`, takes 16 channels and is given 8",
+            label: "this has 8 channels",
+        },
+        // The network was built in another cell.
+        Case {
+            cell: "let y = kept.forward_mut(x.leaky_trace());".to_owned(),
+            message: takes_16,
+            label: from_conv,
+        },
         // What has nothing to do with networks stays as the compiler says it.
         Case {
             cell: "let words = String::from(\"a\");\ndrop(words);\nprintln!(\"{words}\");"
@@ -223,6 +240,7 @@ fn the_kernel_names_the_layer_that_does_not_fit() {
                  use dldna::train::{TrainConfig, train};\n\
                  let dev = Cpu::default();\n\
                  let x: Tensor<(usize, Const<1>, usize, usize), f32, Cpu> = dev.zeros_like(&(4usize, Const::<1>, 28usize, 28usize));\n\
+                 let mut kept = dev.build_module::<(Conv2D<1, 8, 3>, ReLU, Conv2D<16, 10, 3>), f32>();\n\
                  let split: Split = dldna::data::fashion_mnist_sample()?;";
     let mut cells = vec![(first, "")];
     cells.extend(cases.iter().map(|case| (&*case.cell, "raises-exception")));

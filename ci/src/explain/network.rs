@@ -1,25 +1,26 @@
 //! What layers take and give, and where two of them do not fit.
 use super::types::Type;
 
-/// What goes from one layer to the next, as far as it is known.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What goes from one layer to the next, as far as it is known. Counts are numbers, or the names of a
+/// network's constants.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
     /// `(batch, channels, height, width)`
-    Maps(Option<usize>),
+    Maps(Option<String>),
     /// `(batch, features)`
-    Vectors(Option<usize>),
+    Vectors(Option<String>),
     Unknown,
 }
 
 impl Shape {
     /// The shape of a tensor's type, or of the types that `network!` uses.
     pub fn of(tensor: &Type) -> Self {
-        let channels = || tensor.number(0);
+        let count = || tensor.constant(0);
         match (tensor.name.as_str(), tensor.arguments.first()) {
-            ("Images", _) => Shape::Maps(channels()),
-            ("Vectors", _) => Shape::Vectors(channels()),
+            ("Images", _) => Shape::Maps(count()),
+            ("Vectors", _) => Shape::Vectors(count()),
             ("Tensor", Some(shape)) if shape.is_tuple() => {
-                let second = shape.arguments.get(1).and_then(|length| length.number(0));
+                let second = shape.arguments.get(1).and_then(|length| length.constant(0));
                 match shape.arguments.len() {
                     4 => Shape::Maps(second),
                     2 => Shape::Vectors(second),
@@ -30,16 +31,16 @@ impl Shape {
         }
     }
 
-    pub fn count(self) -> Option<usize> {
+    pub fn count(&self) -> Option<&str> {
         match self {
-            Shape::Maps(count) | Shape::Vectors(count) => count,
+            Shape::Maps(count) | Shape::Vectors(count) => count.as_deref(),
             Shape::Unknown => None,
         }
     }
 
     /// Whether something of this shape can be given where `other` is taken.
-    pub fn fits(self, other: Shape) -> bool {
-        let fit = |a: Option<usize>, b: Option<usize>| a.is_none() || b.is_none() || a == b;
+    pub fn fits(&self, other: &Shape) -> bool {
+        let fit = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
         match (self, other) {
             (Shape::Maps(a), Shape::Maps(b)) | (Shape::Vectors(a), Shape::Vectors(b)) => fit(a, b),
             (Shape::Unknown, _) | (_, Shape::Unknown) => true,
@@ -47,46 +48,50 @@ impl Shape {
         }
     }
 
-    pub fn is_known(self) -> bool {
-        self != Shape::Unknown
+    pub fn is_known(&self) -> bool {
+        *self != Shape::Unknown
     }
 
-    fn is_same_kind(self, other: Shape) -> bool {
-        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    pub fn is_same_kind(&self, other: &Shape) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// This kind of shape with another count.
+    pub fn with_count(&self, count: Option<&str>) -> Self {
+        let count = count.map(str::to_owned);
+        match self {
+            Shape::Maps(_) => Shape::Maps(count),
+            Shape::Vectors(_) => Shape::Vectors(count),
+            Shape::Unknown => Shape::Unknown,
+        }
     }
 
     /// "8 channels"
-    pub fn in_words(self) -> String {
-        let counted = |count: usize, word: &str| match count {
-            1 => format!("1 {word}"),
-            _ => format!("{count} {word}s"),
+    pub fn in_words(&self) -> String {
+        let word = match self {
+            Shape::Maps(Some(_)) => "channel",
+            Shape::Vectors(Some(_)) => "feature",
+            _ => return self.whole(),
         };
-        match self {
-            Shape::Maps(Some(count)) => counted(count, "channel"),
-            Shape::Vectors(Some(count)) => counted(count, "feature"),
-            _ => self.whole(),
+        match self.count().unwrap_or_default() {
+            "1" => format!("1 {word}"),
+            count => format!("{count} {word}s"),
         }
     }
 
     /// "feature maps `(batch, 8, height, width)`"
-    pub fn whole(self) -> String {
-        let or =
-            |count: Option<usize>, name: &str| count.map_or(name.to_owned(), |it| it.to_string());
+    pub fn whole(&self) -> String {
+        let or = |name| self.count().unwrap_or(name);
         match self {
-            Shape::Maps(count) => {
-                format!(
-                    "feature maps `(batch, {}, height, width)`",
-                    or(count, "channels")
-                )
-            }
-            Shape::Vectors(count) => format!("vectors `(batch, {})`", or(count, "features")),
+            Shape::Maps(_) => format!("feature maps `(batch, {}, height, width)`", or("channels")),
+            Shape::Vectors(_) => format!("vectors `(batch, {})`", or("features")),
             Shape::Unknown => "another shape".to_owned(),
         }
     }
 }
 
 /// "takes 16 channels and is given 8"
-pub fn takes_and_is_given(takes: Shape, given: Shape) -> String {
+pub fn takes_and_is_given(takes: &Shape, given: &Shape) -> String {
     match (takes.count(), given.count()) {
         (Some(_), Some(given_count)) if takes.is_same_kind(given) => {
             format!("takes {} and is given {given_count}", takes.in_words())
@@ -96,7 +101,7 @@ pub fn takes_and_is_given(takes: Shape, given: Shape) -> String {
 }
 
 /// "expected 16 channels, found 8"
-pub fn expected_and_found(expected: Shape, found: Shape) -> String {
+pub fn expected_and_found(expected: &Shape, found: &Shape) -> String {
     match (expected.count(), found.count()) {
         (Some(_), Some(count)) if expected.is_same_kind(found) => {
             format!("expected {}, found {count}", expected.in_words())
@@ -177,12 +182,12 @@ impl Flow {
 }
 
 /// What a network gives for an input, or the first layer that does not fit.
-pub fn check(network: &Type, input: Shape) -> Result<Shape, Misfit> {
+pub fn check(network: &Type, input: &Shape) -> Result<Shape, Misfit> {
     let origin = match input.is_known() {
         true => format!("the input has {}", input.in_words()),
         false => "the layers do not fit together".to_owned(),
     };
-    let shape = input;
+    let shape = input.clone();
     Ok(walk(network, &Flow { shape, origin }, &[])?.shape)
 }
 
@@ -204,13 +209,13 @@ fn walk(layer: &Type, input: &Flow, place: &[usize]) -> Result<Flow, Misfit> {
                 return Ok(Flow::unknown());
             };
             let output = walk(inner, input, &inner_place)?;
-            let shortcut = match input.shape {
+            let shortcut = match &input.shape {
                 Shape::Unknown => first_takes(inner),
-                known => known,
+                known => known.clone(),
             };
-            match output.shape.fits(shortcut) {
+            match output.shape.fits(&shortcut) {
                 true => Ok(output),
-                false => Err(sum(layer, place, "shortcut", shortcut, output.shape)),
+                false => Err(sum(layer, place, "shortcut", &shortcut, &output.shape)),
             }
         }
         "GeneralizedResidual" => {
@@ -219,14 +224,14 @@ fn walk(layer: &Type, input: &Flow, place: &[usize]) -> Result<Flow, Misfit> {
             };
             let main = walk(main.0, input, &main.1)?;
             let shortcut = walk(shortcut.0, input, &shortcut.1)?;
-            match main.shape.fits(shortcut.shape) {
+            match main.shape.fits(&shortcut.shape) {
                 true => Ok(main),
                 false => Err(sum(
                     layer,
                     place,
                     "second branch",
-                    shortcut.shape,
-                    main.shape,
+                    &shortcut.shape,
+                    &main.shape,
                 )),
             }
         }
@@ -255,24 +260,24 @@ fn apply(layer: &Type, input: &Flow, place: &[usize]) -> Result<Flow, Misfit> {
     let Some(takes) = takes(layer) else {
         return Ok(Flow::unknown());
     };
-    if !input.shape.fits(takes) {
+    if !input.shape.fits(&takes) {
         return Err(Misfit {
             layer: layer.clone(),
             message: format!(
                 "{} {}",
                 naming(layer, place),
-                takes_and_is_given(takes, input.shape)
+                takes_and_is_given(&takes, &input.shape)
             ),
             origin: input.origin.clone(),
         });
     }
     let gives = |shape| Flow::from_layer(shape, layer, place);
     Ok(match rule(&layer.name) {
-        Some(Rule::Maps { gives: place, .. }) => gives(Shape::Maps(layer.number(place))),
-        Some(Rule::Vectors { gives: place, .. }) => gives(Shape::Vectors(layer.number(place))),
-        Some(Rule::Flatten(Some(place))) => gives(Shape::Vectors(layer.number(place))),
+        Some(Rule::Maps { gives: place, .. }) => gives(Shape::Maps(layer.constant(place))),
+        Some(Rule::Vectors { gives: place, .. }) => gives(Shape::Vectors(layer.constant(place))),
+        Some(Rule::Flatten(Some(place))) => gives(Shape::Vectors(layer.constant(place))),
         Some(Rule::Flatten(None)) => Flow {
-            shape: Shape::Vectors(input.shape.count()),
+            shape: Shape::Vectors(input.shape.count().map(str::to_owned)),
             origin: input.origin.replace(" channel", " feature"),
         },
         Some(Rule::Pool | Rule::Keep) => input.clone(),
@@ -283,8 +288,8 @@ fn apply(layer: &Type, input: &Flow, place: &[usize]) -> Result<Flow, Misfit> {
 /// What a layer takes; `None` for a layer that is not in the table.
 pub fn takes(layer: &Type) -> Option<Shape> {
     Some(match rule(&layer.name)? {
-        Rule::Maps { takes, .. } => Shape::Maps(layer.number(takes)),
-        Rule::Vectors { takes, .. } => Shape::Vectors(layer.number(takes)),
+        Rule::Maps { takes, .. } => Shape::Maps(layer.constant(takes)),
+        Rule::Vectors { takes, .. } => Shape::Vectors(layer.constant(takes)),
         Rule::Flatten(_) | Rule::Pool => Shape::Maps(None),
         Rule::Keep => Shape::Unknown,
     })
@@ -308,7 +313,7 @@ fn naming(layer: &Type, place: &[usize]) -> String {
     format!("layer {}, `{}`,", place.join("."), layer.short())
 }
 
-fn sum(layer: &Type, place: &[usize], other: &str, shortcut: Shape, inner: Shape) -> Misfit {
+fn sum(layer: &Type, place: &[usize], other: &str, shortcut: &Shape, inner: &Shape) -> Misfit {
     let name = naming(layer, place);
     let gives = match (inner.count(), inner.is_same_kind(shortcut)) {
         (Some(count), true) => count.to_string(),
@@ -332,7 +337,7 @@ fn sum(layer: &Type, place: &[usize], other: &str, shortcut: Shape, inner: Shape
 }
 
 /// The message about a layer of which is only known that it does not take `given`.
-pub fn refused(network: &Type, layer: &Type, takes: Option<Shape>, given: Shape) -> Misfit {
+pub fn refused(network: &Type, layer: &Type, takes: Option<&Shape>, given: &Shape) -> Misfit {
     let place = find(network, layer, &[]).unwrap_or_default();
     let reason = match takes {
         Some(takes) => takes_and_is_given(takes, given),

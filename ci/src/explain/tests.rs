@@ -168,19 +168,77 @@ fn a_network_takes_another_input() {
     );
 }
 
+/// The networks of the case "written".
+const WRITTEN: &str = "
+mod a { use super::*; network! {
+    pub struct A { 
+        conv1: Conv2D<1, 8, 3>,
+        bn1: BatchNorm2D<8>,
+        conv2: Conv2D<16, 10, 3> }
+    forward(x: Images<1>) -> Images<10> { 
+        let y = relu(bn1(conv1(x)));
+        conv2(y)
+    }
+} }
+mod b { use super::*; network! {
+    pub struct B { conv1: Conv2D<1, 8, 3>, mean: AvgPoolGlobal,
+        fc: Linear<16, 10> }
+    forward(x: Images<1>) -> Vectors<10> { 
+        fc(mean(conv1(x)))
+    }
+} }
+mod c { use super::*; network! {
+    pub struct C<const IN: usize, const OUT: usize> { conv1: Conv2D<IN, OUT, 3>, 
+        conv2: Conv2D<IN, OUT, 3> }
+    forward(x: Images<IN>) -> Images<OUT> { 
+        let y = conv1(x.clone());
+        conv2(y) + x
+    }
+} }
+mod d { use super::*; network! {
+    pub struct Dd { conv1: Conv2D<1, 8, 3>, 
+        two: (ReLU, Conv2D<16, 10, 3>) }
+    forward(x: Images<1>) -> Images<10> { 
+        two(conv1(x))
+    }
+} }
+    pub struct Ee { conv1: Conv2D<1, 8, 3>, fc: Linear<8, 10> }
+    forward(x: Images<1>) -> Vectors<10> { 
+        fc(conv1(x))
+    }
+} }
+mod f { use super::*; network! {
+    pub struct F { conv1: Conv2D<1, 8, 3>, act: ReLU }
+    forward(x: Images<1>) -> Images<10> { 
+        act(conv1(x))
+    }
+} }
+mod g { use super::*; network! {
+    pub struct G { conv1: Conv2D<1, 8, 3>, conv2: Conv2D<1, 16, 3> }
+    forward(x: Images<1>) -> Images<8> { 
+        conv1(x.clone()) + conv2(x)
+    }
+} }
+";
+
 #[test]
 fn layers_of_a_written_network_have_names() {
-    let source = "struct Other { conv2: Conv2D<1, 2, 3> }\nnetwork! {\n    conv1: Conv2D<1, 8, 3>,\n    \
-                  conv2: Conv2D<16, 10, 3>,\n\n\n\n}\nstruct Later { conv2: Conv2D<3, 4, 5> }\n";
-    let answers = explained(&recorded("images"), source);
+    let answers = explained(&recorded("written"), WRITTEN);
     let expected = [
         "layer `conv2`, `Conv2D<16, 10, 3>`, takes 16 channels and is given 8",
-        "expected vectors `(batch, 10)`, found feature maps `(batch, 10, height, width)`",
+        // The compiler complains of the layer in between.
+        "layer `fc`, `Linear<16, 10>`, takes 16 features and is given 8",
+        "layer `conv2`, `Conv2D<IN, OUT, 3>`, takes IN channels and is given OUT",
+        "the left side of the sum has OUT channels, its right side has IN channels",
+        "layer 2, `Conv2D<16, 10, 3>`, takes 16 channels and is given 8", // in a tuple
+        "layer `fc`, `Linear<8, 10>`, takes vectors `(batch, 8)` and is given feature maps `(batch, 8, height, width)`",
+        "the forward pass gives 8 channels, and 10 channels are declared",
         "the left side of the sum has 8 channels, its right side has 16 channels",
     ];
     assert_eq!(messages(&answers), expected);
+    assert_eq!(answers[0]["spans"][0]["label"], "this has 8 channels");
     // Without the list of fields the numbers are left.
-    let answers = explained(&recorded("images"), "");
+    let answers = explained(&recorded("written"), "");
     assert_eq!(messages(&answers)[0], "expected 16 channels, found 8");
 }
 

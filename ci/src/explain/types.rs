@@ -46,8 +46,10 @@ impl Type {
         self.name == REFERENCE
     }
 
-    pub fn number(&self, index: usize) -> Option<usize> {
-        self.arguments.get(index)?.name.parse().ok()
+    /// A constant argument: a number, or the name of one.
+    pub fn constant(&self, index: usize) -> Option<String> {
+        let name = &self.arguments.get(index)?.name;
+        (name != "_").then(|| name.clone())
     }
 
     /// The number of types that this one is made of.
@@ -104,9 +106,21 @@ impl Type {
     }
 }
 
-/// Kinds of numbers and devices.
+/// Kinds of numbers and devices, or what stands for them.
 fn is_added(argument: &Type) -> bool {
-    let names = ["f16", "f32", "f64", "Cpu", "Cuda", "AutoDevice", "_"];
+    let names = [
+        "f16",
+        "f32",
+        "f64",
+        "E",
+        "Elem",
+        "Cpu",
+        "Cuda",
+        "AutoDevice",
+        "D",
+        "Dev",
+        "_",
+    ];
     argument.arguments.is_empty() && names.contains(&argument.name.as_str())
 }
 
