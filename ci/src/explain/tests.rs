@@ -156,6 +156,16 @@ fn a_network_takes_another_input() {
         "the network takes 16 channels and is given 1",
         "this has 1 channel",
     );
+    // The argument has a line of its own.
+    let mut diagnostics = recorded("input");
+    let argument = &mut diagnostics[0]["spans"][0];
+    argument["text"] = json!([{"text": "    x"}]);
+    argument["column_start"] = json!(5);
+    let answers = explained(&diagnostics, "");
+    assert_eq!(
+        messages(&answers),
+        ["the network takes 1 channel and is given 3"]
+    );
     says(
         "rank",
         "the network takes feature maps `(batch, 1, height, width)` and is given vectors `(batch, 784)`",

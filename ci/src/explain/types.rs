@@ -49,7 +49,10 @@ impl Type {
     /// A constant argument: a number, or the name of one.
     pub fn constant(&self, index: usize) -> Option<String> {
         let name = &self.arguments.get(index)?.name;
-        (name != "_").then(|| name.clone())
+        let is_constant = |letter: char| letter.is_ascii_digit() || letter.is_ascii_uppercase();
+        let is_named = name.chars().any(is_constant);
+        let is_constant = |letter: char| letter == '_' || is_constant(letter);
+        (is_named && name.chars().all(is_constant)).then(|| name.clone())
     }
 
     /// The number of types that this one is made of.
