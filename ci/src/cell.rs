@@ -2,13 +2,15 @@
 //!
 //! Cargo takes longer to find that the packages below the crate are as they were than rustc takes
 //! for a cell. In a notebook that uses nothing but the crate they always are: so the compiler's
-//! command line is recorded when the template is built, and run for each cell.
+//! command line is recorded when the template is built, and run for each cell. What the compiler says
+//! about networks goes to the kernel in words: see [`explain`].
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 
+use crate::explain;
 use crate::template::{self, Features};
 use crate::toolchain::Toolchain;
 
@@ -91,33 +93,58 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus
         return Ok(None);
     }
     let recorded: Recorded = serde_json::from_slice(&recorded)?;
-    let folder = kernel.to_str().context("the folder's name is not UTF-8")?;
-    let here = |text: &str| text.replace(FOLDER, folder);
-    let status = Command::new(&toolchain.rustc)
-        .args(recorded.arguments.iter().map(|argument| here(argument)))
-        .envs(
-            recorded
-                .environment
-                .iter()
-                .map(|(name, value)| (name, here(value))),
-        )
-        .current_dir(kernel)
-        .status()
-        .with_context(|| format!("starting {}", toolchain.rustc.display()))?;
-    if status.success() {
-        let library = kernel
-            .join("target")
-            .join(toolchain.host()?)
-            .join("debug/deps")
-            .join(library_name());
-        let built = serde_json::json!({
-            "reason": "compiler-artifact",
-            "target": {"name": "ctx"},
-            "filenames": [library],
-        });
-        println!("{built}");
+    let output = recorded.run(kernel, toolchain, &[])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        eprint!("{said}");
+        println!("{}", built(kernel, toolchain)?);
+    } else {
+        eprint!("{}", recorded.explain(&said, kernel, toolchain)?);
     }
-    Ok(Some(status))
+    Ok(Some(output.status))
+}
+
+impl Recorded {
+    /// Calls the compiler for the cell in a kernel's folder.
+    fn run(&self, kernel: &Path, toolchain: &Toolchain, more: &[&str]) -> Result<Output> {
+        let folder = kernel.to_str().context("the folder's name is not UTF-8")?;
+        let here = |text: &str| text.replace(FOLDER, folder);
+        let variables = self.environment.iter();
+        Command::new(&toolchain.rustc)
+            .args(self.arguments.iter().map(|argument| here(argument)))
+            .args(more)
+            .envs(variables.map(|(name, value)| (name, here(value))))
+            .current_dir(kernel)
+            .stdout(Stdio::inherit())
+            .output()
+            .with_context(|| format!("starting {}", toolchain.rustc.display()))
+    }
+
+    /// What the compiler has said about a cell, for the kernel. Where it has left out parts of types
+    /// it is asked once more.
+    fn explain(&self, said: &str, kernel: &Path, toolchain: &Toolchain) -> Result<String> {
+        let source = fs::read_to_string(kernel.join("src/lib.rs"))?;
+        if !explain::is_shortened(said) {
+            return Ok(explain::explain_output(said, said, &source));
+        }
+        let whole = self.run(kernel, toolchain, &[explain::WHOLE_TYPES])?;
+        let whole = String::from_utf8_lossy(&whole.stderr);
+        Ok(explain::explain_output(said, &whole, &source))
+    }
+}
+
+/// How cargo says where a cell's library is.
+fn built(kernel: &Path, toolchain: &Toolchain) -> Result<serde_json::Value> {
+    let library = kernel
+        .join("target")
+        .join(toolchain.host()?)
+        .join("debug/deps")
+        .join(library_name());
+    Ok(serde_json::json!({
+        "reason": "compiler-artifact",
+        "target": {"name": "ctx"},
+        "filenames": [library],
+    }))
 }
 
 fn library_name() -> String {

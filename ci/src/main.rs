@@ -6,6 +6,7 @@ mod bench;
 mod cell;
 mod doctor;
 mod evcxr;
+mod explain;
 mod kernel;
 mod lab;
 mod lock;
