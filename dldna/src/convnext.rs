@@ -16,12 +16,13 @@
 use crate::data::Split;
 use crate::network;
 use crate::nn::{
-    BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, LayerNorm2D, LayerScale, gelu,
+    AvgPoolGlobal, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, LayerNorm2D, LayerScale,
+    Linear, ReLU, gelu,
 };
 use crate::resnet::BasicBlock;
 use crate::train::{History, TrainConfig, TrainError, train};
 use dfdx::nn::builders::Bias2D;
-use dfdx::prelude::{AvgPoolGlobal, Linear, ReLU, *};
+use dfdx::prelude::*;
 
 network! {
     /// `x + layer_scale F(x)`: `(batch, C, height, width)` to the same shape. Liu et al. 2022, figure 4, right.

@@ -11,9 +11,10 @@ pub use crate::filter_utils::{Filter, apply_filter};
 pub use crate::image::{GrayImage, RgbImage};
 pub use crate::network;
 pub use crate::nn::{
-    AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, GELU, Images,
-    LayerDevice, LayerNorm2D, MaxPool2D, ReLU6, RectangularConv2D, SAME, SiLU, Stage, Vectors, cat,
-    mean, relu, scale_channels, sigmoid, silu, squeeze,
+    AvgPool2D, AvgPoolGlobal, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, GELU,
+    Images, LayerDevice, LayerNorm2D, Linear, MaxPool2D, ReLU, ReLU6, RectangularConv2D, SAME,
+    SiLU, Stage, Vectors, cat, gelu, mean, modules, relu, relu6, scale_channels, sigmoid, silu,
+    squeeze,
 };
 pub use crate::plot::{BarChart, Chart, ColorMap, Figure, HeatMap, ImageGrid, Timeline};
 pub use crate::simple_conv::{SimpleConv2d, SimpleMaxPool2d};

@@ -19,12 +19,12 @@
 //! ```
 
 use crate::data::{Dataset, Split};
-use crate::nn::{Forward, mean, relu, run};
+use crate::nn::{Forward, Linear, mean, relu, run};
 use crate::train::{
     FashionResNet18, Images, NORMALISATION, TrainConfig, TrainError, Trained, train,
 };
 use crate::weights::{WeightsError, load_model, save_model};
-use dfdx::prelude::{modules::Linear, *};
+use dfdx::prelude::*;
 use std::path::Path;
 
 /// What the body makes of images: `(images, 512)`.

@@ -6,13 +6,13 @@
 //! A [`Configuration`] is one column of the paper's table 1. It counts and draws without building anything. The types
 //! [`Vgg11`] to [`Vgg19`] are the same networks, to be built and run on images of 224x224 pixels.
 
-use crate::nn::{BiasedConv2D, Flatten, MaxPool2D};
+use crate::nn::{BiasedConv2D, Flatten, Linear, MaxPool2D, ReLU};
 use crate::plot::{
     Canvas, FAINT, Figure, LABEL, LINE_SPACING, MUTED, PALETTE, PlotError, draw_title,
 };
 use crate::summary::conv_parameters;
 use crate::table::{Table, with_thousands};
-use dfdx::prelude::{DropoutOneIn, Linear, ReLU};
+use dfdx::prelude::DropoutOneIn;
 use plotters::style::RGBColor;
 use std::fmt;
 

@@ -31,8 +31,8 @@ pub use scaling::compound_scaling;
 pub use torch_weights::load_torch_weights;
 
 use crate::network;
-use crate::nn::{SiLU, Stage, mean};
-use dfdx::prelude::{DropoutOneIn, Linear};
+use crate::nn::{Linear, SiLU, Stage, mean};
+use dfdx::prelude::DropoutOneIn;
 
 /// The networks once built on a device: the same types.
 pub mod modules {

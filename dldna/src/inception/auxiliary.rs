@@ -1,7 +1,7 @@
 //! A second classifier in the middle of a network, for training only.
 
 use super::ConvNorm;
-use crate::nn::{AvgPool2D, Flatten};
+use crate::nn::{AvgPool2D, Flatten, Linear, ReLU};
 use crate::summary::{LayerSummary, Summarize, SummaryError};
 use dfdx::prelude::*;
 

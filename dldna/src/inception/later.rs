@@ -1,8 +1,7 @@
 //! The modules of Inception v2 and v3, with batch norm, and with large windows made of small ones.
 
 use crate::network;
-use crate::nn::{AvgPool2D, BatchNorm2D, ConvNorm, MaxPool2D, RectangularConv2D, cat};
-use dfdx::prelude::ReLU;
+use crate::nn::{AvgPool2D, BatchNorm2D, ConvNorm, MaxPool2D, ReLU, RectangularConv2D, cat};
 
 /// A 1 x `N` convolution and an `N` x 1 one, each with batch norm and ReLU, that see together what one `N` x `N`
 /// convolution sees: `2 / N` of its work where `IN` and `OUT` are equal. `PADDING` is `(N - 1) / 2`, to keep the size.

@@ -2,7 +2,7 @@
 
 use super::{AuxiliaryHead, BatchNormInception, ConvNorm, WithAuxiliary};
 use crate::data::Split;
-use crate::nn::MaxPool2D;
+use crate::nn::{AvgPoolGlobal, Linear, MaxPool2D};
 use crate::train::{TrainConfig, TrainError, Trained, train};
 use dfdx::prelude::*;
 

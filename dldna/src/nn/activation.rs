@@ -27,7 +27,6 @@ macro_rules! activation_layer {
     };
 }
 
-activation_layer!(ReLU, Relu);
 activation_layer!(Sigmoid, Sigmoid);
 
 impl<A: ActivationLayer> Layer for A {
@@ -73,6 +72,21 @@ macro_rules! activation {
         }
     };
 }
+
+activation!(
+    /// `max(x, 0)`, for tensors of any shape. What is not a number stays so: dfdx's own ReLU makes it 0, and a network whose
+    /// weights have gone wrong looks healthy.
+    ///
+    /// PyTorch: `torch.nn.ReLU()`.
+    ///
+    /// ```
+    /// use dldna::prelude::*;
+    /// let y = ReLU.forward(Cpu::default().tensor([-1.0, 3.0, f32::NAN]));
+    /// assert!(y.array()[..2] == [0.0, 3.0] && y.array()[2].is_nan());
+    /// ```
+    ReLU,
+    Relu
+);
 
 activation!(
     /// `min(max(x, 0), 6)`, for tensors of any shape. Sandler et al., *MobileNetV2*, 2018, choose it for networks whose

@@ -4,7 +4,7 @@ use super::device::LayerDevice;
 use super::forward::{
     Flowing, Forward, Images, Layer, Vectors, eval_layer, run_time_sizes, train_layer,
 };
-use dfdx::nn::modules::{AvgPoolGlobal, Bias2D, Dropout, DropoutOneIn, Linear, UnbiasedLinear};
+use dfdx::nn::modules::{Bias2D, Dropout, DropoutOneIn, UnbiasedLinear};
 use dfdx::prelude::*;
 
 macro_rules! sequence {
@@ -77,7 +77,7 @@ macro_rules! layers_of_dfdx {
     )+};
 }
 
-layers_of_dfdx!(AvgPoolGlobal, Dropout, DropoutOneIn<const N>);
+layers_of_dfdx!(Dropout, DropoutOneIn<const N>);
 
 impl Layer for () {
     type On<E: Dtype, D: Storage<E>> = ();
@@ -92,18 +92,6 @@ impl<X: Flowing> Forward<X> for () {
 
     fn train(&mut self, x: X) -> X {
         x
-    }
-}
-
-impl<const C: usize, D: LayerDevice> Forward<Images<C, D>> for AvgPoolGlobal {
-    type Output = Vectors<C, D>;
-
-    fn eval(&self, x: Images<C, D>) -> Vectors<C, D> {
-        x.layer(self, |flow| flow.apply(D::global_avg_pool2d))
-    }
-
-    fn train(&mut self, x: Images<C, D>) -> Vectors<C, D> {
-        self.eval(x)
     }
 }
 
@@ -128,32 +116,6 @@ macro_rules! dropout {
 dropout!(Dropout, |layer| f64::from(layer.p));
 dropout!(DropoutOneIn<const N>, |_layer| 1.0 / N as f64);
 
-macro_rules! linear {
-    ($Type:ident, $builder:ident, |$layer:ident| $bias:expr) => {
-        impl<const I: usize, const O: usize> Layer for dfdx::nn::builders::$builder<I, O> {
-            type On<E: Dtype, D: Storage<E>> = $Type<I, O, E, D>;
-        }
-
-        impl<const I: usize, const O: usize, D: LayerDevice> Forward<Vectors<I, D>>
-            for $Type<I, O, f32, D>
-        {
-            type Output = Vectors<O, D>;
-
-            fn eval(&self, x: Vectors<I, D>) -> Vectors<O, D> {
-                x.layer(self, |flow| {
-                    let $layer = self;
-                    let (weight, bias) = (run_time_sizes(self.weight.clone()), $bias);
-                    flow.apply(|x| D::linear(x, weight, bias))
-                })
-            }
-
-            fn train(&mut self, x: Vectors<I, D>) -> Vectors<O, D> {
-                self.eval(x)
-            }
-        }
-    };
-}
-
 impl<const C: usize> Layer for dfdx::nn::builders::Bias2D<C> {
     type On<E: Dtype, D: Storage<E>> = Bias2D<C, E, D>;
 }
@@ -173,7 +135,23 @@ impl<const C: usize, D: LayerDevice> Forward<Images<C, D>> for Bias2D<C, f32, D>
     }
 }
 
-linear!(Linear, Linear, |layer| Some(run_time_sizes(
-    layer.bias.clone()
-)));
-linear!(UnbiasedLinear, UnbiasedLinear, |_layer| None);
+impl<const I: usize, const O: usize> Layer for dfdx::nn::builders::UnbiasedLinear<I, O> {
+    type On<E: Dtype, D: Storage<E>> = UnbiasedLinear<I, O, E, D>;
+}
+
+impl<const I: usize, const O: usize, D: LayerDevice> Forward<Vectors<I, D>>
+    for UnbiasedLinear<I, O, f32, D>
+{
+    type Output = Vectors<O, D>;
+
+    fn eval(&self, x: Vectors<I, D>) -> Vectors<O, D> {
+        x.layer(self, |flow| {
+            let weight = run_time_sizes(self.weight.clone());
+            flow.apply(|x| D::linear(x, weight, None))
+        })
+    }
+
+    fn train(&mut self, x: Vectors<I, D>) -> Vectors<O, D> {
+        self.eval(x)
+    }
+}

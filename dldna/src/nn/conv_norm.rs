@@ -1,8 +1,7 @@
 //! A convolution, a batch norm and an activation: the unit of most networks since 2015.
 
-use super::{BatchNorm2D, Conv2D};
+use super::{BatchNorm2D, Conv2D, ReLU};
 use crate::network;
-use dfdx::prelude::ReLU;
 
 network! {
     /// A convolution without a bias, a batch norm, and an activation:

@@ -275,6 +275,7 @@ impl LayerDevice for Cpu {
         epilogue: Epilogue<Cpu>,
     ) -> Result<Operation<Cpu>> {
         let shape = *of.values.shape();
+        epilogue.check(&shape)?;
         let normalizer = normalizer(&shape, norm.epsilon);
         let statistics = on_host(&of.statistics);
         let values = shared(&of.values)?;
@@ -375,6 +376,7 @@ impl LayerDevice for Cpu {
         };
         let (output, shape) = match conv {
             None => {
+                epilogue.check(x.shape())?;
                 let mut output = copy(&x);
                 let normalizer = normalizer(x.shape(), norm.epsilon);
                 on_pool(|| {
@@ -391,6 +393,7 @@ impl LayerDevice for Cpu {
             Some(conv) => {
                 without_bias(&mut statistics, &conv)?;
                 let (kernel, shape) = kernel_for(&x, &conv)?;
+                epilogue.check(&shape)?;
                 let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
                 let normalizer = normalizer(&shape, norm.epsilon);
                 let mut output = Scratch::any(elements(&shape));

@@ -226,3 +226,16 @@ impl<D: Storage<f32>> Epilogue<D> {
         }
     }
 }
+
+impl<D: ReportError> Epilogue<D> {
+    /// The shortcut has to have the shape of what it is added to.
+    pub(super) fn check(&self, shape: &(usize, usize, usize, usize)) -> Result<(), D::Err> {
+        match &self.shortcut {
+            Some(shortcut) if shortcut.shape() != shape => Err(D::error(LayerError::Sum {
+                left: shape.concrete(),
+                right: shortcut.shape().concrete(),
+            })),
+            _ => Ok(()),
+        }
+    }
+}

@@ -4,6 +4,7 @@
 use super::device::{Batch, LayerDevice, Operation};
 use super::error::LayerError;
 use super::flow::Flow;
+use super::global_pool::AvgPoolGlobal;
 use crate::kernels::activation::Activation;
 use crate::summary::{LayerSummary, Summarize, SummaryError, sketched_shape};
 use dfdx::prelude::*;
@@ -125,6 +126,15 @@ macro_rules! flowing {
             }
         }
 
+        impl<const $N: usize, D: LayerDevice> Activate for $Type<$N, D> {
+            fn activate(self, name: &str, kind: &str, activation: Activation) -> Self {
+                Self(
+                    self.0
+                        .function(name, kind, |flow| flow.activate(activation)),
+                )
+            }
+        }
+
         /// The sum, element by element: a residual connection. A batch norm on either side takes it along.
         impl<const $N: usize, D: LayerDevice> Add for $Type<$N, D> {
             type Output = Self;
@@ -167,12 +177,24 @@ pub fn scale_channels<const C: usize, D: LayerDevice>(
     Images(images.0.scale_channels(factors.0))
 }
 
+/// What the activation functions take: [`Images`], [`Vectors`], and tensors of dfdx, which panic as dfdx's own
+/// functions do where there is no memory.
+pub trait Activate: Sized {
+    #[doc(hidden)]
+    fn activate(self, name: &str, kind: &str, activation: Activation) -> Self;
+}
+
+impl<S: Shape, D: LayerDevice, T: Tape<f32, D>> Activate for Tensor<S, f32, D, T> {
+    fn activate(self, _: &str, kind: &str, activation: Activation) -> Self {
+        activate_any(self, activation).unwrap_or_else(|error| panic!("{kind}: {error}"))
+    }
+}
+
 macro_rules! activation_functions {
     ($($(#[$docs:meta])* $name:ident $activation:ident $kind:literal),+ $(,)?) => {$(
         $(#[$docs])*
-        pub fn $name<X: Flowing>(x: X) -> X {
-            let activate = |flow: Flow<_>| flow.activate(Activation::$activation);
-            X::from_flow(x.into_flow().function(stringify!($name), $kind, activate))
+        pub fn $name<X: Activate>(x: X) -> X {
+            x.activate(stringify!($name), $kind, Activation::$activation)
         }
     )+};
 }
@@ -408,6 +430,21 @@ pub fn run<X: Entering<D, T>, Y: Leaving<X::Batch, D, T>, D: LayerDevice, T: Tap
         tape.add_backward_op(operation);
     }
     Y::leave(y, tape)
+}
+
+/// An operation on a tensor of any sizes; what it gives, and the tape that it is recorded on.
+pub(super) fn apply<B: Dim, C: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>(
+    x: Tensor<(B, C, H, W), f32, D, T>,
+    operation: impl FnOnce(Batch<D>) -> Result<Operation<D>, D::Err>,
+) -> Result<(Batch<D>, T), D::Err> {
+    let (x, mut tape) = x.split_tape();
+    let (x, copied) = D::contiguous(run_time_sizes(x))?;
+    if let Some(backward) = copied {
+        tape.add_backward_op(backward);
+    }
+    let Operation { output, backward } = operation(x)?;
+    tape.add_backward_op(backward);
+    Ok((output, tape))
 }
 
 /// An activation of a tensor of any shape.

@@ -46,15 +46,17 @@ pub mod fallback;
 mod flatten;
 mod flow;
 mod forward;
+mod global_pool;
 mod layer;
 mod layer_norm2d;
 mod layer_scale;
+mod linear;
 pub mod network;
 mod pool2d;
 mod rectangular_conv2d;
 mod stage;
 
-pub use activation::{ActivationLayer, GELU, ReLU6, SiLU};
+pub use activation::{ActivationLayer, GELU, ReLU, ReLU6, SiLU};
 pub use batch_norm2d::BatchNorm2D;
 pub use conv_norm::ConvNorm;
 pub use conv2d::{BiasedConv2D, Conv2D};
@@ -67,11 +69,13 @@ pub use error::{LayerError, last_error};
 pub use flatten::Flatten;
 pub use flow::Flow;
 pub use forward::{
-    Branches, Entering, Flowing, Forward, Images, Layer, Leaving, Vectors, assert_width, cat, gelu,
-    mean, relu, relu6, run, scale_channels, sigmoid, silu, squeeze, summarize,
+    Activate, Branches, Entering, Flowing, Forward, Images, Layer, Leaving, Vectors, assert_width,
+    cat, gelu, mean, relu, relu6, run, scale_channels, sigmoid, silu, squeeze, summarize,
 };
+pub use global_pool::AvgPoolGlobal;
 pub use layer_norm2d::LayerNorm2D;
 pub use layer_scale::LayerScale;
+pub use linear::Linear;
 pub use network::Element;
 pub use pool2d::{AvgPool2D, MaxPool2D};
 pub use rectangular_conv2d::RectangularConv2D;
@@ -79,12 +83,13 @@ pub use stage::Stage;
 
 pub use crate::kernels::activation::Activation;
 
-/// The layers once built on a device: the same types.
+/// The layers once built on a device: the same types, and those of dfdx.
 pub mod modules {
     pub use super::{
-        AvgPool2D, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten, GELU, LayerNorm2D,
-        MaxPool2D, ReLU6, RectangularConv2D, SiLU,
+        AvgPool2D, AvgPoolGlobal, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten,
+        GELU, LayerNorm2D, Linear, MaxPool2D, ReLU, ReLU6, RectangularConv2D, SiLU,
     };
+    pub use dfdx::nn::modules::*;
 }
 
 /// A padding that keeps the size where the stride is 1: half the kernel, for kernels of odd size.

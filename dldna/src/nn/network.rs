@@ -169,11 +169,14 @@ macro_rules! network {
                 }
             }
 
+            /// The layers, not their millions of weights.
             impl<$($(const $N: $kind,)+ $($A: ActivationLayer,)?)? Elem: Dtype, Dev: Storage<Elem>> std::fmt::Debug
                 for $Name<$($($N,)+ $($A,)?)? Elem, Dev>
             {
                 fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                    f.debug_struct(stringify!($Name))$(.field(stringify!($field), &self.$field))+.finish()
+                    f.debug_struct(stringify!($Name))
+                        $(.field(stringify!($field), &format_args!("{}", stringify!($Layer))))+
+                        .finish()
                 }
             }
 

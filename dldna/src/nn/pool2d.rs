@@ -1,7 +1,7 @@
 //! Max and average pooling.
 
 use super::device::LayerDevice;
-use super::forward::{Flowing, Forward, Images, Layer, run};
+use super::forward::{Flowing, Forward, Images, Layer, apply};
 use crate::kernels::window::Window;
 use crate::summary::layers::wrong_input;
 use crate::summary::{LayerSummary, Summarize, SummaryError, WindowLayer};
@@ -56,22 +56,26 @@ macro_rules! pool {
             const K: usize,
             const STRIDE: usize,
             const PADDING: usize,
-            const C: usize,
             B: Dim,
+            C: Dim,
             H: Dim,
             W: Dim,
             D: LayerDevice,
             T: Tape<f32, D>,
-        > Module<Tensor<(B, Const<C>, H, W), f32, D, T>> for $Pool<K, STRIDE, PADDING>
+        > Module<Tensor<(B, C, H, W), f32, D, T>> for $Pool<K, STRIDE, PADDING>
         {
-            type Output = Tensor<(B, Const<C>, usize, usize), f32, D, T>;
+            type Output = Tensor<(B, C, usize, usize), f32, D, T>;
             type Error = D::Err;
 
             fn try_forward(
                 &self,
-                x: Tensor<(B, Const<C>, H, W), f32, D, T>,
+                x: Tensor<(B, C, H, W), f32, D, T>,
             ) -> Result<Self::Output, D::Err> {
-                run(x, |x| self.eval(x))
+                let (pooled, tape) = apply(x, |x| D::$method(x, Self::WINDOW))?;
+                let Ok(pooled) = pooled.try_realize() else {
+                    unreachable!("pooling keeps the channels")
+                };
+                Ok(pooled.put_tape(tape))
             }
         }
 

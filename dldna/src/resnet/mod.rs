@@ -26,8 +26,7 @@ pub use blocks::{BasicBlock, Bottleneck, BottleneckBlock, PlainBlock};
 pub use torch_weights::load_torch_weights;
 
 use crate::network;
-use crate::nn::{BatchNorm2D, BiasedConv2D, MaxPool2D, mean, relu};
-use dfdx::prelude::Linear;
+use crate::nn::{BatchNorm2D, BiasedConv2D, Linear, MaxPool2D, mean, relu};
 
 /// The networks once built on a device: the same types, and what [`Bottleneck`] becomes.
 pub mod modules {

@@ -3,9 +3,9 @@
 use super::{Answer, Exercise, FunctionCheck, Part, Verdict, WRITTEN, Wrong};
 use crate::data::{self, Normalisation};
 use crate::exercises::value::matrix;
-use crate::nn::modules::Flatten;
+use crate::nn::modules::{Flatten, Linear};
 use crate::train::{Adam, BoxedClassifier, Images, Logits, TrainError, smoothed_targets};
-use dfdx::prelude::{modules::Linear, *};
+use dfdx::prelude::*;
 use ndarray::Array2;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 

@@ -110,7 +110,7 @@ impl Fallback {
     ) -> Result<Operation<D>, D::Err> {
         let ChannelStatistics { mean, variance } = of.statistics.clone();
         let x = of.values;
-        let normalize = self.normalize(x.clone(), norm, of.statistics, epilogue);
+        let normalize = self.normalize(x.clone(), norm, of.statistics, epilogue)?;
         let output = normalize.output()?;
         let convolution = of.convolution.map(|(input, conv)| {
             let bias = conv.bias.clone();
@@ -166,7 +166,7 @@ impl Fallback {
             Some(conv) => self.convolution(x, conv)?.output()?,
             None => x,
         };
-        self.normalize(x, norm, running, epilogue).output()
+        self.normalize(x, norm, running, epilogue)?.output()
     }
 
     /// Batch normalisation by given statistics, as [`LayerDevice::batch_norm2d_frozen`].
@@ -183,7 +183,7 @@ impl Fallback {
         running: ChannelStatistics<D>,
         epilogue: Epilogue<D>,
     ) -> Result<Operation<D>, D::Err> {
-        self.normalize(x, norm, running, epilogue).run()
+        self.normalize(x, norm, running, epilogue)?.run()
     }
 
     /// `activation((x - mean) * scale / sqrt(variance + epsilon) + bias + shortcut)`.
@@ -193,7 +193,8 @@ impl Fallback {
         norm: NormParameters<D>,
         statistics: ChannelStatistics<D>,
         epilogue: Epilogue<D>,
-    ) -> Recomputed<D> {
+    ) -> Result<Recomputed<D>, D::Err> {
+        epilogue.check(x.shape())?;
         let &shape @ (batch, channels, height, width) = x.shape();
         let ChannelStatistics { mean, variance } = statistics;
         let mut leaves = leaves([
@@ -204,7 +205,7 @@ impl Fallback {
             &norm.bias,
         ]);
         leaves.extend(epilogue.shortcut.as_ref().map(Leaf::boxed));
-        Recomputed {
+        Ok(Recomputed {
             dev: x.device().clone(),
             leaves,
             chunks: self.chunks(batch, 8 * channels * height * width),
@@ -224,7 +225,7 @@ impl Fallback {
                 }
                 activate(y, epilogue.activation)
             }),
-        }
+        })
     }
 
     /// Normalisation of each pixel over its channels, as [`LayerDevice::layer_norm2d`].
