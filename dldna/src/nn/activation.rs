@@ -1,7 +1,7 @@
 //! The activations that dfdx lacks, as layers, and a name for each.
 
 use super::device::LayerDevice;
-use super::forward::{Flowing, Forward, Layer, activate_any};
+use super::forward::{Flowing, Forward, Layer, activate_any, activate_vectors, run_any};
 use crate::kernels::activation::Activation;
 use crate::summary::layers::elementwise;
 use crate::summary::{LayerSummary, Summarize, SummaryError};
@@ -45,6 +45,30 @@ impl<A: ActivationLayer, X: Flowing> Forward<X> for A {
     }
 }
 
+/// `Module` for tensors of any shape. Feature maps and vectors, which networks are full of, go the short way, the others
+/// by way of a vector: where layers are used, less is compiled.
+macro_rules! activation_modules {
+    ($Layer:ident) => {
+        activation_modules!($Layer, [B C H W], |x| run_any(x, |flow| flow.activate(Self::ACTIVATION)));
+        activation_modules!($Layer, [B N], |x| activate_vectors(x, Self::ACTIVATION));
+        activation_modules!($Layer, [], |x| activate_any(x, Self::ACTIVATION));
+        activation_modules!($Layer, [N], |x| activate_any(x, Self::ACTIVATION));
+        activation_modules!($Layer, [A B C], |x| activate_any(x, Self::ACTIVATION));
+        activation_modules!($Layer, [A B C H W], |x| activate_any(x, Self::ACTIVATION));
+        activation_modules!($Layer, [A B C F H W], |x| activate_any(x, Self::ACTIVATION));
+    };
+    ($Layer:ident, [$($N:ident)*], |$x:ident| $activated:expr) => {
+        impl<$($N: Dim,)* D: LayerDevice, T: Tape<f32, D>> Module<Tensor<($($N,)*), f32, D, T>> for $Layer {
+            type Output = Tensor<($($N,)*), f32, D, T>;
+            type Error = D::Err;
+
+            fn try_forward(&self, $x: Tensor<($($N,)*), f32, D, T>) -> Result<Self::Output, D::Err> {
+                $activated
+            }
+        }
+    };
+}
+
 macro_rules! activation {
     ($(#[$docs:meta])* $Layer:ident, $activation:ident) => {
         $(#[$docs])*
@@ -56,14 +80,7 @@ macro_rules! activation {
 
         activation_layer!($Layer, $activation);
 
-        impl<S: Shape, D: LayerDevice, T: Tape<f32, D>> Module<Tensor<S, f32, D, T>> for $Layer {
-            type Output = Tensor<S, f32, D, T>;
-            type Error = D::Err;
-
-            fn try_forward(&self, input: Tensor<S, f32, D, T>) -> Result<Self::Output, D::Err> {
-                activate_any(input, Self::ACTIVATION)
-            }
-        }
+        activation_modules!($Layer);
 
         impl Summarize for $Layer {
             fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {

@@ -1,7 +1,7 @@
 //! Batch normalisation of images.
 
 use super::device::{ChannelStatistics, LayerDevice, NormParameters};
-use super::forward::{Flowing, Forward, Images, run, run_time_sizes};
+use super::forward::{Flowing, Forward, Images, run_any, run_time_sizes};
 use super::layer::layer;
 use crate::summary::layers::batch_norm_2d;
 use crate::summary::{LayerSummary, Summarize, SummaryError};
@@ -106,28 +106,28 @@ impl<const C: usize, D: LayerDevice> Forward<Images<C, D>> for BatchNorm2D<C, f3
 impl<const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
     Module<Tensor<(B, Const<C>, H, W), f32, D, T>> for BatchNorm2D<C, f32, D>
 {
-    type Output = Tensor<(B, Const<C>, usize, usize), f32, D, T>;
+    type Output = Tensor<(B, Const<C>, H, W), f32, D, T>;
     type Error = D::Err;
 
     fn try_forward(
         &self,
         x: Tensor<(B, Const<C>, H, W), f32, D, T>,
     ) -> Result<Self::Output, D::Err> {
-        run(x, |x| self.eval(x))
+        run_any(x, |flow| self.eval(Images::from_flow(flow)).into_flow())
     }
 }
 
 impl<const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
     ModuleMut<Tensor<(B, Const<C>, H, W), f32, D, T>> for BatchNorm2D<C, f32, D>
 {
-    type Output = Tensor<(B, Const<C>, usize, usize), f32, D, T>;
+    type Output = Tensor<(B, Const<C>, H, W), f32, D, T>;
     type Error = D::Err;
 
     fn try_forward_mut(
         &mut self,
         x: Tensor<(B, Const<C>, H, W), f32, D, T>,
     ) -> Result<Self::Output, D::Err> {
-        run(x, |x| self.train(x))
+        run_any(x, |flow| self.train(Images::from_flow(flow)).into_flow())
     }
 }
 

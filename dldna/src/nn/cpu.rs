@@ -4,9 +4,10 @@
 //! that adds the gradients. What the backward pass needs of the input and the weights is moved into that closure; it
 //! shares their memory.
 
-use super::device::{Backward, *};
+use super::device::{Backward, flows, *};
 use super::error::{LayerError, remember};
 use super::fallback::{Fallback, concat_shape};
+use super::flow::Flow;
 use crate::kernels::activation::Activation;
 use crate::kernels::batch_norm::{BatchNorm, Epilogue as Following, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
@@ -688,16 +689,7 @@ impl LayerDevice for Cpu {
         )
     }
 
-    fn contiguous(x: Batch<Cpu>) -> Result<(Batch<Cpu>, Option<Backward<Cpu>>)> {
-        let copy = x.clone().try_contiguous()?;
-        let first = [0; 4];
-        // One place in memory: nothing had to be copied.
-        if elements(x.shape()) == 0 || std::ptr::eq(&x[first], &copy[first]) {
-            return Ok((x, None));
-        }
-        let Operation { output, backward } = Fallback::default().contiguous(x)?;
-        Ok((output, Some(backward)))
-    }
+    flows!(Cpu);
 }
 
 /// A pooling of images such as `x`, and the shape of its result.

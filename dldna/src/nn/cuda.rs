@@ -1,8 +1,9 @@
 //! The layers on a GPU of NVIDIA, made of dfdx's operations.
 
-use super::device::{Backward, *};
+use super::device::{Backward, flows, *};
 use super::error::{LayerError, remember};
 use super::fallback::Fallback;
+use super::flow::Flow;
 use crate::kernels::activation::Activation;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
@@ -111,8 +112,5 @@ impl LayerDevice for Cuda {
         Fallback::default().scale_channels(images, factors)
     }
 
-    /// The operations read elements in any order.
-    fn contiguous(x: Batch<Cuda>) -> Result<(Batch<Cuda>, Option<Backward<Cuda>>)> {
-        Ok((x, None))
-    }
+    flows!(Cuda);
 }

@@ -125,33 +125,51 @@ pub trait LayerDevice: ReportError {
         factors: Batch<Self>,
     ) -> Result<Operation<Self>, Self::Err>;
 
-    /// `x` with its elements next to one another in memory, and the way back where they had to be copied.
-    #[allow(clippy::type_complexity, reason = "a result and its way back")]
-    fn contiguous(x: Batch<Self>) -> Result<(Batch<Self>, Option<Backward<Self>>), Self::Err>;
-
-    /// Feature vectors as images of 1x1 pixels.
-    fn vectors_to_batch(x: Tensor<(usize, usize), f32, Self>) -> Result<Batch<Self>, Self::Err> {
-        let &(batch, features) = x.shape();
-        x.try_reshape_like(&(batch, features, 1, 1))
-    }
-
-    /// The inverse of [`vectors_to_batch`](Self::vectors_to_batch).
-    fn batch_to_vectors(x: Batch<Self>) -> Result<Tensor<(usize, usize), f32, Self>, Self::Err> {
-        let &(batch, channels, height, width) = x.shape();
-        x.try_reshape_like(&(batch, channels * height * width))
-    }
-
+    /// Images that enter a network, as a flow. `recorded`: whether gradients are asked for.
     #[doc(hidden)]
-    fn start(x: Batch<Self>, recorded: bool) -> Flow<Self> {
-        Flow::start(x, recorded)
-    }
+    fn start(x: Batch<Self>, recorded: bool) -> Flow<Self>;
 
+    /// The same for feature vectors.
+    #[doc(hidden)]
+    fn start_vectors(x: Tensor<(usize, usize), f32, Self>, recorded: bool) -> Flow<Self>;
+
+    /// What leaves a network, and the backward passes of all operations in order.
     #[doc(hidden)]
     #[allow(clippy::type_complexity, reason = "a batch and its backward passes")]
-    fn end(flow: Flow<Self>) -> Result<(Batch<Self>, Vec<Backward<Self>>), Self::Err> {
-        flow.end()
-    }
+    fn end(flow: Flow<Self>) -> Result<(Batch<Self>, Vec<Backward<Self>>), Self::Err>;
+
+    /// [`end`](Self::end) as feature vectors.
+    #[doc(hidden)]
+    #[allow(clippy::type_complexity, reason = "vectors and their backward passes")]
+    fn end_vectors(
+        flow: Flow<Self>,
+    ) -> Result<(Tensor<(usize, usize), f32, Self>, Vec<Backward<Self>>), Self::Err>;
 }
+
+/// The ways into a network and out of it, for a device. They are written out for each device, and so compiled once for
+/// it, here: what a trait provides is compiled by everybody who uses it.
+macro_rules! flows {
+    ($Device:ty) => {
+        fn start(x: Batch<$Device>, recorded: bool) -> Flow<$Device> {
+            Flow::start(x, recorded)
+        }
+
+        fn start_vectors(x: Tensor<(usize, usize), f32, $Device>, recorded: bool) -> Flow<$Device> {
+            Flow::start_vectors(x, recorded)
+        }
+
+        fn end(flow: Flow<$Device>) -> Result<(Batch<$Device>, Vec<Backward<$Device>>)> {
+            flow.end()
+        }
+
+        fn end_vectors(
+            flow: Flow<$Device>,
+        ) -> Result<(Tensor<(usize, usize), f32, $Device>, Vec<Backward<$Device>>)> {
+            flow.end_vectors()
+        }
+    };
+}
+pub(super) use flows;
 
 /// A convolution, as an operand.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@
 
 use super::device::{Backward, *};
 use super::error::LayerError;
+use super::fallback::Fallback;
 use crate::kernels::activation::Activation;
 use crate::summary::{LayerSummary, Sketch, Summarize, SummaryError};
 use dfdx::prelude::*;
@@ -136,17 +137,34 @@ impl<D: LayerDevice> Run<D> {
 impl<D: LayerDevice> Flow<D> {
     /// Images that enter a network. `recorded`: whether gradients are asked for.
     pub(super) fn start(images: Batch<D>, recorded: bool) -> Self {
+        let shape = *images.shape();
+        Self::start_with(images, shape, recorded)
+    }
+
+    /// Feature vectors that enter a network.
+    pub(super) fn start_vectors(vectors: Tensor<(usize, usize), f32, D>, recorded: bool) -> Self {
+        let &(batch, features) = vectors.shape();
+        Self::start_with(vectors, (batch, features, 1, 1), recorded)
+    }
+
+    fn start_with<S: Shape>(
+        x: Tensor<S, f32, D>,
+        shape: (usize, usize, usize, usize),
+        recorded: bool,
+    ) -> Self {
         let run = Rc::new(Run {
             recorded: recorded.then(RefCell::default),
             failure: RefCell::default(),
             sketch: None,
         });
-        let images = D::contiguous(images).map(|(output, backward)| match backward {
-            Some(backward) => run.record(Operation { output, backward }),
-            None => output,
-        });
-        let state = RefCell::new(run.state(images.map(State::Computed)));
-        Self { state, run }
+        let x = Fallback::default()
+            .contiguous(x, shape)
+            .map(|(output, backward)| match backward {
+                Some(backward) => run.record(Operation { output, backward }),
+                None => output,
+            });
+        let state = run.state(x.map(State::Computed));
+        Self::of(state, run)
     }
 
     /// The images that leave the network, and the backward passes of all operations in order.
@@ -160,6 +178,19 @@ impl<D: LayerDevice> Flow<D> {
         };
         let recorded = run.recorded.as_ref();
         Ok((images, recorded.map(RefCell::take).unwrap_or_default()))
+    }
+
+    /// [`end`](Self::end) for feature vectors.
+    #[allow(clippy::type_complexity, reason = "vectors and their backward passes")]
+    pub(super) fn end_vectors(
+        self,
+    ) -> Result<(Tensor<(usize, usize), f32, D>, Vec<Backward<D>>), D::Err> {
+        let (x, recorded) = self.end()?;
+        let &(batch, channels, height, width) = x.shape();
+        Ok((
+            x.try_reshape_like(&(batch, channels * height * width))?,
+            recorded,
+        ))
     }
 
     /// A shape that enters a network.

@@ -1,7 +1,7 @@
 //! What a network is written with: images and vectors whose channels are known to the compiler, and the layers that
 //! take one to the other.
 
-use super::device::{Batch, LayerDevice, Operation};
+use super::device::{Backward, LayerDevice};
 use super::error::LayerError;
 use super::flow::Flow;
 use super::global_pool::AvgPoolGlobal;
@@ -327,7 +327,7 @@ pub trait Entering<D: LayerDevice, T>: Sized {
     /// What the network gets.
     type Flowing: Flowing<Device = D>;
     #[doc(hidden)]
-    fn enter(self) -> Result<(Batch<D>, T), D::Err>;
+    fn enter(self) -> (Flow<D>, T);
 }
 
 /// What can leave a network as a tensor of dfdx.
@@ -335,7 +335,7 @@ pub trait Leaving<B: Dim, D: LayerDevice, T>: Flowing<Device = D> {
     /// The tensor.
     type Tensor;
     #[doc(hidden)]
-    fn leave(batch: Batch<D>, tape: T) -> Result<Self::Tensor, D::Err>;
+    fn leave(self, tape: T) -> Result<Self::Tensor, D::Err>;
 }
 
 impl<const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>> Entering<D, T>
@@ -344,9 +344,9 @@ impl<const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>> En
     type Batch = B;
     type Flowing = Images<C, D>;
 
-    fn enter(self) -> Result<(Batch<D>, T), D::Err> {
+    fn enter(self) -> (Flow<D>, T) {
         let (x, tape) = self.split_tape();
-        Ok((run_time_sizes(x), tape))
+        (D::start(run_time_sizes(x), T::OWNS_TAPE), tape)
     }
 }
 
@@ -356,31 +356,40 @@ impl<const N: usize, B: Dim, D: LayerDevice, T: Tape<f32, D>> Entering<D, T>
     type Batch = B;
     type Flowing = Vectors<N, D>;
 
-    fn enter(self) -> Result<(Batch<D>, T), D::Err> {
-        // On the tape, where the elements have to be put in order first.
-        let (x, tape) = self.try_contiguous()?.split_tape();
-        Ok((D::vectors_to_batch(run_time_sizes(x))?, tape))
+    fn enter(self) -> (Flow<D>, T) {
+        let (x, tape) = self.split_tape();
+        (D::start_vectors(run_time_sizes(x), T::OWNS_TAPE), tape)
     }
 }
 
 impl<const C: usize, B: Dim, D: LayerDevice, T: Tape<f32, D>> Leaving<B, D, T> for Images<C, D> {
     type Tensor = Tensor<(B, Const<C>, usize, usize), f32, D, T>;
 
-    fn leave(batch: Batch<D>, tape: T) -> Result<Self::Tensor, D::Err> {
-        let images = batch.try_realize();
-        let images = images.map_err(|batch| wrong_channels::<D>(C, batch.shape().1))?;
-        Ok(images.put_tape(tape))
+    fn leave(self, tape: T) -> Result<Self::Tensor, D::Err> {
+        let (images, recorded) = D::end(self.0)?;
+        let images = images.try_realize();
+        let images = images.map_err(|images| wrong_channels::<D>(C, images.shape().1))?;
+        Ok(images.put_tape(with(tape, recorded)))
     }
 }
 
 impl<const N: usize, B: Dim, D: LayerDevice, T: Tape<f32, D>> Leaving<B, D, T> for Vectors<N, D> {
     type Tensor = Tensor<(B, Const<N>), f32, D, T>;
 
-    fn leave(batch: Batch<D>, tape: T) -> Result<Self::Tensor, D::Err> {
-        let vectors = D::batch_to_vectors(batch)?.try_realize();
+    fn leave(self, tape: T) -> Result<Self::Tensor, D::Err> {
+        let (vectors, recorded) = D::end_vectors(self.0)?;
+        let vectors = vectors.try_realize();
         let vectors = vectors.map_err(|vectors| wrong_channels::<D>(N, vectors.shape().1))?;
-        Ok(vectors.put_tape(tape))
+        Ok(vectors.put_tape(with(tape, recorded)))
     }
+}
+
+/// The tape with these operations at its end.
+fn with<D: LayerDevice, T: Tape<f32, D>>(mut tape: T, operations: Vec<Backward<D>>) -> T {
+    for operation in operations {
+        tape.add_backward_op(operation);
+    }
+    tape
 }
 
 /// A tensor whose sizes are numbers, not types.
@@ -423,28 +432,38 @@ pub fn run<X: Entering<D, T>, Y: Leaving<X::Batch, D, T>, D: LayerDevice, T: Tap
     x: X,
     network: impl FnOnce(X::Flowing) -> Y,
 ) -> Result<Y::Tensor, D::Err> {
-    let (x, mut tape) = x.enter()?;
-    let y = network(X::Flowing::from_flow(D::start(x, T::OWNS_TAPE)));
-    let (y, backward) = D::end(y.into_flow())?;
-    for operation in backward {
-        tape.add_backward_op(operation);
-    }
-    Y::leave(y, tape)
+    let (x, tape) = x.enter();
+    network(X::Flowing::from_flow(x)).leave(tape)
 }
 
-/// An operation on a tensor of any sizes; what it gives, and the tape that it is recorded on.
-pub(super) fn apply<B: Dim, C: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>(
+/// A layer of images whose sizes are of any type; `S` is the type of those that it gives.
+pub(super) fn run_any<B: Dim, C: Dim, H: Dim, W: Dim, S, D: LayerDevice, T: Tape<f32, D>>(
     x: Tensor<(B, C, H, W), f32, D, T>,
-    operation: impl FnOnce(Batch<D>) -> Result<Operation<D>, D::Err>,
-) -> Result<(Batch<D>, T), D::Err> {
-    let (x, mut tape) = x.split_tape();
-    let (x, copied) = D::contiguous(run_time_sizes(x))?;
-    if let Some(backward) = copied {
-        tape.add_backward_op(backward);
-    }
-    let Operation { output, backward } = operation(x)?;
-    tape.add_backward_op(backward);
-    Ok((output, tape))
+    layer: impl FnOnce(Flow<D>) -> Flow<D>,
+) -> Result<Tensor<S, f32, D, T>, D::Err>
+where
+    S: Shape<Concrete = [usize; 4]>,
+    (usize, usize, usize, usize): RealizeShapeTo<S>,
+{
+    let (x, tape) = x.split_tape();
+    let (y, recorded) = D::end(layer(D::start(run_time_sizes(x), T::OWNS_TAPE)))?;
+    let Ok(y) = y.try_realize() else {
+        unreachable!("the layer keeps what `S` names")
+    };
+    Ok(y.put_tape(with(tape, recorded)))
+}
+
+/// The same for a layer that gives a vector for each image, of as many elements as there were channels.
+pub(super) fn run_to_vectors<B: Dim, C: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>(
+    x: Tensor<(B, C, H, W), f32, D, T>,
+    layer: impl FnOnce(Flow<D>) -> Flow<D>,
+) -> Result<Tensor<(B, C), f32, D, T>, D::Err> {
+    let (x, tape) = x.split_tape();
+    let (y, recorded) = D::end_vectors(layer(D::start(run_time_sizes(x), T::OWNS_TAPE)))?;
+    let Ok(y) = y.try_realize() else {
+        unreachable!("one element for each channel")
+    };
+    Ok(y.put_tape(with(tape, recorded)))
 }
 
 /// An activation of a tensor of any shape.
@@ -453,11 +472,22 @@ pub(super) fn activate_any<S: Shape, D: LayerDevice, T: Tape<f32, D>>(
     activation: Activation,
 ) -> Result<Tensor<S, f32, D, T>, D::Err> {
     let shape = *x.shape();
-    let elements = (1, 1, 1, shape.num_elements());
-    let (x, mut tape) = x.try_reshape_like(&elements)?.split_tape();
-    let Operation { output, backward } = D::activate(x, activation)?;
-    tape.add_backward_op(backward);
-    output.put_tape(tape).try_reshape_like(&shape)
+    let row = x.try_reshape_like(&(1, shape.num_elements()))?;
+    activate_vectors(row, activation)?.try_reshape_like(&shape)
+}
+
+/// An activation of vectors.
+pub(super) fn activate_vectors<B: Dim, N: Dim, D: LayerDevice, T: Tape<f32, D>>(
+    x: Tensor<(B, N), f32, D, T>,
+    activation: Activation,
+) -> Result<Tensor<(B, N), f32, D, T>, D::Err> {
+    let (x, tape) = x.split_tape();
+    let flow = D::start_vectors(run_time_sizes(x), T::OWNS_TAPE).activate(activation);
+    let (y, recorded) = D::end_vectors(flow)?;
+    let Ok(y) = y.try_realize() else {
+        unreachable!("an activation keeps the shape")
+    };
+    Ok(y.put_tape(with(tape, recorded)))
 }
 
 /// The summary of a network for an input of the shape `input`.

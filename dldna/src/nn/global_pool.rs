@@ -1,7 +1,7 @@
 //! Pooling over whole images.
 
 use super::device::LayerDevice;
-use super::forward::{Flowing, Forward, Images, Layer, Vectors, apply};
+use super::forward::{Flowing, Forward, Images, Layer, Vectors, run_to_vectors};
 use crate::summary::layers::wrong_input;
 use crate::summary::{LayerSummary, Summarize, SummaryError};
 use dfdx::prelude::*;
@@ -45,11 +45,7 @@ impl<B: Dim, C: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, C, H, W), f32, D, T>) -> Result<Self::Output, D::Err> {
-        let (means, tape) = apply(x, D::global_avg_pool2d)?;
-        let Ok(means) = D::batch_to_vectors(means)?.try_realize() else {
-            unreachable!("as many means as channels")
-        };
-        Ok(means.put_tape(tape))
+        run_to_vectors(x, |flow| flow.apply(D::global_avg_pool2d))
     }
 }
 

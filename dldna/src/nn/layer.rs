@@ -64,10 +64,19 @@ macro_rules! layer {
     (@name $tensor:ident $name:literal) => { $name };
 }
 
-/// A layer from images to images that does the same in training and in evaluation: `$flow` is what it gets.
+/// A layer from images to images that does the same in training and in evaluation: `$flow` is what it gets. Height and
+/// width change, or they stay `same`.
 macro_rules! image_layer {
-    (<$($(const $N:ident),+)?> $Type:ty, $IN:tt -> $OUT:tt, |$layer:ident, $flow:ident| $compute:expr) => {
-        impl<$($(const $N: usize,)+)? D: LayerDevice> crate::nn::Forward<crate::nn::Images<$IN, D>> for $Type {
+    (<$(const $N:ident),+> $Type:ty, $IN:tt -> $OUT:tt, |$layer:ident, $flow:ident| $compute:expr) => {
+        image_layer!(@forward <$(const $N),+> $Type, $IN -> $OUT, |$layer, $flow| $compute);
+        image_layer!(@module <$(const $N),+> $Type, $IN -> ($OUT, usize, usize));
+    };
+    (<$(const $N:ident),+> $Type:ty, $IN:tt same, |$layer:ident, $flow:ident| $compute:expr) => {
+        image_layer!(@forward <$(const $N),+> $Type, $IN -> $IN, |$layer, $flow| $compute);
+        image_layer!(@module <$(const $N),+> $Type, $IN -> ($IN, H, W));
+    };
+    (@forward <$(const $N:ident),+> $Type:ty, $IN:tt -> $OUT:tt, |$layer:ident, $flow:ident| $compute:expr) => {
+        impl<$(const $N: usize,)+ D: LayerDevice> crate::nn::Forward<crate::nn::Images<$IN, D>> for $Type {
             type Output = crate::nn::Images<$OUT, D>;
 
             fn eval(&self, x: crate::nn::Images<$IN, D>) -> Self::Output {
@@ -80,19 +89,21 @@ macro_rules! image_layer {
             }
         }
 
-        impl<$($(const $N: usize,)+)? D: Storage<f32>> NonMutableModule for $Type {}
-
-        impl<$($(const $N: usize,)+)? B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
+        impl<$(const $N: usize,)+ D: Storage<f32>> NonMutableModule for $Type {}
+    };
+    (@module <$(const $N:ident),+> $Type:ty, $IN:tt -> ($OUT:tt, $H:ident, $W:ident)) => {
+        impl<$(const $N: usize,)+ B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
             Module<Tensor<(B, Const<$IN>, H, W), f32, D, T>> for $Type
         {
-            type Output = Tensor<(B, Const<$OUT>, usize, usize), f32, D, T>;
+            type Output = Tensor<(B, Const<$OUT>, $H, $W), f32, D, T>;
             type Error = D::Err;
 
             fn try_forward(
                 &self,
                 x: Tensor<(B, Const<$IN>, H, W), f32, D, T>,
             ) -> Result<Self::Output, D::Err> {
-                crate::nn::run(x, |x| crate::nn::Forward::eval(self, x))
+                use crate::nn::{Flowing, Forward, Images};
+                crate::nn::run_any(x, |flow| self.eval(Images::from_flow(flow)).into_flow())
             }
         }
     };

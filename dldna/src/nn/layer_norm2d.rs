@@ -35,7 +35,7 @@ layer! {
 }
 
 image_layer!(
-    <const C> LayerNorm2D<C, f32, D>, C -> C,
+    <const C> LayerNorm2D<C, f32, D>, C same,
     |layer, flow| {
         let norm = NormParameters {
             scale: run_time_sizes(layer.scale.clone()),

@@ -30,7 +30,7 @@ layer! {
 }
 
 image_layer!(
-    <const C> LayerScale<C, f32, D>, C -> C,
+    <const C> LayerScale<C, f32, D>, C same,
     |layer, flow| {
         let factors = run_time_sizes(layer.factors.clone());
         flow.apply(|x| D::affine(x, Some(factors), None))

@@ -68,6 +68,7 @@ pub use device::{
 pub use error::{LayerError, last_error};
 pub use flatten::Flatten;
 pub use flow::Flow;
+use forward::run_any;
 pub use forward::{
     Activate, Branches, Entering, Flowing, Forward, Images, Layer, Leaving, Vectors, assert_width,
     cat, gelu, mean, relu, relu6, run, scale_channels, sigmoid, silu, squeeze, summarize,

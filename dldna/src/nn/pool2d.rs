@@ -1,7 +1,7 @@
 //! Max and average pooling.
 
 use super::device::LayerDevice;
-use super::forward::{Flowing, Forward, Images, Layer, apply};
+use super::forward::{Flowing, Forward, Images, Layer, run_any};
 use crate::kernels::window::Window;
 use crate::summary::layers::wrong_input;
 use crate::summary::{LayerSummary, Summarize, SummaryError, WindowLayer};
@@ -71,11 +71,7 @@ macro_rules! pool {
                 &self,
                 x: Tensor<(B, C, H, W), f32, D, T>,
             ) -> Result<Self::Output, D::Err> {
-                let (pooled, tape) = apply(x, |x| D::$method(x, Self::WINDOW))?;
-                let Ok(pooled) = pooled.try_realize() else {
-                    unreachable!("pooling keeps the channels")
-                };
-                Ok(pooled.put_tape(tape))
+                run_any(x, |flow| flow.apply(|x| D::$method(x, Self::WINDOW)))
             }
         }
 

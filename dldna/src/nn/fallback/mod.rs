@@ -18,7 +18,7 @@ mod tests;
 
 pub(super) use elementwise::concat_shape;
 
-use super::device::{Batch, Operation, ReportError};
+use super::device::{self, Batch, Operation, ReportError};
 use dfdx::optim::UnusedTensors;
 use dfdx::prelude::*;
 use std::ops::Range;
@@ -148,24 +148,59 @@ impl Fallback {
             .collect()
     }
 
-    /// `x` with its elements next to one another in memory, as an operation.
+    /// `x` as a batch of another shape, and the way back where its elements had to be put in order first.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn contiguous<D: ReportError>(&self, x: Batch<D>) -> Result<Operation<D>, D::Err> {
-        let &shape @ (batch, channels, height, width) = x.shape();
-        Recomputed {
+    ///
+    /// # Example
+    /// ```
+    /// use dldna::{nn::fallback::Fallback, prelude::*};
+    ///
+    /// let x = Cpu::default().tensor([[1.0, 2.0], [3.0, 4.0]]);
+    /// let turned: Tensor<Rank2<2, 2>, f32, _> = x.clone().permute();
+    /// let (same, back) = Fallback::default().contiguous(x, (2, 2, 1, 1))?;
+    /// assert!(same.as_vec() == [1.0, 2.0, 3.0, 4.0] && back.is_none());
+    /// let (copied, back) = Fallback::default().contiguous(turned, (2, 2, 1, 1))?;
+    /// assert!(copied.as_vec() == [1.0, 3.0, 2.0, 4.0] && back.is_some());
+    /// # Ok::<(), CpuError>(())
+    /// ```
+    #[allow(clippy::type_complexity, reason = "a batch and its way back")]
+    pub fn contiguous<S: Shape, D: ReportError>(
+        &self,
+        x: Tensor<S, f32, D>,
+        shape: (usize, usize, usize, usize),
+    ) -> Result<(Batch<D>, Option<device::Backward<D>>), D::Err> {
+        // A tensor that is reshaped without a copy stays the same one for its gradient.
+        let in_order = x.clone().try_reshape_like(&shape)?;
+        if have_one_gradient(&x, &in_order) {
+            return Ok((in_order, None));
+        }
+        let (batch, channels, height, width) = shape;
+        let Operation { output, backward } = Recomputed {
             dev: x.device().clone(),
             leaves: leaves([&x as &dyn Leaf<D>]),
             chunks: vec![0..batch],
             shape,
             operation: Box::new(move |_| {
-                let x = x.retaped::<Recorded<D>>().try_contiguous()?;
+                let x = x.retaped::<Recorded<D>>();
                 x.try_reshape_like(&(batch, channels, height * width))
             }),
         }
-        .run()
+        .run()?;
+        Ok((output, Some(backward)))
     }
+}
+
+/// Whether two tensors are one for dfdx's tape.
+fn have_one_gradient<S1: Shape, S2: Shape, D: ReportError>(
+    one: &Tensor<S1, f32, D>,
+    other: &Tensor<S2, f32, D>,
+) -> bool {
+    let mut both = UnusedTensors { ids: Vec::new() };
+    both.add(one);
+    both.add(other);
+    both.ids[0] == both.ids[1]
 }
 
 /// The pixels of each image in one row, without a copy where they are that already.
