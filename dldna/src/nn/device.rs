@@ -133,6 +133,14 @@ pub trait LayerDevice: ReportError {
     #[doc(hidden)]
     fn start_vectors(x: Tensor<(usize, usize), f32, Self>, recorded: bool) -> Flow<Self>;
 
+    /// The flow with what was noted down computed, and an activation behind it.
+    #[doc(hidden)]
+    fn settle(flow: Flow<Self>, activation: Activation) -> Flow<Self>;
+
+    /// The sum of two flows.
+    #[doc(hidden)]
+    fn sum(left: Flow<Self>, right: Flow<Self>) -> Flow<Self>;
+
     /// What leaves a network, and the backward passes of all operations in order.
     #[doc(hidden)]
     #[allow(clippy::type_complexity, reason = "a batch and its backward passes")]
@@ -156,6 +164,14 @@ macro_rules! flows {
 
         fn start_vectors(x: Tensor<(usize, usize), f32, $Device>, recorded: bool) -> Flow<$Device> {
             Flow::start_vectors(x, recorded)
+        }
+
+        fn settle(flow: Flow<$Device>, activation: Activation) -> Flow<$Device> {
+            flow.settle(activation)
+        }
+
+        fn sum(left: Flow<$Device>, right: Flow<$Device>) -> Flow<$Device> {
+            left.plus(right)
         }
 
         fn end(flow: Flow<$Device>) -> Result<(Batch<$Device>, Vec<Backward<$Device>>)> {

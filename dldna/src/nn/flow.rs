@@ -230,12 +230,23 @@ impl<D: LayerDevice> Flow<D> {
 
     /// The state that `next` makes of the images, once they are computed.
     fn then(self, next: impl FnOnce(&Run<D>, Batch<D>) -> Result<State<D>, D::Err>) -> Self {
-        let Self { state, run } = self;
-        let state = match run.finish(state.into_inner(), Activation::Identity) {
+        let Self { state, run } = self.computed();
+        let state = match state.into_inner() {
             State::Computed(x) => run.state(next(&run, x)),
             other => other,
         };
         Self::of(state, run)
+    }
+
+    /// What was noted down has run.
+    fn computed(self) -> Self {
+        D::settle(self, Activation::Identity)
+    }
+
+    /// Runs what was noted down, with an activation behind it.
+    pub(super) fn settle(self, activation: Activation) -> Self {
+        let Self { state, run } = self;
+        Self::of(run.finish(state.into_inner(), activation), run)
     }
 
     /// Tells a summary the name of the layer that comes next.
@@ -331,7 +342,11 @@ impl<D: LayerDevice> Flow<D> {
         let Self { state, run } = self;
         let of = match state.into_inner() {
             State::Convolution(x, conv) => of(x, Some(conv)),
-            other => match run.finish(other, Activation::Identity) {
+            other => match Self::of(other, Rc::clone(&run))
+                .computed()
+                .state
+                .into_inner()
+            {
                 State::Computed(x) => of(x, None),
                 other => return Self::of(other, run),
             },
@@ -348,8 +363,7 @@ impl<D: LayerDevice> Flow<D> {
 
     /// The activation of each value.
     pub(super) fn activate(self, activation: Activation) -> Self {
-        let Self { state, run } = self;
-        Self::of(run.finish(state.into_inner(), activation), run)
+        D::settle(self, activation)
     }
 
     /// The sum of two flows. A normalisation that waits takes the other one along as its shortcut.
@@ -420,7 +434,7 @@ impl<D: LayerDevice> Flow<D> {
         };
         let (mut batches, mut shapes) = (Vec::new(), Vec::new());
         for flow in flows {
-            match run.finish(flow.state.into_inner(), Activation::Identity) {
+            match flow.computed().state.into_inner() {
                 State::Computed(batch) => batches.push(batch),
                 State::Shape(shape) => shapes.push(shape),
                 other => return Self::of(other, run),
@@ -437,7 +451,7 @@ impl<D: LayerDevice> Flow<D> {
 
     /// Each channel of each image times a factor of its own.
     pub(super) fn scale_channels(self, factors: Self) -> Self {
-        match factors.then_computed() {
+        match factors.computed().state.into_inner() {
             State::Computed(factors) => self.apply(|x| D::scale_channels(x, factors)),
             State::Failed => Self::of(State::Failed, self.run),
             _ => self,
@@ -452,20 +466,15 @@ impl<D: LayerDevice> Flow<D> {
         })
     }
 
-    fn then_computed(self) -> State<D> {
-        self.run
-            .finish(self.state.into_inner(), Activation::Identity)
-    }
-
     /// The flow where it has as many channels as it should.
     pub(super) fn with_channels(self, layer: &str, expected: usize) -> Self {
-        let Self { state, run } = self;
+        let Self { state, run } = self.computed();
         let found = |channels| LayerError::Channels {
             layer: layer.to_owned(),
             expected,
             found: channels,
         };
-        let state = match run.finish(state.into_inner(), Activation::Identity) {
+        let state = match state.into_inner() {
             State::Computed(x) if x.shape().1 != expected => {
                 run.state(Err(D::error(found(x.shape().1))))
             }
@@ -522,9 +531,8 @@ fn with_bias<D: LayerDevice>(of: &BatchStatistics<D>) -> Result<ChannelStatistic
 /// A copy that the network may go on with on another path. What was noted down runs first, once for both.
 impl<D: LayerDevice> Clone for Flow<D> {
     fn clone(&self) -> Self {
-        let state = self
-            .run
-            .finish(self.state.replace(State::Failed), Activation::Identity);
+        let noted = Self::of(self.state.replace(State::Failed), Rc::clone(&self.run));
+        let state = noted.computed().state.into_inner();
         let copy = match &state {
             State::Computed(x) => State::Computed(x.clone()),
             State::Shape(shape) => State::Shape(shape.clone()),

@@ -140,7 +140,7 @@ macro_rules! flowing {
             type Output = Self;
 
             fn add(self, other: Self) -> Self {
-                Self(self.0.plus(other.0))
+                Self(D::sum(self.0, other.0))
             }
         }
 
