@@ -38,6 +38,21 @@ fn trained(network: &str, kind: &str, message: &'static str, label: &'static str
     }
 }
 
+/// A network with these layers and this forward pass.
+fn written(layers: &str, forward: &str, message: &'static str, label: &'static str) -> Case {
+    let cell = format!(
+        "mod written {{ use dldna::prelude::*; network! {{\n\
+         pub struct Net {{ {layers} }}\n\
+         forward{forward}\n\
+         }}}}"
+    );
+    Case {
+        cell,
+        message,
+        label,
+    }
+}
+
 fn cases() -> Vec<Case> {
     let convolutions = "(Conv2D<1, 8, 3>, ReLU, Conv2D<16, 10, 3>)";
     let fits = "(Conv2D<1, 8, 3>, ReLU, Conv2D<8, 10, 3>)";
@@ -172,17 +187,43 @@ fn cases() -> Vec<Case> {
             "the network takes feature maps `(batch, 1, height, width)` and is given vectors `(batch, 784)`",
             "this has 784 features",
         ),
-        // As `network!` writes it.
-        Case {
-            cell: "struct Images<const C: usize>;\n\
-                   struct Net {\n    conv1: Conv2D<1, 8, 3>,\n    conv2: Conv2D<16, 10, 3>,\n}\n\
-                   fn pass(conv2: impl Fn(Images<16>) -> Images<10>, y: Images<8>) -> Images<10> {\n    \
-                       conv2(y)\n\
-                   }"
-            .to_owned(),
-            message: "layer `conv2`, `Conv2D<16, 10, 3>`, takes 16 channels and is given 8",
-            label: "this has 8 channels",
-        },
+        // Written with `network!`.
+        written(
+            "conv1: Conv2D<1, 8, 3>, conv2: Conv2D<16, 10, 3>,",
+            "(x: Images<1>) -> Images<10> { conv2(relu(conv1(x))) }",
+            "layer `conv2`, `Conv2D<16, 10, 3>`, takes 16 channels and is given 8",
+            "this has 8 channels",
+        ),
+        written(
+            "conv1: Conv2D<1, 8, 3>, fc: Linear<16, 10>,",
+            "(x: Images<1>) -> Vectors<10> { fc(mean(conv1(x))) }",
+            "layer `fc`, `Linear<16, 10>`, takes 16 features and is given 8",
+            "this has 8 channels",
+        ),
+        written(
+            "conv1: Conv2D<8, 16, 3, 1, 1>, bn1: BatchNorm2D<16>,",
+            "(x: Images<8>) -> Images<16> { relu(bn1(conv1(x.clone())) + x) }",
+            "the left side of the sum has 16 channels, its right side has 8 channels",
+            sum,
+        ),
+        written(
+            "conv1: Conv2D<1, 8, 3>,",
+            "(x: Images<1>) -> Images<10> { conv1(x) }",
+            "the forward pass gives 8 channels, and 10 channels are declared",
+            "",
+        ),
+        written(
+            "conv1: Conv2D<1, 8, 3>, relu: ReLU, conv2: Conv2D<16, 10, 3>,",
+            "(Images<1>) -> Images<10>;",
+            "layer `conv2`, `Conv2D<16, 10, 3>`, takes 16 channels and is given 8",
+            "",
+        ),
+        written(
+            "stage: (Conv2D<1, 8, 3>, Conv2D<16, 10, 3>),",
+            "(x: Images<1>) -> Images<10> { stage(x) }",
+            "layer 2, `Conv2D<16, 10, 3>`, takes 16 channels and is given 8",
+            "",
+        ),
         // The network was built in another cell.
         Case {
             cell: "let y = kept.forward_mut(x.leaky_trace());".to_owned(),

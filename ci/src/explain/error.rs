@@ -253,6 +253,9 @@ impl Error<'_> {
         if self.before().trim_end().ends_with('+') {
             return sum_of(&takes, &given);
         }
+        if let Some(words) = self.first_misfit_in_order() {
+            return Some(words);
+        }
         let message = match self.layer_that_takes(&takes) {
             Some((name, layer, its)) => {
                 // A layer in between may make vectors of the maps.
@@ -286,6 +289,35 @@ impl Error<'_> {
                     return is_it.then_some((name, layer, takes));
                 }
                 Some(_) => {}
+            }
+        }
+        None
+    }
+
+    /// In a network without a body, whose layers follow one another, the error is at the whole: the first layer that does
+    /// not fit what comes before it.
+    fn first_misfit_in_order(&self) -> Option<Words> {
+        static FORWARD: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"forward\(\s*(\w+<\w+>)\s*\)").unwrap());
+        static FIELD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(\w+)\s*:\s*").unwrap());
+        let written = outermost(self.primary()?);
+        let line = |end: &str| usize::try_from(written[end].as_u64()?).ok();
+        let (first, last) = (line("line_start")?, line("line_end")?);
+        let lines = self.source.lines().skip(first.checked_sub(1)?);
+        let network: Vec<&str> = lines.take(last + 1 - first).collect();
+        let network = network.join("\n");
+        let mut shape = Shape::of(&Type::parse(&FORWARD.captures(&network)?[1])?);
+        let (_, fields) = network.split_once("struct")?.1.split_once('{')?;
+        for field in FIELD.captures_iter(fields) {
+            let layer = Type::parse_start(&fields[field.get(0)?.end()..])?;
+            match network::check(&layer, &shape) {
+                Ok(next) => shape = next,
+                Err(_) => {
+                    let takes = network::takes(&layer)?;
+                    let reason = network::takes_and_is_given(&takes, &shape);
+                    let message = format!("layer `{}`, `{}`, {reason}", &field[1], layer.short());
+                    return Some((message, format!("this has {}", shape.in_words())));
+                }
             }
         }
         None
@@ -378,6 +410,14 @@ impl Error<'_> {
 /// What stands between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
+}
+
+/// Where a macro was written whose expansion holds this place.
+fn outermost(span: &Value) -> &Value {
+    match &span["expansion"]["span"] {
+        Value::Null => span,
+        outer => outermost(outer),
+    }
 }
 
 /// What stands before a place in its line, and at the place, if the line is in the cell.

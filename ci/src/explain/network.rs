@@ -132,12 +132,14 @@ fn rule(layer: &str) -> Option<Rule> {
     let maps = |takes, gives| Rule::Maps { takes, gives };
     let vectors = |takes, gives| Rule::Vectors { takes, gives };
     Some(match layer {
-        "Conv2D" | "BiasedConv2D" | "RectangularConv2D" | "BasicBlock" | "MBConv" | "ConvNorm" => {
-            maps(0, 1)
+        "Conv2D" | "BiasedConv2D" | "RectangularConv2D" | "BasicBlock" | "ConvNorm" => maps(0, 1),
+        "BottleneckBlock" => maps(0, 2),
+        "MBConv" => maps(0, 3),
+        "Inception" | "BatchNormInception" | "FactorizedInception" | "AsymmetricInception" => {
+            maps(0, 7)
         }
-        "DepthwiseConv2D" | "BatchNorm2D" | "Bias2D" | "LayerNorm2D" | "ConvNeXtBlock" => {
-            maps(0, 0)
-        }
+        "DepthwiseConv2D" | "BatchNorm2D" | "Bias2D" | "LayerNorm2D" | "LayerScale"
+        | "SqueezeExcitation" | "InceptionResNetA" | "ConvNeXtBlock" => maps(0, 0),
         "Linear" | "UnbiasedLinear" => vectors(0, 1),
         "Bias1D" | "BatchNorm1D" | "LayerNorm1D" => vectors(0, 0),
         "Flatten" => Rule::Flatten(Some(0)),
