@@ -60,6 +60,21 @@ pub fn run(_args: Args) -> Result<()> {
         step("crate", || {
             tests(&["--package", "dldna", "--lib", "--tests"])
         }),
+        // Whole networks as a GPU computes them.
+        step("fallback", || {
+            tests(&[
+                "--package",
+                "dldna",
+                "--features",
+                "fallback",
+                "--test",
+                "nn",
+                "--test",
+                "resnet",
+                "--test",
+                "network",
+            ])
+        }),
         step("doctests", || tests(&["--package", "dldna", "--doc"])),
         // By its command: the tests may have built this program anew.
         step("notebooks", || cargo(&["nb"])),

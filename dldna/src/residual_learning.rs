@@ -12,7 +12,8 @@ use crate::train::{
     Classifier, History, Images, NORMALISATION, TrainConfig, TrainError, TrainingOutput,
     smoothed_targets, train,
 };
-use dfdx::prelude::{tensor_collection::*, *};
+use crate::weights::for_each_tensor;
+use dfdx::prelude::*;
 use std::fmt;
 
 /// One of the four networks of the comparison: section 4.2 of the paper, for grey images and ten classes.
@@ -120,43 +121,16 @@ fn norms<N: Classifier<10>>(mut network: N, split: &Split) -> Result<Vec<f32>, T
     let images: Images = batch.to_tensor(&dev);
     let output = network.try_forward_mut(images.leaky_traced())?;
     let targets = smoothed_targets(&batch.labels, 0.0)?;
-    let mut norms = GradientNorms {
-        gradients: output.try_loss(targets)?.try_backward()?,
-        norms: Vec::new(),
-    };
-    let walked = N::iter_tensors(&mut RecursiveWalker {
-        m: (&network, String::new()),
-        f: &mut norms,
-    });
-    let Ok(_) = walked; // cannot fail
-    Ok(norms.norms)
-}
-
-/// Collects the norms of the gradients of all 3x3 weights, in the order of the layers.
-struct GradientNorms {
-    gradients: Gradients<f32, Cpu>,
-    norms: Vec<f32>,
-}
-
-impl TensorVisitor<f32, Cpu> for GradientNorms {
-    type Viewer = (ViewTensorRef, ViewTensorName);
-    type Err = std::convert::Infallible;
-    type E2 = f32;
-    type D2 = Cpu;
-
-    fn visit<S: Shape>(
-        &mut self,
-        _: TensorOptions<S, f32, Cpu>,
-        (tensor, _): (&Tensor<S, f32, Cpu>, String),
-    ) -> Result<Option<Tensor<S, f32, Cpu>>, Self::Err> {
-        let shape: Vec<usize> = tensor.shape().concrete().as_ref().to_vec();
-        if shape.len() == 4 && shape[2] == 3 {
-            let gradient = self.gradients.get(tensor).as_vec();
+    let gradients = output.try_loss(targets)?.try_backward()?;
+    let mut norms = Vec::new();
+    for_each_tensor(&network, |_, tensor| {
+        if let [_, _, 3, 3] = tensor.sizes()[..] {
+            let gradient = tensor.gradient(&gradients);
             let squares: f64 = gradient.iter().map(|&g| f64::from(g).powi(2)).sum();
-            self.norms.push(squares.sqrt() as f32);
+            norms.push(squares.sqrt() as f32);
         }
-        Ok(None)
-    }
+    });
+    Ok(norms)
 }
 
 /// The layers of one of the networks of the paper's table 1, for `input` = (batch, 1, height, width) and ten classes.

@@ -6,7 +6,8 @@
 //! A [`Configuration`] is one column of the paper's table 1. It counts and draws without building anything. The types
 //! [`Vgg11`] to [`Vgg19`] are the same networks, to be built and run on images of 224x224 pixels.
 
-use crate::nn::{BiasedConv2D, Flatten, Linear, MaxPool2D, ReLU};
+use crate::network;
+use crate::nn::{BiasedConv2D, Flatten, Linear, MaxPool2D, ReLU, Stage};
 use crate::plot::{
     Canvas, FAINT, Figure, LABEL, LINE_SPACING, MUTED, PALETTE, PlotError, draw_title,
 };
@@ -16,47 +17,37 @@ use dfdx::prelude::DropoutOneIn;
 use plotters::style::RGBColor;
 use std::fmt;
 
+/// A convolution that keeps the size, and a ReLU.
 type Conv<const IN: usize, const OUT: usize> = (BiasedConv2D<IN, OUT, 3, 1, 1>, ReLU);
-type Pool = MaxPool2D<2, 2>;
-type Stage1<const IN: usize, const OUT: usize> = (Conv<IN, OUT>, Pool);
-type Stage2<const IN: usize, const OUT: usize> = (Conv<IN, OUT>, Conv<OUT, OUT>, Pool);
-type Stage3<const IN: usize, const OUT: usize> =
-    (Conv<IN, OUT>, Conv<OUT, OUT>, Conv<OUT, OUT>, Pool);
-type Stage4<const IN: usize, const OUT: usize> = (
-    Conv<IN, OUT>,
-    Conv<OUT, OUT>,
-    Conv<OUT, OUT>,
-    Conv<OUT, OUT>,
-    Pool,
-);
+/// `N` of them.
+type Convs<const IN: usize, const OUT: usize, const N: usize> =
+    Stage<Conv<IN, OUT>, Conv<OUT, OUT>, N>;
 
-/// Three linear layers on the 512 x 7 x 7 numbers that the last pooling leaves; dropout of one half, as in the paper.
-type Classifier<const CLASSES: usize> = (
-    Flatten<25_088>,
-    (Linear<25_088, 4096>, ReLU, DropoutOneIn<2>),
-    (Linear<4096, 4096>, ReLU, DropoutOneIn<2>),
-    Linear<4096, CLASSES>,
-);
+network! {
+    /// Five stages of so many convolutions, a pooling behind each, and three linear layers on the 512 x 7 x 7 numbers that
+    /// the last pooling leaves; dropout of one half, as in the paper. `(batch, IN, 224, 224)` to `(batch, CLASSES)`.
+    pub struct Vgg<
+        const IN: usize, const CLASSES: usize,
+        const N1: usize, const N2: usize, const N3: usize, const N4: usize, const N5: usize
+    > {
+        stage1: Convs<IN, 64, N1>, pool1: MaxPool2D<2, 2>,
+        stage2: Convs<64, 128, N2>, pool2: MaxPool2D<2, 2>,
+        stage3: Convs<128, 256, N3>, pool3: MaxPool2D<2, 2>,
+        stage4: Convs<256, 512, N4>, pool4: MaxPool2D<2, 2>,
+        stage5: Convs<512, 512, N5>, pool5: MaxPool2D<2, 2>,
+        flatten: Flatten<25_088>,
+        fc1: Linear<25_088, 4096>, relu1: ReLU, dropout1: DropoutOneIn<2>,
+        fc2: Linear<4096, 4096>, relu2: ReLU, dropout2: DropoutOneIn<2>,
+        fc3: Linear<4096, CLASSES>,
+    }
+    forward(Images<IN>) -> Vectors<CLASSES>;
+}
 
-/// Configuration A: 8 convolutions and 3 linear layers. `(batch, IN, 224, 224)` to `(batch, CLASSES)`.
-pub type Vgg11<const IN: usize, const CLASSES: usize> = (
-    Stage1<IN, 64>,
-    Stage1<64, 128>,
-    Stage2<128, 256>,
-    Stage2<256, 512>,
-    Stage2<512, 512>,
-    Classifier<CLASSES>,
-);
-/// Configuration B: 10 convolutions and 3 linear layers. `(batch, IN, 224, 224)` to `(batch, CLASSES)`.
-pub type Vgg13<const IN: usize, const CLASSES: usize> = (
-    Stage2<IN, 64>,
-    Stage2<64, 128>,
-    Stage2<128, 256>,
-    Stage2<256, 512>,
-    Stage2<512, 512>,
-    Classifier<CLASSES>,
-);
-/// Configuration D: 13 convolutions and 3 linear layers. `(batch, IN, 224, 224)` to `(batch, CLASSES)`.
+/// Configuration A: 8 convolutions and 3 linear layers.
+pub type Vgg11<const IN: usize, const CLASSES: usize> = Vgg<IN, CLASSES, 1, 1, 2, 2, 2>;
+/// Configuration B: 10 convolutions and 3 linear layers.
+pub type Vgg13<const IN: usize, const CLASSES: usize> = Vgg<IN, CLASSES, 2, 2, 2, 2, 2>;
+/// Configuration D: 13 convolutions and 3 linear layers.
 ///
 /// ```no_run
 /// use dldna::{prelude::*, vgg::Vgg16};
@@ -65,23 +56,9 @@ pub type Vgg13<const IN: usize, const CLASSES: usize> = (
 /// let network = dev.build_module::<Vgg16<3, 1000>, f32>(); // half a GiB
 /// assert_eq!(network.num_trainable_params(), 138_357_544);
 /// ```
-pub type Vgg16<const IN: usize, const CLASSES: usize> = (
-    Stage2<IN, 64>,
-    Stage2<64, 128>,
-    Stage3<128, 256>,
-    Stage3<256, 512>,
-    Stage3<512, 512>,
-    Classifier<CLASSES>,
-);
-/// Configuration E: 16 convolutions and 3 linear layers. `(batch, IN, 224, 224)` to `(batch, CLASSES)`.
-pub type Vgg19<const IN: usize, const CLASSES: usize> = (
-    Stage2<IN, 64>,
-    Stage2<64, 128>,
-    Stage4<128, 256>,
-    Stage4<256, 512>,
-    Stage4<512, 512>,
-    Classifier<CLASSES>,
-);
+pub type Vgg16<const IN: usize, const CLASSES: usize> = Vgg<IN, CLASSES, 2, 2, 3, 3, 3>;
+/// Configuration E: 16 convolutions and 3 linear layers.
+pub type Vgg19<const IN: usize, const CLASSES: usize> = Vgg<IN, CLASSES, 2, 2, 4, 4, 4>;
 
 /// Channels of the five stages.
 const CHANNELS: [usize; 5] = [64, 128, 256, 512, 512];

@@ -153,14 +153,13 @@ impl TensorFile {
 
     /// All tensors of a network, under its own names.
     pub fn of<M: TensorCollection<f32, D>, D: Device<f32>>(network: &M) -> Self {
-        let mut collector = Collector::default();
-        let walked = M::iter_tensors(&mut RecursiveWalker {
-            m: (network, String::new()),
-            f: &mut collector,
+        let mut tensors = BTreeMap::new();
+        for_each_tensor(network, |name, tensor| {
+            let (shape, data) = (tensor.sizes(), tensor.values());
+            tensors.insert(name.to_owned(), Values { shape, data });
         });
-        let Ok(_) = walked; // cannot fail
         Self {
-            tensors: collector.tensors,
+            tensors,
             words: HashMap::new(),
         }
     }
@@ -174,19 +173,19 @@ impl TensorFile {
         name_of: &dyn Fn(&str) -> String,
         may_lack: &dyn Fn(&str) -> bool,
     ) -> Result<(), WeightsError> {
-        let mut loader = Loader {
-            file: self,
-            name_of,
-            may_lack,
-            seen: BTreeSet::new(),
-            missing: Vec::new(),
-            misshaped: Vec::new(),
-            load: false,
-        };
-        loader.walk(network);
-        loader.check(path)?;
-        loader.load = true;
-        loader.walk(network);
+        let mut differences = Differences::default();
+        for_each_tensor(network, |name, tensor| {
+            let name = name_of(name);
+            let may_lack = may_lack(&name);
+            differences.compare(self, name, &tensor.sizes(), may_lack);
+        });
+        differences.check(self, path)?;
+        for_each_tensor_mut(network, |name, tensor| {
+            match self.tensors.get(&name_of(name)) {
+                Some(values) => tensor.set(&values.data),
+                None => tensor.set(&vec![0.0; tensor.sizes().iter().product()]),
+            }
+        });
         Ok(())
     }
 }
@@ -204,53 +203,126 @@ fn write_synced(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Reads the tensors of a network.
-#[derive(Default)]
-struct Collector {
-    tensors: BTreeMap<String, Values>,
+/// A tensor of a network, of whatever shape.
+pub(crate) trait AnyTensor<D: Device<f32>> {
+    fn sizes(&self) -> Vec<usize>;
+    /// In row-major order.
+    fn values(&self) -> Vec<f32>;
+    fn set(&mut self, values: &[f32]);
+    fn device(&self) -> &D;
+    /// The gradient with respect to it, which has been computed.
+    fn gradient(&self, gradients: &Gradients<f32, D>) -> Vec<f32>;
 }
 
-impl<D: Device<f32>> TensorVisitor<f32, D> for Collector {
-    type Viewer = (ViewTensorRef, ViewTensorName);
-    type Err = std::convert::Infallible;
-    type E2 = f32;
-    type D2 = D;
+impl<S: Shape, D: Device<f32>> AnyTensor<D> for Tensor<S, f32, D> {
+    fn sizes(&self) -> Vec<usize> {
+        self.shape().concrete().as_ref().to_vec()
+    }
 
-    fn visit<S: Shape>(
-        &mut self,
-        _: TensorOptions<S, f32, D>,
-        (tensor, path): (&Tensor<S, f32, D>, String),
-    ) -> Result<Option<Tensor<S, f32, D>>, Self::Err> {
-        let shape: Vec<usize> = tensor.shape().concrete().as_ref().to_vec();
-        let mut data = vec![0.0; tensor.shape().num_elements()];
-        tensor.copy_into(&mut data);
-        self.tensors.insert(path, Values { shape, data });
-        Ok(None)
+    fn values(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.shape().num_elements()];
+        self.copy_into(&mut values);
+        values
+    }
+
+    fn set(&mut self, values: &[f32]) {
+        self.copy_from(values);
+    }
+
+    fn device(&self) -> &D {
+        Tensor::device(self)
+    }
+
+    fn gradient(&self, gradients: &Gradients<f32, D>) -> Vec<f32> {
+        gradients.get(self).as_vec()
     }
 }
 
-/// Compares a network with a file in a first walk, and loads it in a second.
-struct Loader<'a> {
-    file: &'a TensorFile,
-    name_of: &'a dyn Fn(&str) -> String,
-    may_lack: &'a dyn Fn(&str) -> bool,
+/// Shows each tensor of a network with its name, in the order of the layers.
+pub(crate) fn for_each_tensor<M: TensorCollection<f32, D>, D: Device<f32>>(
+    network: &M,
+    f: impl FnMut(&str, &dyn AnyTensor<D>),
+) {
+    struct Each<F>(F);
+    impl<F: FnMut(&str, &dyn AnyTensor<D>), D: Device<f32>> TensorVisitor<f32, D> for Each<F> {
+        type Viewer = (ViewTensorRef, ViewTensorName);
+        type Err = std::convert::Infallible;
+        type E2 = f32;
+        type D2 = D;
+
+        fn visit<S: Shape>(
+            &mut self,
+            _: TensorOptions<S, f32, D>,
+            (tensor, name): (&Tensor<S, f32, D>, String),
+        ) -> Result<Option<Tensor<S, f32, D>>, Self::Err> {
+            (self.0)(&name, tensor);
+            Ok(None)
+        }
+    }
+    let walked = M::iter_tensors(&mut RecursiveWalker {
+        m: (network, String::new()),
+        f: &mut Each(f),
+    });
+    let Ok(_) = walked; // cannot fail
+}
+
+/// [`for_each_tensor`] with tensors that can be written to.
+fn for_each_tensor_mut<M: TensorCollection<f32, D>, D: Device<f32>>(
+    network: &mut M,
+    f: impl FnMut(&str, &mut dyn AnyTensor<D>),
+) {
+    struct Each<F>(F);
+    impl<F: FnMut(&str, &mut dyn AnyTensor<D>), D: Device<f32>> TensorVisitor<f32, D> for Each<F> {
+        type Viewer = (ViewTensorMut, ViewTensorName);
+        type Err = std::convert::Infallible;
+        type E2 = f32;
+        type D2 = D;
+
+        fn visit<S: Shape>(
+            &mut self,
+            _: TensorOptions<S, f32, D>,
+            (tensor, name): (&mut Tensor<S, f32, D>, String),
+        ) -> Result<Option<Tensor<S, f32, D>>, Self::Err> {
+            (self.0)(&name, tensor);
+            Ok(None)
+        }
+    }
+    let walked = M::iter_tensors(&mut RecursiveWalker {
+        m: (network, String::new()),
+        f: &mut Each(f),
+    });
+    let Ok(_) = walked; // cannot fail
+}
+
+/// The names and shapes in which a network and a file differ.
+#[derive(Default)]
+struct Differences {
+    /// Names of the file that the network has.
     seen: BTreeSet<String>,
     missing: Vec<String>,
     misshaped: Vec<String>,
-    load: bool,
 }
 
-impl Loader<'_> {
-    fn walk<M: TensorCollection<f32, D>, D: Device<f32>>(&mut self, network: &mut M) {
-        let walked = M::iter_tensors(&mut RecursiveWalker {
-            m: (network, String::new()),
-            f: self,
-        });
-        let Ok(_) = walked; // cannot fail
+impl Differences {
+    /// Looks up a tensor of the network by its `name` in the file.
+    fn compare(&mut self, file: &TensorFile, name: String, sizes: &[usize], may_lack: bool) {
+        match file.tensors.get(&name) {
+            None if may_lack => {}
+            None => self.missing.push(name),
+            Some(values) => {
+                if values.shape != sizes {
+                    let found = &values.shape;
+                    self.misshaped
+                        .push(format!("{name}: {sizes:?} expected, {found:?} in the file"));
+                }
+                self.seen.insert(name);
+            }
+        }
     }
 
-    fn check(&mut self, path: &Path) -> Result<(), WeightsError> {
-        let names = self.file.tensors.keys();
+    /// An error if there are any.
+    fn check(self, file: &TensorFile, path: &Path) -> Result<(), WeightsError> {
+        let names = file.tensors.keys();
         let extra: Vec<String> = names
             .filter(|name| !self.seen.contains(*name))
             .cloned()
@@ -260,48 +332,10 @@ impl Loader<'_> {
         }
         Err(WeightsError::Mismatch {
             path: path.to_owned(),
-            missing: std::mem::take(&mut self.missing),
+            missing: self.missing,
             extra,
-            misshaped: std::mem::take(&mut self.misshaped),
+            misshaped: self.misshaped,
         })
-    }
-
-    fn compare(&mut self, name: String, shape: &[usize]) {
-        match self.file.tensors.get(&name) {
-            None if (self.may_lack)(&name) => {}
-            None => self.missing.push(name),
-            Some(values) => {
-                if values.shape != shape {
-                    let found = &values.shape;
-                    self.misshaped
-                        .push(format!("{name}: {shape:?} expected, {found:?} in the file"));
-                }
-                self.seen.insert(name);
-            }
-        }
-    }
-}
-
-impl<D: Device<f32>> TensorVisitor<f32, D> for Loader<'_> {
-    type Viewer = (ViewTensorMut, ViewTensorName);
-    type Err = std::convert::Infallible;
-    type E2 = f32;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        _: TensorOptions<S, f32, D>,
-        (tensor, path): (&mut Tensor<S, f32, D>, String),
-    ) -> Result<Option<Tensor<S, f32, D>>, Self::Err> {
-        let name = (self.name_of)(&path);
-        if !self.load {
-            self.compare(name, tensor.shape().concrete().as_ref());
-        } else if let Some(values) = self.file.tensors.get(&name) {
-            tensor.copy_from(&values.data);
-        } else {
-            tensor.copy_from(&vec![0.0; tensor.shape().num_elements()]);
-        }
-        Ok(None)
     }
 }
 
@@ -393,15 +427,15 @@ pub(crate) fn load_renamed<M: TensorCollection<f32, D>, D: Device<f32>>(
 
 /// The names of the biases of all convolutions: those beside a weight of four axes.
 fn conv_biases<M: TensorCollection<f32, D>, D: Device<f32>>(network: &M) -> Vec<String> {
-    let tensors = TensorFile::of(network).tensors;
-    let names = tensors.keys().filter(|name| {
-        let layer = name
-            .strip_suffix("bias")
-            .map(|layer| format!("{layer}weight"));
-        let weight = layer.and_then(|weight| tensors.get(&weight));
-        weight.is_some_and(|weight| weight.shape.len() == 4)
+    let (mut kernels, mut biases) = (BTreeSet::new(), Vec::new());
+    for_each_tensor(network, |name, tensor| {
+        match name.strip_suffix("weight").map(|layer| layer.to_owned()) {
+            Some(layer) if tensor.sizes().len() == 4 => drop(kernels.insert(layer)),
+            _ => biases.extend(name.strip_suffix("bias").map(str::to_owned)),
+        }
     });
-    names.cloned().collect()
+    biases.retain(|layer| kernels.contains(layer));
+    biases.iter().map(|layer| format!("{layer}bias")).collect()
 }
 
 /// A name after all of these renamings, one after the other: `(ours, theirs)`.

@@ -4,9 +4,9 @@
 //! that adds the gradients. What the backward pass needs of the input and the weights is moved into that closure; it
 //! shares their memory.
 
-use super::device::{Backward, flows, *};
+use super::device::{Backward, concat_shape, flows, *};
 use super::error::{LayerError, remember};
-use super::fallback::{Fallback, concat_shape};
+use super::fallback::Fallback;
 use super::flow::Flow;
 use crate::kernels::activation::Activation;
 use crate::kernels::batch_norm::{BatchNorm, Epilogue as Following, Statistics};

@@ -273,3 +273,21 @@ impl<D: ReportError> Epilogue<D> {
         }
     }
 }
+
+/// The shape of the channels of some batches side by side.
+pub(super) fn concat_shape<D: ReportError>(
+    parts: &[Batch<D>],
+) -> Result<(usize, usize, usize, usize), LayerError> {
+    let shapes: Vec<[usize; 4]> = parts.iter().map(|part| part.shape().concrete()).collect();
+    let channels = shapes.iter().map(|shape| shape[1]).sum();
+    match shapes[..] {
+        [[batch, _, height, width], ref rest @ ..]
+            if rest
+                .iter()
+                .all(|&[n, _, h, w]| (n, h, w) == (batch, height, width)) =>
+        {
+            Ok((batch, channels, height, width))
+        }
+        _ => Err(LayerError::Concat { shapes }),
+    }
+}

@@ -36,7 +36,10 @@ mod batch_norm2d;
 mod combine;
 mod conv2d;
 mod conv_norm;
+#[cfg(not(feature = "fallback"))]
 mod cpu;
+#[cfg(feature = "fallback")]
+mod cpu_by_fallback;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod depthwise_conv2d;

@@ -36,8 +36,9 @@ pub use loss::{AUXILIARY_WEIGHT, TrainingOutput, smoothed_targets};
 use crate::data::{self, Batch, Dataset, Split};
 use crate::device::{AnyDevice, device};
 use crate::resnet::ResNet18;
+use crate::weights::for_each_tensor;
 use augment::augment;
-use dfdx::prelude::{tensor_collection::*, *};
+use dfdx::prelude::*;
 use evaluation::judge;
 use progress::Progress;
 use rand::SeedableRng;
@@ -338,29 +339,11 @@ fn check_data<const CLASSES: usize>(
 
 /// The device that a network is on.
 fn device_of<N: TensorCollection<f32, D>, D: TrainDevice>(network: &N) -> D {
-    struct Find<D>(Option<D>);
-    impl<D: TrainDevice> TensorVisitor<f32, D> for Find<D> {
-        type Viewer = ViewTensorRef;
-        type Err = std::convert::Infallible;
-        type E2 = f32;
-        type D2 = D;
-
-        fn visit<S: Shape>(
-            &mut self,
-            _: TensorOptions<S, f32, D>,
-            tensor: &Tensor<S, f32, D>,
-        ) -> Result<Option<Tensor<S, f32, D>>, Self::Err> {
-            self.0.get_or_insert_with(|| tensor.device().clone());
-            Ok(None)
-        }
-    }
-    let mut find = Find(None);
-    let walked = N::iter_tensors(&mut RecursiveWalker {
-        m: network,
-        f: &mut find,
+    let mut device = None;
+    for_each_tensor(network, |_, tensor| {
+        device.get_or_insert_with(|| tensor.device().clone());
     });
-    let Ok(_) = walked; // cannot fail
-    find.0.unwrap_or_default()
+    device.unwrap_or_default()
 }
 
 /// The images of a batch on a device.

@@ -1,6 +1,6 @@
 //! Activations, sums, channels side by side, and the linear layer.
 
-use super::super::device::*;
+use super::super::device::{concat_shape, *};
 use super::super::error::LayerError;
 use super::normalization::over_images;
 use super::{Fallback, Leaf, Recomputed, Recorded, Rows, leaves, part};
@@ -308,24 +308,6 @@ impl Fallback {
     }
 }
 
-/// The shape of the channels of some batches side by side.
-pub(in crate::nn) fn concat_shape<D: ReportError>(
-    parts: &[Batch<D>],
-) -> Result<(usize, usize, usize, usize), LayerError> {
-    let shapes: Vec<[usize; 4]> = parts.iter().map(|part| part.shape().concrete()).collect();
-    let channels = shapes.iter().map(|shape| shape[1]).sum();
-    match shapes[..] {
-        [[batch, _, height, width], ref rest @ ..]
-            if rest
-                .iter()
-                .all(|&[n, _, h, w]| (n, h, w) == (batch, height, width)) =>
-        {
-            Ok((batch, channels, height, width))
-        }
-        _ => Err(LayerError::Concat { shapes }),
-    }
-}
-
 /// The activation, of dfdx's operations.
 pub(super) fn activate<S: Shape, D: ReportError, T: Tape<f32, D>>(
     x: Tensor<S, f32, D, T>,
@@ -333,15 +315,12 @@ pub(super) fn activate<S: Shape, D: ReportError, T: Tape<f32, D>>(
 ) -> Result<Tensor<S, f32, D, T>, D::Err> {
     match activation {
         Activation::Identity => Ok(x),
-        Activation::Relu => x.try_relu(),
+        Activation::Relu => relu(x),
         // min(r, 6) = 6 - relu(6 - r), with a slope of 0 at both ends, as PyTorch has it.
-        Activation::Relu6 => x
-            .try_relu()?
-            .try_negate()?
-            .try_add(6.0)?
-            .try_relu()?
-            .try_negate()?
-            .try_add(6.0),
+        Activation::Relu6 => {
+            let rest = relu(x)?.try_negate()?.try_add(6.0)?;
+            relu(rest)?.try_negate()?.try_add(6.0)
+        }
         Activation::Silu => {
             let sigmoid = x.with_empty_tape().try_sigmoid()?;
             x.try_mul(sigmoid)
@@ -355,6 +334,14 @@ pub(super) fn activate<S: Shape, D: ReportError, T: Tape<f32, D>>(
             x.try_accurate_gelu()?.try_add(zero)
         }
     }
+}
+
+/// `max(x, 0)`. dfdx's own turns what is not a number into 0.
+fn relu<S: Shape, D: ReportError, T: Tape<f32, D>>(
+    x: Tensor<S, f32, D, T>,
+) -> Result<Tensor<S, f32, D, T>, D::Err> {
+    let zeros: Tensor<S, f32, D> = x.device().try_zeros_like(x.shape())?;
+    x.try_le(0.0)?.try_choose(zeros.retaped::<T>(), x)
 }
 
 /// `(sqrt 2 - 1) phi(x)`, with `phi` the standard normal density.

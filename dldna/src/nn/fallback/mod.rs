@@ -11,14 +11,17 @@
 //! has. So the batch is taken in chunks whose columns fit into a workspace.
 
 mod convolution;
+#[cfg(any(feature = "cuda", feature = "fallback"))]
+mod device;
 mod elementwise;
 mod normalization;
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fallback")))]
 mod tests;
 
-pub(super) use elementwise::concat_shape;
+#[cfg(any(feature = "cuda", feature = "fallback"))]
+pub(super) use device::layer_device_by_fallback;
 
-use super::device::{self, Batch, Operation, ReportError};
+use super::device::{Backward as WayBack, Batch, Operation, ReportError};
 use dfdx::optim::UnusedTensors;
 use dfdx::prelude::*;
 use std::ops::Range;
@@ -170,7 +173,7 @@ impl Fallback {
         &self,
         x: Tensor<S, f32, D>,
         shape: (usize, usize, usize, usize),
-    ) -> Result<(Batch<D>, Option<device::Backward<D>>), D::Err> {
+    ) -> Result<(Batch<D>, Option<WayBack<D>>), D::Err> {
         // A tensor that is reshaped without a copy stays the same one for its gradient.
         let in_order = x.clone().try_reshape_like(&shape)?;
         if have_one_gradient(&x, &in_order) {

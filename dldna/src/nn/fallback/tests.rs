@@ -280,3 +280,17 @@ fn large_batches_come_in_chunks_that_fit() {
     assert_eq!(chunks(5, 1), [5]);
     assert!(chunks(0, 1).is_empty());
 }
+
+#[test]
+fn what_is_not_a_number_stays_so() {
+    let x: Batch<Cpu> = Cpu::default().tensor_from_vec(vec![f32::NAN], (1, 1, 1, 1));
+    for activation in [
+        Activation::Relu,
+        Activation::Relu6,
+        Activation::Silu,
+        Activation::Gelu,
+    ] {
+        let y = SMALL.activate(x.clone(), activation).unwrap().output;
+        assert!(y.as_vec()[0].is_nan(), "{activation:?}");
+    }
+}
