@@ -42,7 +42,7 @@ enum State<D: LayerDevice> {
     /// A convolution that has not run.
     Convolution(Batch<D>, Convolution<D>),
     /// A normalisation that has not run.
-    Normalization(Normalization<D>),
+    Normalization(Box<Normalization<D>>),
     /// Nothing but a shape, in a summary.
     Shape(Vec<usize>),
     /// See [`Run::failure`].
@@ -99,7 +99,7 @@ impl<D: LayerDevice> Run<D> {
             State::Computed(x) => x,
             State::Convolution(x, conv) => self.record(D::conv2d(x, conv)?),
             State::Normalization(normalization) => {
-                return self.normalize(normalization, activation);
+                return self.normalize(*normalization, activation);
             }
             State::Shape(_) | State::Failed => unreachable!("see `finish`"),
         };
@@ -352,11 +352,11 @@ impl<D: LayerDevice> Flow<D> {
             },
         };
         let state = of.map(|of| {
-            State::Normalization(Normalization {
+            State::Normalization(Box::new(Normalization {
                 of,
                 norm,
                 shortcut: None,
-            })
+            }))
         });
         Self::of(run.state(state), run)
     }
@@ -371,28 +371,18 @@ impl<D: LayerDevice> Flow<D> {
         let run = self.run;
         let computed = |state| run.finish(state, Activation::Identity);
         let state = match (self.state.into_inner(), other.state.into_inner()) {
-            (
-                State::Normalization(Normalization {
-                    of,
-                    norm,
-                    shortcut: None,
-                }),
-                other,
-            )
-            | (
-                other,
-                State::Normalization(Normalization {
-                    of,
-                    norm,
-                    shortcut: None,
-                }),
-            ) => match computed(other) {
-                State::Computed(shortcut) => {
-                    let shortcut = Some(shortcut);
-                    State::Normalization(Normalization { of, norm, shortcut })
+            (State::Normalization(mut waiting), other)
+            | (other, State::Normalization(mut waiting))
+                if waiting.shortcut.is_none() =>
+            {
+                match computed(other) {
+                    State::Computed(shortcut) => {
+                        waiting.shortcut = Some(shortcut);
+                        State::Normalization(waiting)
+                    }
+                    other => other,
                 }
-                other => other,
-            },
+            }
             (x, y) => match (computed(x), computed(y)) {
                 (State::Computed(x), State::Computed(y)) => {
                     let sum = D::add(x, y).map(|sum| State::Computed(run.record(sum)));

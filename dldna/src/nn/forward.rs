@@ -454,6 +454,10 @@ where
 }
 
 /// The same for a layer that gives a vector for each image, of as many elements as there were channels.
+#[allow(
+    clippy::type_complexity,
+    reason = "the shapes are what a reader wants to see"
+)]
 pub(super) fn run_to_vectors<B: Dim, C: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>(
     x: Tensor<(B, C, H, W), f32, D, T>,
     layer: impl FnOnce(Flow<D>) -> Flow<D>,
@@ -477,6 +481,10 @@ pub(super) fn activate_any<S: Shape, D: LayerDevice, T: Tape<f32, D>>(
 }
 
 /// An activation of vectors.
+#[allow(
+    clippy::type_complexity,
+    reason = "the shapes are what a reader wants to see"
+)]
 pub(super) fn activate_vectors<B: Dim, N: Dim, D: LayerDevice, T: Tape<f32, D>>(
     x: Tensor<(B, N), f32, D, T>,
     activation: Activation,

@@ -183,7 +183,7 @@ impl Fallback {
         let Operation { output, backward } = Recomputed {
             dev: x.device().clone(),
             leaves: leaves([&x as &dyn Leaf<D>]),
-            chunks: vec![0..batch],
+            chunks: std::iter::once(0..batch).collect(),
             shape,
             operation: Box::new(move |_| {
                 let x = x.retaped::<Recorded<D>>();
