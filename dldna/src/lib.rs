@@ -2,7 +2,7 @@
 //!
 //! | you want to | look in |
 //! |---|---|
-//! | build a network | [`nn`], and [`prelude`] for everything at once |
+//! | write a network | [`network!`], [`nn`] for its layers, and [`prelude`] for everything at once |
 //! | take a network of the literature, train it | [`resnet`], [`inception`], [`efficientnet`], [`convnext`], [`vgg`], [`train`], [`weights`] |
 //! | give a trained network another task | [`transfer`] |
 //! | compare networks of several depths | [`residual_learning`] |

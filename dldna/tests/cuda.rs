@@ -119,7 +119,7 @@ fn blocks_are_the_same_on_both() {
     same_on_both!(BasicBlock<8, 16, 2>, 8, 10);
     same_on_both!(Bottleneck<32, 8, 1>, 32, 6);
     same_on_both!(InceptionModule<8, 4, 4, 8, 2, 4, 4, 20>, 8, 7);
-    same_on_both!(MBConv<8, 8, 3, 1, 6>, 8, 8);
+    same_on_both!(MBConv<8, 48, 2, 8, 3, 1>, 8, 8);
     same_on_both!(ConvNeXtBlock<8, 32>, 8, 9);
 }
 
