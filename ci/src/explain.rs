@@ -34,6 +34,9 @@ pub fn explain_output(output: &str, whole: &str, source: &str) -> String {
 
 /// Explains the errors of one compilation: see [`explain_output`].
 fn explain(diagnostics: Vec<Value>, whole: &[Value], source: &str) -> Vec<Value> {
+    if diagnostics.iter().any(is_wrong_width) {
+        return wrong_width_alone(diagnostics);
+    }
     if diagnostics.len() != whole.len() {
         return diagnostics;
     }
@@ -55,6 +58,33 @@ fn explain(diagnostics: Vec<Value>, whole: &[Value], source: &str) -> Vec<Value>
         }
     }
     explained
+}
+
+/// What comes in front of the words of `dldna::nn::assert_width`, which names the numbers itself.
+const PANICKED: &str = "evaluation panicked: ";
+
+fn is_wrong_width(diagnostic: &Value) -> bool {
+    let message = diagnostic["message"].as_str().unwrap_or_default();
+    message.starts_with(PANICKED) && message.contains(" but the type says ")
+}
+
+/// The message about a width, without the places at which the compiler has met it.
+fn wrong_width_alone(diagnostics: Vec<Value>) -> Vec<Value> {
+    let follows = |diagnostic: &Value| {
+        let message = diagnostic["message"].as_str().unwrap_or_default();
+        message == "erroneous constant encountered"
+            || message.starts_with("the above error was encountered while instantiating")
+    };
+    let mut told = diagnostics;
+    told.retain(|diagnostic| !follows(diagnostic));
+    for diagnostic in told
+        .iter_mut()
+        .filter(|diagnostic| is_wrong_width(diagnostic))
+    {
+        let message = diagnostic["message"].as_str().unwrap_or_default();
+        diagnostic["message"] = json!(message.trim_start_matches(PANICKED));
+    }
+    told
 }
 
 /// What is said in place of a diagnostic.

@@ -224,6 +224,16 @@ fn cases() -> Vec<Case> {
             "layer 2, `Conv2D<16, 10, 3>`, takes 16 channels and is given 8",
             "",
         ),
+        Case {
+            cell: "mod wide { use dldna::prelude::*; network! {\n\
+                   pub struct Wide { a: Conv2D<1, 4, 1>, b: Conv2D<1, 5, 1>, }\n\
+                   forward(x: Images<1>) -> Images<10> { cat((a(x.clone()), b(x))) }\n\
+                   }}\n\
+                   dev.build_module::<wide::Wide, f32>().forward(x.clone());"
+                .to_owned(),
+            message: "the branches: 9 channels, but the type says 10",
+            label: "",
+        },
         // The network was built in another cell.
         Case {
             cell: "let y = kept.forward_mut(x.leaky_trace());".to_owned(),

@@ -114,8 +114,22 @@ fn layers_are_the_same_on_both() {
     same_on_both!((Conv2D<3, 8, 3>, ReLU6), 3, 9);
 }
 
+network! {
+    /// What a reader may write, and what no network of the crate has in one place.
+    pub struct Written {
+        conv: BiasedConv2D<3, 8, 3, 1, 1>, norm: BatchNorm2D<8>, gate: BiasedConv2D<8, 8, 1>,
+        pool: MaxPool2D<2, 2>, shortcut: Conv2D<3, 8, 1, 2>, fc: Linear<8, 4>,
+    }
+    forward(x: Images<3>) -> Vectors<4> {
+        let y = silu(norm(conv(x.clone())));
+        let y = scale_channels(y.clone(), sigmoid(gate(squeeze(y))));
+        fc(mean(pool(y) + shortcut(x)))
+    }
+}
+
 #[test]
 fn blocks_are_the_same_on_both() {
+    same_on_both!(Written, 3, 8);
     same_on_both!(BasicBlock<8, 16, 2>, 8, 10);
     same_on_both!(Bottleneck<32, 8, 1>, 32, 6);
     same_on_both!(InceptionModule<8, 4, 4, 8, 2, 4, 4, 20>, 8, 7);
