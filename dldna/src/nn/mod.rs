@@ -25,6 +25,21 @@
 //! network.forward(dev.zeros_like(&(4, Const::<1>, 28, 28)));
 //! ```
 //!
+//! A network of any form is written with [`network!`](crate::network), out of a list of layers and one forward pass.
+//!
+//! | question | file |
+//! |---|---|
+//! | how is a network written, and what does the macro make of it | `network.rs`, `forward.rs` |
+//! | what does a layer compute, what are its weights | a file of its name: `conv2d.rs`, `batch_norm2d.rs`, .. |
+//! | what do all layers with weights have in common | `layer.rs` |
+//! | how do convolution, norm, shortcut and activation become one operation | `flow.rs` |
+//! | which operations does a device have to offer | `device.rs` |
+//! | how are they computed on the CPU | `cpu.rs`, and [`crate::kernels`] |
+//! | how on a GPU | `cuda.rs`, and [`fallback`] |
+//!
+//! To add a layer: its operation in `device.rs` if there is none that it can use (with `cpu.rs` and [`fallback`]), and a
+//! file with `layer!` and `image_layer!`.
+//!
 //! A size that only shows at run time, such as an image smaller than the kernel, is an error of `try_forward`.
 //! dfdx fixes the type of that error to the device's, which has no room for words; [`last_error`] has them.
 //!
