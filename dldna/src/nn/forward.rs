@@ -39,7 +39,7 @@ pub trait Forward<X> {
 /// The type that a layer has once it is built, for elements `E` on a device `D`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a layer of a `network!`",
-    note = "layers are the types of `dldna::nn`, the activations, dropout and `Linear` of dfdx, tuples of up to six layers, and networks"
+    note = "layers are the types of `dldna::nn`, dfdx's dropout and `Bias2D`, tuples of up to six layers, and networks"
 )]
 pub trait Layer {
     /// The built layer.

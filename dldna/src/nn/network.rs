@@ -57,8 +57,8 @@ pub mod expansion {
 /// ```
 ///
 /// # The layers
-/// Every field is a layer: a type of [`dldna::nn`](crate::nn), an activation, dropout or `Linear` of dfdx, a tuple of up
-/// to six layers that follow one another, or another network. The fields' names are those of the weights in files, so
+/// Every field is a layer: a type of [`dldna::nn`](crate::nn), dfdx's dropout and `Bias2D`, a tuple of up to six layers
+/// that follow one another, or another network. The fields' names are those of the weights in files, so
 /// PyTorch's names load PyTorch's weights.
 ///
 /// A layer with a condition behind `where` is there only if it holds; otherwise it hands on what it gets.

@@ -319,8 +319,11 @@ impl Summary {
     }
 
     /// Shows only layers up to `depth` levels inside the network; 1 shows its direct parts. The sums stay the same.
-    pub fn with_depth(self, depth: usize) -> Self {
-        Self { depth, ..self }
+    pub fn with_depth(&self, depth: usize) -> Self {
+        Self {
+            depth,
+            ..self.clone()
+        }
     }
 
     /// Shape of the network's output, batch first.
