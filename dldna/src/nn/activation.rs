@@ -1,7 +1,8 @@
 //! The activations that dfdx lacks, as layers, and a name for each.
 
 use super::device::LayerDevice;
-use super::forward::{Flowing, Forward, Layer, activate_any, activate_vectors, run_any};
+use super::forward::{Flowing, Forward, Layer};
+use super::run::{activate_any, activate_vectors, run_any};
 use crate::kernels::activation::Activation;
 use crate::summary::layers::elementwise;
 use crate::summary::{LayerSummary, Summarize, SummaryError};

@@ -1,8 +1,9 @@
 //! Batch normalisation of images.
 
 use super::device::{ChannelStatistics, LayerDevice, NormParameters};
-use super::forward::{Flowing, Forward, Images, run_any, run_time_sizes};
+use super::forward::{Flowing, Forward, Images};
 use super::layer::layer;
+use super::run::{run_any, run_time_sizes};
 use crate::summary::layers::batch_norm_2d;
 use crate::summary::{LayerSummary, Summarize, SummaryError};
 use dfdx::prelude::*;

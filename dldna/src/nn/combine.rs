@@ -1,9 +1,8 @@
 //! Layers made of layers: sequences, layers that may be missing, and the layers of dfdx in a network.
 
 use super::device::LayerDevice;
-use super::forward::{
-    Flowing, Forward, Images, Layer, Vectors, eval_layer, run_time_sizes, train_layer,
-};
+use super::forward::{Flowing, Forward, Images, Layer, Vectors, eval_layer, train_layer};
+use super::run::run_time_sizes;
 use dfdx::nn::modules::{Bias2D, Dropout, DropoutOneIn, UnbiasedLinear};
 use dfdx::prelude::*;
 

@@ -1,9 +1,9 @@
 //! Convolution, with and without a bias.
 
 use super::device::{Channels, Convolution, LayerDevice};
-use super::forward::run_time_sizes;
 use super::layer::{image_layer, layer};
 use super::network::Element;
+use super::run::run_time_sizes;
 use crate::kernels::window::Window;
 use crate::summary::{LayerSummary, Summarize, SummaryError, WindowLayer};
 use dfdx::prelude::*;

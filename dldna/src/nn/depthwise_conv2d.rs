@@ -2,8 +2,8 @@
 
 use super::conv2d::try_fill_default;
 use super::device::{Convolution, LayerDevice};
-use super::forward::run_time_sizes;
 use super::layer::{image_layer, layer};
+use super::run::run_time_sizes;
 use crate::kernels::window::Window;
 use crate::summary::{LayerSummary, Summarize, SummaryError, WindowLayer};
 use dfdx::prelude::*;

@@ -2,7 +2,8 @@
 
 use super::device::LayerDevice;
 use super::error::LayerError;
-use super::forward::{Flowing, Forward, Images, Layer, Vectors, run};
+use super::forward::{Flowing, Forward, Images, Layer, Vectors};
+use super::run::run;
 use crate::summary::layers::wrong_input;
 use crate::summary::{LayerSummary, Summarize, SummaryError, elements};
 use dfdx::prelude::*;

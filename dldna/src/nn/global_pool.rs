@@ -1,7 +1,8 @@
 //! Pooling over whole images.
 
 use super::device::LayerDevice;
-use super::forward::{Flowing, Forward, Images, Layer, Vectors, run_to_vectors};
+use super::forward::{Flowing, Forward, Images, Layer, Vectors};
+use super::run::run_to_vectors;
 use crate::summary::layers::wrong_input;
 use crate::summary::{LayerSummary, Summarize, SummaryError};
 use dfdx::prelude::*;

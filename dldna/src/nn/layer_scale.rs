@@ -1,8 +1,8 @@
 //! A factor for each channel.
 
 use super::device::LayerDevice;
-use super::forward::run_time_sizes;
 use super::layer::{image_layer, layer};
+use super::run::run_time_sizes;
 use crate::summary::layers::image_shape;
 use crate::summary::{LayerSummary, Summarize, SummaryError};
 use dfdx::prelude::*;

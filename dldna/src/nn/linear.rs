@@ -2,8 +2,9 @@
 
 use super::conv2d::try_fill_default;
 use super::device::LayerDevice;
-use super::forward::{Flowing, Forward, Vectors, run, run_time_sizes};
+use super::forward::{Flowing, Forward, Vectors};
 use super::layer::layer;
+use super::run::{run, run_time_sizes};
 use crate::summary::layers::linear;
 use crate::summary::{LayerSummary, Summarize, SummaryError};
 use dfdx::prelude::*;

@@ -29,7 +29,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | how is a network written, and what does the macro make of it | `network.rs`, `forward.rs` |
+//! | how is a network written, and what does the macro make of it | `network.rs`, `forward.rs`, `functions.rs` |
 //! | what does a layer compute, what are its weights | a file of its name: `conv2d.rs`, `batch_norm2d.rs`, .. |
 //! | what do all layers with weights have in common | `layer.rs` |
 //! | how do convolution, norm, shortcut and activation become one operation | `flow.rs` |
@@ -64,6 +64,7 @@ pub mod fallback;
 mod flatten;
 mod flow;
 mod forward;
+mod functions;
 mod global_pool;
 mod layer;
 mod layer_norm2d;
@@ -72,7 +73,9 @@ mod linear;
 pub mod network;
 mod pool2d;
 mod rectangular_conv2d;
+mod run;
 mod stage;
+mod width;
 
 pub use activation::{ActivationLayer, GELU, ReLU, ReLU6, SiLU};
 pub use batch_norm2d::BatchNorm2D;
@@ -86,10 +89,9 @@ pub use device::{
 pub use error::{LayerError, last_error};
 pub use flatten::Flatten;
 pub use flow::Flow;
-use forward::run_any;
-pub use forward::{
-    Activate, Branches, Entering, Flowing, Forward, Images, Layer, Leaving, Vectors, assert_width,
-    cat, gelu, mean, relu, relu6, run, scale_channels, sigmoid, silu, squeeze, summarize,
+pub use forward::{Flowing, Forward, Images, Layer, Vectors};
+pub use functions::{
+    Activate, Branches, cat, gelu, mean, relu, relu6, scale_channels, sigmoid, silu, squeeze,
 };
 pub use global_pool::AvgPoolGlobal;
 pub use layer_norm2d::LayerNorm2D;
@@ -98,7 +100,10 @@ pub use linear::Linear;
 pub use network::Element;
 pub use pool2d::{AvgPool2D, MaxPool2D};
 pub use rectangular_conv2d::RectangularConv2D;
+use run::run_any;
+pub use run::{Entering, Leaving, run, summarize};
 pub use stage::Stage;
+pub use width::assert_width;
 
 pub use crate::kernels::activation::Activation;
 

@@ -14,9 +14,7 @@ impl<E: dfdx::prelude::Dtype + num_traits::Float + rand_distr::uniform::SampleUn
 /// What the expansion of [`network!`](crate::network) names.
 #[doc(hidden)]
 pub mod expansion {
-    pub use super::super::forward::{
-        Flowing, Forward, Layer, eval_layer, run, summarize, train_layer,
-    };
+    pub use super::super::forward::{Flowing, Forward, Layer, eval_layer, train_layer};
     pub use super::super::{ActivationLayer, Images, LayerDevice, Vectors};
     pub use super::Element;
     pub use crate::summary::{LayerSummary, Summarize, SummaryError};
@@ -233,7 +231,7 @@ macro_rules! network {
             {
                 fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
                     let network = |x: $In<$in, Dev>| Forward::eval(self, x);
-                    summarize(stringify!($Name), input, network)
+                    $crate::nn::summarize(stringify!($Name), input, network)
                 }
             }
 
@@ -261,7 +259,7 @@ macro_rules! network {
                 &self,
                 x: Tensor<$Shape, f32, Dev, Recorder>,
             ) -> Result<Self::Output, Dev::Err> {
-                run(x, |x| Forward::eval(self, x))
+                $crate::nn::run(x, |x| Forward::eval(self, x))
             }
         }
 
@@ -275,7 +273,7 @@ macro_rules! network {
                 &mut self,
                 x: Tensor<$Shape, f32, Dev, Recorder>,
             ) -> Result<Self::Output, Dev::Err> {
-                run(x, |x| Forward::train(self, x))
+                $crate::nn::run(x, |x| Forward::train(self, x))
             }
         }
     };

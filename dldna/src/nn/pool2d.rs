@@ -1,7 +1,8 @@
 //! Max and average pooling.
 
 use super::device::LayerDevice;
-use super::forward::{Flowing, Forward, Images, Layer, run_any};
+use super::forward::{Flowing, Forward, Images, Layer};
+use super::run::run_any;
 use crate::kernels::window::Window;
 use crate::summary::layers::wrong_input;
 use crate::summary::{LayerSummary, Summarize, SummaryError, WindowLayer};
