@@ -34,11 +34,11 @@ use blocks::BasicBlock;
 
 #[rustfmt::skip]
 network! {
-    pub struct Bottleneck<const IN: usize, const MID: usize, const OUT: usize, const STRIDE: usize> {
+    pub struct Bottleneck<const IN: usize, const MID: usize, const OUT: usize, const S: usize> {
         conv1: BiasedConv2D<IN, MID, 1>, bn1: BatchNorm2D<MID>,
-        conv2: BiasedConv2D<MID, MID, 3, STRIDE, 1>, bn2: BatchNorm2D<MID>,
+        conv2: BiasedConv2D<MID, MID, 3, S, 1>, bn2: BatchNorm2D<MID>,
         conv3: BiasedConv2D<MID, OUT, 1>, bn3: BatchNorm2D<OUT>,
-        shortcut: (BiasedConv2D<IN, OUT, 1, STRIDE>, BatchNorm2D<OUT>) where IN != OUT || STRIDE != 1,
+        shortcut: (BiasedConv2D<IN, OUT, 1, S>, BatchNorm2D<OUT>) where IN != OUT || S != 1,
     }
     forward(x: Images<IN>) -> Images<OUT> {
         let y = relu(bn2(conv2(relu(bn1(conv1(x.clone()))))));
@@ -49,10 +49,10 @@ network! {
 #[rustfmt::skip]
 network! {
     pub struct Inception {
-        branch1x1: BiasedConv2D<6, 4, 1>,
+        branch1x1: BiasedConv2D<6, 4, 1>, pool: MaxPool2D<3, 1, 1>,
         branch3x3_reduce: BiasedConv2D<6, 3, 1>, branch3x3: BiasedConv2D<3, 5, 3, 1, 1>,
         branch5x5_reduce: BiasedConv2D<6, 2, 1>, branch5x5: BiasedConv2D<2, 4, 5, 1, 2>,
-        pool: MaxPool2D<3, 1, 1>, branch_pool_proj: BiasedConv2D<6, 3, 1>,
+        branch_pool_proj: BiasedConv2D<6, 3, 1>,
     }
     forward(x: Images<6>) -> Images<16> {
         let three = relu(branch3x3(relu(branch3x3_reduce(x.clone()))));
@@ -63,16 +63,17 @@ network! {
 
 #[rustfmt::skip]
 network! {
-    pub struct MBConv<const IN: usize, const HIDDEN: usize, const OUT: usize, const K: usize, const STRIDE: usize> {
-        expand_conv: Conv2D<IN, HIDDEN, 1>, bn0: BatchNorm2D<HIDDEN>,
-        depthwise_conv: DepthwiseConv2D<HIDDEN, K, STRIDE, SAME>, bn1: BatchNorm2D<HIDDEN>,
-        se_reduce: BiasedConv2D<HIDDEN, 2, 1>, se_expand: BiasedConv2D<2, HIDDEN, 1>,
-        project_conv: Conv2D<HIDDEN, OUT, 1>, bn2: BatchNorm2D<OUT>,
+    pub struct MBConv<const IN: usize, const OUT: usize, const K: usize, const S: usize> {
+        expand_conv: Conv2D<IN, 48, 1>, bn0: BatchNorm2D<48>,
+        depthwise_conv: DepthwiseConv2D<48, K, S, SAME>, bn1: BatchNorm2D<48>,
+        se_reduce: BiasedConv2D<48, 2, 1>, se_expand: BiasedConv2D<2, 48, 1>,
+        project_conv: Conv2D<48, OUT, 1>, bn2: BatchNorm2D<OUT>,
     }
     forward(x: Images<IN>) -> Images<OUT> {
         let y = relu6(bn1(depthwise_conv(relu6(bn0(expand_conv(x.clone()))))));
-        let y = scale_channels(y.clone(), sigmoid(se_expand(relu6(se_reduce(squeeze(y))))));
-        if IN == OUT && STRIDE == 1 { bn2(project_conv(y)) + x.unchanged() } else { bn2(project_conv(y)) }
+        let factors = sigmoid(se_expand(relu6(se_reduce(squeeze(y.clone())))));
+        let y = bn2(project_conv(scale_channels(y, factors)));
+        if IN == OUT && S == 1 { y + x.unchanged() } else { y }
     }
 }
 
@@ -146,10 +147,10 @@ fn what_a_reader_writes_equals_pytorch() {
             branch_pool_proj.bias = "branch_pool_proj.bias",
         ]
     );
-    equals_pytorch!("mbconv_res", MBConv<8, 48, 8, 3, 1>, 8, [
+    equals_pytorch!("mbconv_res", MBConv<8, 8, 3, 1>, 8, [
         se_reduce.weight = "se_reduce.weight", bn0.scale = "bn0.weight", project_conv.weight = "project_conv.weight",
     ]);
-    equals_pytorch!("mbconv_down", MBConv<8, 48, 12, 5, 2>, 8, [depthwise_conv.weight = "depthwise_conv.weight"]);
+    equals_pytorch!("mbconv_down", MBConv<8, 12, 5, 2>, 8, [depthwise_conv.weight = "depthwise_conv.weight"]);
 }
 
 /// Table of section 7.2.2, and the names that PyTorch's `state_dict` has.
