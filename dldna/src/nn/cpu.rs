@@ -189,11 +189,12 @@ fn on_device(dev: &Cpu, statistics: Statistics) -> Result<ChannelStatistics<Cpu>
 }
 
 /// The inverse of [`on_device`].
-fn on_host(statistics: &ChannelStatistics<Cpu>) -> Statistics {
-    Statistics {
-        mean: statistics.mean.as_vec(),
-        variance: statistics.variance.as_vec(),
-    }
+fn on_host(statistics: &ChannelStatistics<Cpu>) -> Result<Statistics> {
+    // Not by `as_vec`, which goes from element to element.
+    Ok(Statistics {
+        mean: shared(&statistics.mean)?.to_vec(),
+        variance: shared(&statistics.variance)?.to_vec(),
+    })
 }
 
 /// Mean of each channel with the convolution's bias taken off: `(conv + bias) - mean = conv - (mean - bias)`, so the
@@ -278,7 +279,7 @@ impl LayerDevice for Cpu {
         let shape = *of.values.shape();
         epilogue.check(&shape)?;
         let normalizer = normalizer(&shape, norm.epsilon);
-        let statistics = on_host(&of.statistics);
+        let statistics = on_host(&of.statistics)?;
         let values = shared(&of.values)?;
         let (scales, biases) = (shared(&norm.scale)?, shared(&norm.bias)?);
         let shortcut = epilogue.shortcut.as_ref().map(shared).transpose()?;
@@ -368,7 +369,7 @@ impl LayerDevice for Cpu {
         running: ChannelStatistics<Cpu>,
         epilogue: Epilogue<Cpu>,
     ) -> Result<Batch<Cpu>> {
-        let mut statistics = on_host(&running);
+        let mut statistics = on_host(&running)?;
         let (scales, biases) = (shared(&norm.scale)?, shared(&norm.bias)?);
         let shortcut = epilogue.shortcut.as_ref().map(shared).transpose()?;
         let following = Following {
