@@ -206,6 +206,42 @@ fn without_bias(statistics: &mut Statistics, conv: &Convolution<Cpu>) -> Result<
     Ok(())
 }
 
+/// The values that a batch norm normalises: its input, or what the convolution in front of it gives, which nobody else
+/// needs and whose memory is used again.
+#[derive(Debug)]
+pub enum Values {
+    /// Of a batch norm by itself.
+    Input(Batch<Cpu>),
+    /// Of one behind a convolution.
+    Convolved(Scratch),
+}
+
+/// The elements of [`Values`].
+enum Elements {
+    Input(Pixels),
+    Convolved(Scratch),
+}
+
+impl Values {
+    fn elements(self) -> Result<Elements> {
+        Ok(match self {
+            Values::Input(x) => Elements::Input(shared(&x)?),
+            Values::Convolved(scratch) => Elements::Convolved(scratch),
+        })
+    }
+}
+
+impl std::ops::Deref for Elements {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Elements::Input(pixels) => pixels,
+            Elements::Convolved(scratch) => scratch,
+        }
+    }
+}
+
 /// The backward pass of a convolution: from the gradient of its result to those of weights and input.
 struct ConvolutionBackward {
     kernel: Box<dyn ConvolutionKernel>,
@@ -221,6 +257,8 @@ impl ReportError for Cpu {
 }
 
 impl LayerDevice for Cpu {
+    type Values = Values;
+
     fn conv2d(x: Batch<Cpu>, conv: Convolution<Cpu>) -> Result<Operation<Cpu>> {
         let (kernel, shape) = kernel_for(&x, &conv)?;
         let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
@@ -249,38 +287,51 @@ impl LayerDevice for Cpu {
     }
 
     fn conv2d_statistics(
-        x: &Batch<Cpu>,
-        conv: &Convolution<Cpu>,
-    ) -> Result<(Batch<Cpu>, ChannelStatistics<Cpu>)> {
-        let (kernel, shape) = kernel_for(x, conv)?;
+        x: Batch<Cpu>,
+        conv: Convolution<Cpu>,
+    ) -> Result<BatchStatistics<Cpu, Values>> {
+        let (kernel, shape) = kernel_for(&x, &conv)?;
         enough_values(&shape)?;
-        let (input, weights) = (shared(x)?, shared(&conv.weight)?);
+        let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
         let mut output = Scratch::any(elements(&shape));
         let statistics = on_pool(|| {
             kernel.forward(&input, &weights, None, &mut output);
             normalizer(&shape, 0.0).statistics(&output)
         });
-        let values = x.device().try_tensor_from_vec(output.into_vec(), shape)?;
-        Ok((values, on_device(x.device(), statistics)?))
+        Ok(BatchStatistics {
+            values: Values::Convolved(output),
+            shape,
+            statistics: on_device(x.device(), statistics)?,
+            convolution: Some((x, conv)),
+        })
     }
 
-    fn statistics(x: &Batch<Cpu>) -> Result<ChannelStatistics<Cpu>> {
-        enough_values(x.shape())?;
-        let input = shared(x)?;
-        let statistics = normalizer(x.shape(), 0.0).statistics(&input);
-        on_device(x.device(), statistics)
+    fn statistics(x: Batch<Cpu>) -> Result<BatchStatistics<Cpu, Values>> {
+        let shape = *x.shape();
+        enough_values(&shape)?;
+        let statistics = normalizer(&shape, 0.0).statistics(&shared(&x)?);
+        Ok(BatchStatistics {
+            statistics: on_device(x.device(), statistics)?,
+            values: Values::Input(x),
+            shape,
+            convolution: None,
+        })
     }
 
     fn batch_norm2d_train(
-        of: BatchStatistics<Cpu>,
+        of: BatchStatistics<Cpu, Values>,
         norm: NormParameters<Cpu>,
         epilogue: Epilogue<Cpu>,
     ) -> Result<Operation<Cpu>> {
-        let shape = *of.values.shape();
+        let shape = of.shape;
         epilogue.check(&shape)?;
         let normalizer = normalizer(&shape, norm.epsilon);
         let statistics = on_host(&of.statistics)?;
-        let values = shared(&of.values)?;
+        let d_values = match &of.values {
+            Values::Input(x) => Some(x.ghost()),
+            Values::Convolved(_) => None,
+        };
+        let values = of.values.elements()?;
         let (scales, biases) = (shared(&norm.scale)?, shared(&norm.bias)?);
         let shortcut = epilogue.shortcut.as_ref().map(shared).transpose()?;
         let mut output = Scratch::any(elements(&shape));
@@ -299,10 +350,9 @@ impl LayerDevice for Cpu {
             )
         });
 
-        let dev = of.values.device().clone();
+        let dev = norm.scale.device().clone();
         let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
         let d_shortcut = epilogue.shortcut.map(|shortcut| shortcut.ghost());
-        let d_values = of.values.ghost();
         let through = of.convolution.map(|(x, conv)| {
             let (kernel, _) = kernel_for(&x, &conv)?;
             let bias = conv.bias.as_ref().map(|bias| bias.ghost());
@@ -337,7 +387,9 @@ impl LayerDevice for Cpu {
                 match &through {
                     None => {
                         to_values(&mut d_output);
-                        add(gradients.get_or_alloc_mut(&d_values)?, &d_output);
+                        if let Some(d_values) = &d_values {
+                            add(gradients.get_or_alloc_mut(d_values)?, &d_output);
+                        }
                     }
                     Some((conv, (d_x, d_w, d_conv_bias))) => {
                         let mut weight = take(&mut **gradients.get_or_alloc_mut(d_w)?);

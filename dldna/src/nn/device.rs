@@ -40,22 +40,25 @@ pub trait ReportError: Device<f32> {
     note = "use `Cpu`, or `Cuda` with the feature `cuda`"
 )]
 pub trait LayerDevice: ReportError {
+    /// Where the values of a batch wait between their statistics and their normalisation.
+    type Values: 'static;
+
     /// Convolution, with its bias.
     fn conv2d(x: Batch<Self>, conv: Convolution<Self>) -> Result<Operation<Self>, Self::Err>;
 
     /// Convolution without its bias, and the statistics of its result: what a batch norm behind it starts from in
     /// training. The backward pass is that of [`batch_norm2d_train`](Self::batch_norm2d_train).
     fn conv2d_statistics(
-        x: &Batch<Self>,
-        conv: &Convolution<Self>,
-    ) -> Result<(Batch<Self>, ChannelStatistics<Self>), Self::Err>;
+        x: Batch<Self>,
+        conv: Convolution<Self>,
+    ) -> Result<BatchStatistics<Self, Self::Values>, Self::Err>;
 
     /// Mean and biased variance of each channel over all images and pixels.
-    fn statistics(x: &Batch<Self>) -> Result<ChannelStatistics<Self>, Self::Err>;
+    fn statistics(x: Batch<Self>) -> Result<BatchStatistics<Self, Self::Values>, Self::Err>;
 
     /// Batch normalisation by the batch's own statistics, and what follows it.
     fn batch_norm2d_train(
-        of: BatchStatistics<Self>,
+        of: BatchStatistics<Self, Self::Values>,
         norm: NormParameters<Self>,
         epilogue: Epilogue<Self>,
     ) -> Result<Operation<Self>, Self::Err>;
@@ -233,9 +236,11 @@ pub struct NormParameters<D: Storage<f32>> {
 
 /// A batch whose statistics are known.
 #[derive(Debug, Clone)]
-pub struct BatchStatistics<D: Storage<f32>> {
+pub struct BatchStatistics<D: Storage<f32>, V = Batch<D>> {
     /// What is normalised.
-    pub values: Batch<D>,
+    pub values: V,
+    /// Of `values`.
+    pub shape: (usize, usize, usize, usize),
     /// Of `values`.
     pub statistics: ChannelStatistics<D>,
     /// The input and the convolution that `values` come from: the gradients are then theirs.

@@ -57,7 +57,7 @@ struct Normalization<D: LayerDevice> {
 
 enum Normalized<D: LayerDevice> {
     /// In training.
-    ByBatch(BatchStatistics<D>),
+    ByBatch(BatchStatistics<D, D::Values>),
     /// In evaluation: the input, the convolution in front, and the running statistics.
     ByRunning(Batch<D>, Option<Convolution<D>>, ChannelStatistics<D>),
 }
@@ -326,8 +326,11 @@ impl<D: LayerDevice> Flow<D> {
         update: impl FnOnce(&ChannelStatistics<D>, usize) -> Result<(), D::Err>,
     ) -> Self {
         self.normalize(norm, |x, conv| {
-            let of = batch_statistics(x, conv)?;
-            let &(batch, _, height, width) = of.values.shape();
+            let of = match conv {
+                Some(conv) => D::conv2d_statistics(x, conv)?,
+                None => D::statistics(x)?,
+            };
+            let (batch, _, height, width) = of.shape;
             update(&with_bias(&of)?, batch * height * width)?;
             Ok(Normalized::ByBatch(of))
         })
@@ -477,34 +480,10 @@ impl<D: LayerDevice> Flow<D> {
     }
 }
 
-/// Runs the convolution, if there is one, and measures the batch.
-fn batch_statistics<D: LayerDevice>(
-    x: Batch<D>,
-    conv: Option<Convolution<D>>,
-) -> Result<BatchStatistics<D>, D::Err> {
-    Ok(match conv {
-        Some(conv) => {
-            let (values, statistics) = D::conv2d_statistics(&x, &conv)?;
-            let convolution = Some((x, conv));
-            BatchStatistics {
-                values,
-                statistics,
-                convolution,
-            }
-        }
-        None => {
-            let (statistics, convolution) = (D::statistics(&x)?, None);
-            BatchStatistics {
-                values: x,
-                statistics,
-                convolution,
-            }
-        }
-    })
-}
-
 /// The statistics of a convolution with its bias, which moves the mean and nothing else.
-fn with_bias<D: LayerDevice>(of: &BatchStatistics<D>) -> Result<ChannelStatistics<D>, D::Err> {
+fn with_bias<D: LayerDevice>(
+    of: &BatchStatistics<D, D::Values>,
+) -> Result<ChannelStatistics<D>, D::Err> {
     let mut statistics = of.statistics.clone();
     if let Some((
         _,

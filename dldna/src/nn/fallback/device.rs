@@ -4,18 +4,20 @@
 macro_rules! layer_device_by_fallback {
     ($Device:ty) => {
         impl LayerDevice for $Device {
+            type Values = Batch<$Device>;
+
             fn conv2d(x: Batch<$Device>, conv: Convolution<$Device>) -> Result<Operation<$Device>> {
                 Fallback::default().conv2d(x, conv)
             }
 
             fn conv2d_statistics(
-                x: &Batch<$Device>,
-                conv: &Convolution<$Device>,
-            ) -> Result<(Batch<$Device>, ChannelStatistics<$Device>)> {
+                x: Batch<$Device>,
+                conv: Convolution<$Device>,
+            ) -> Result<BatchStatistics<$Device>> {
                 Fallback::default().conv2d_statistics(x, conv)
             }
 
-            fn statistics(x: &Batch<$Device>) -> Result<ChannelStatistics<$Device>> {
+            fn statistics(x: Batch<$Device>) -> Result<BatchStatistics<$Device>> {
                 Fallback::default().statistics(x)
             }
 

@@ -18,25 +18,30 @@ impl Fallback {
     /// use dldna::{nn::fallback::Fallback, prelude::*};
     ///
     /// let images = Cpu::default().tensor_from_vec(vec![1.0, 3.0], (2, 1, 1, 1)); // two images of one pixel
-    /// let statistics = Fallback::default().statistics(&images)?;
+    /// let statistics = Fallback::default().statistics(images)?.statistics;
     /// assert_eq!((statistics.mean.as_vec(), statistics.variance.as_vec()), (vec![2.0], vec![1.0]));
     /// # Ok::<(), CpuError>(())
     /// ```
-    pub fn statistics<D: ReportError>(&self, x: &Batch<D>) -> Result<ChannelStatistics<D>, D::Err> {
-        let &(batch, _, height, width) = x.shape();
+    pub fn statistics<D: ReportError>(&self, x: Batch<D>) -> Result<BatchStatistics<D>, D::Err> {
+        let &shape @ (batch, _, height, width) = x.shape();
         let count = batch * height * width;
         if count < 2 {
             return Err(D::error(LayerError::TooFewValues { count }));
         }
-        let mean = self.channel_sums(x, Ok)?.try_mul(1.0 / count as f32)?;
-        let squares = self.channel_sums(x, |x| {
+        let mean = self.channel_sums(&x, Ok)?.try_mul(1.0 / count as f32)?;
+        let squares = self.channel_sums(&x, |x| {
             let mean = mean
                 .clone()
                 .try_broadcast_like::<_, Axes2<0, 2>>(x.shape())?;
             x.try_sub(mean)?.try_square()
         })?;
         let variance = squares.try_mul(1.0 / count as f32)?;
-        Ok(ChannelStatistics { mean, variance })
+        Ok(BatchStatistics {
+            values: x,
+            shape,
+            statistics: ChannelStatistics { mean, variance },
+            convolution: None,
+        })
     }
 
     /// The sum of `values` over images and pixels, for each channel.
@@ -64,16 +69,18 @@ impl Fallback {
     ///
     /// # Example
     /// As for [`statistics`](Self::statistics).
-    #[allow(clippy::type_complexity, reason = "values and their statistics")]
     pub fn conv2d_statistics<D: ReportError>(
         &self,
-        x: &Batch<D>,
-        conv: &Convolution<D>,
-    ) -> Result<(Batch<D>, ChannelStatistics<D>), D::Err> {
-        let conv = without_bias(conv.clone());
-        let values = self.convolution(x.clone(), conv)?.output()?;
-        let statistics = self.statistics(&values)?;
-        Ok((values, statistics))
+        x: Batch<D>,
+        conv: Convolution<D>,
+    ) -> Result<BatchStatistics<D>, D::Err> {
+        let values = self
+            .convolution(x.clone(), without_bias(conv.clone()))?
+            .output()?;
+        Ok(BatchStatistics {
+            convolution: Some((x, conv)),
+            ..self.statistics(values)?
+        })
     }
 
     /// Batch normalisation in training, as [`LayerDevice::batch_norm2d_train`].
@@ -90,13 +97,12 @@ impl Fallback {
     ///
     /// # Example
     /// ```
-    /// use dldna::nn::{BatchStatistics, Epilogue, NormParameters, fallback::Fallback};
+    /// use dldna::nn::{Epilogue, NormParameters, fallback::Fallback};
     /// use dldna::prelude::*;
     ///
     /// let dev = Cpu::default();
     /// let values = dev.tensor_from_vec(vec![1.0, 3.0], (2, 1, 1, 1));
-    /// let statistics = Fallback::default().statistics(&values)?;
-    /// let of = BatchStatistics { values, statistics, convolution: None };
+    /// let of = Fallback::default().statistics(values)?;
     /// let norm = NormParameters { scale: dev.ones_like(&(1,)), bias: dev.zeros_like(&(1,)), epsilon: 0.0 };
     /// let normalized = Fallback::default().batch_norm2d_train(of, norm, Epilogue::none())?;
     /// assert_eq!(normalized.output.as_vec(), [-1.0, 1.0]);
