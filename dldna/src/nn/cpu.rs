@@ -428,42 +428,26 @@ impl LayerDevice for Cpu {
             shortcut: shortcut.as_deref(),
             activation: epilogue.activation,
         };
-        let (output, shape) = match conv {
+        let (convolution, mut output, shape) = match conv {
             None => {
                 epilogue.check(x.shape())?;
-                let mut output = copy(&x);
-                let normalizer = normalizer(x.shape(), norm.epsilon);
-                on_pool(|| {
-                    normalizer.normalize_in_place(
-                        &statistics,
-                        &scales,
-                        &biases,
-                        following,
-                        &mut output,
-                    );
-                });
-                (output, *x.shape())
+                (None, copy(&x), *x.shape())
             }
             Some(conv) => {
                 without_bias(&mut statistics, &conv)?;
                 let (kernel, shape) = kernel_for(&x, &conv)?;
                 epilogue.check(&shape)?;
-                let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
-                let normalizer = normalizer(&shape, norm.epsilon);
-                let mut output = Scratch::any(elements(&shape));
-                on_pool(|| {
-                    kernel.forward(&input, &weights, None, &mut output);
-                    normalizer.normalize_in_place(
-                        &statistics,
-                        &scales,
-                        &biases,
-                        following,
-                        &mut output,
-                    );
-                });
-                (output, shape)
+                let inputs = (kernel, shared(&x)?, shared(&conv.weight)?);
+                (Some(inputs), Scratch::any(elements(&shape)), shape)
             }
         };
+        let normalizer = normalizer(&shape, norm.epsilon);
+        on_pool(|| {
+            if let Some((kernel, input, weights)) = &convolution {
+                kernel.forward(input, weights, None, &mut output);
+            }
+            normalizer.normalize_in_place(&statistics, &scales, &biases, following, &mut output);
+        });
         x.device().try_tensor_from_vec(output.into_vec(), shape)
     }
 
