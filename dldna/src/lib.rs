@@ -20,39 +20,15 @@
 //! | check what you wrote in an exercise | [`exercises`] |
 #![warn(missing_docs)]
 
-pub mod cnn;
-pub mod conv_visual;
-pub mod convnext;
+mod chapter;
 pub mod data;
-pub mod device;
-pub mod display;
-pub mod efficientnet;
 pub mod exercises;
-pub mod feature_levels;
-pub mod filter_utils;
-pub mod frequency;
-pub mod gaussian_process;
 pub mod image;
-pub mod inception;
-pub mod kernel_methods;
-pub mod kernels;
-pub mod nn;
 mod notebook;
-pub mod param_share;
 pub mod plot;
 pub mod prelude;
-pub mod receptive_field;
-pub mod residual_learning;
-pub mod resnet;
-pub mod signal_propagation;
-pub mod simple_conv;
-pub mod summary;
-mod table;
-pub mod train;
-pub mod transfer;
-pub mod vgg;
-pub mod visual_cortex;
-pub mod weights;
 
-pub use device::device;
+pub use chapter::*;
+use dldna_nn::table;
+pub use dldna_nn::{device, display, efficientnet, kernels, network, nn, resnet, summary, weights};
 pub use notebook::{VERSION, VersionMismatch, check_notebook};

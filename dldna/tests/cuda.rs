@@ -2,6 +2,7 @@
 //! `cargo test --release -p dldna --features cuda --test cuda`.
 #![cfg(feature = "cuda")]
 
+#[path = "../nn/tests/common/mod.rs"]
 mod common;
 
 use ::safetensors::SafeTensors;

@@ -13,8 +13,8 @@ use std::time::Duration;
 use dldna::data::cifar::{ColorDataset, ColorSplit};
 use dldna::data::idx::{Idx, IdxError};
 use dldna::data::{
-    self, DataError, Dataset, DownloadError, FASHION_MNIST_CLASSES, Normalisation, RemoteFile,
-    Store,
+    self, DataError, Dataset, DatasetError, DatasetExt, DownloadError, FASHION_MNIST_CLASSES,
+    Normalisation, RemoteFile, Store,
 };
 use dldna::image::{GrayImage, ImageError, RgbImage};
 use flate2::{Compression, write::GzEncoder};
@@ -589,7 +589,7 @@ fn parts_and_batches_keep_images_with_their_labels() {
     assert_eq!(sorted, set.labels());
     assert!(matches!(
         set.select(&[10]),
-        Err(DataError::Index {
+        Err(DatasetError::Index {
             index: 10,
             count: 10
         })
@@ -1272,10 +1272,10 @@ fn cifar_records_are_read_as_their_format_says() {
     assert_eq!(dataset.class_name(11).unwrap(), "automobile");
     assert!(matches!(
         dataset.image(12),
-        Err(DataError::Index {
+        Err(DataError::Dataset(DatasetError::Index {
             index: 12,
             count: 12
-        })
+        }))
     ));
 
     let image = dataset.image(3).unwrap();

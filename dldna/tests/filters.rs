@@ -1,5 +1,6 @@
 //! The classic filters against OpenCV, and against a plain loop on shapes that no fixture has.
 
+#[path = "../nn/tests/common/mod.rs"]
 mod common;
 
 use common::{matrix, read};

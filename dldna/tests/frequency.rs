@@ -1,5 +1,6 @@
 //! Fourier transforms against NumPy and against their own laws.
 
+#[path = "../nn/tests/common/mod.rs"]
 mod common;
 
 use common::{matrix, read};

@@ -1,5 +1,6 @@
 //! The kernels of other fields against NumPy and SciPy, and against what defines them.
 
+#[path = "../nn/tests/common/mod.rs"]
 mod common;
 
 use common::{Fixture, assert_close};

@@ -1,5 +1,6 @@
 //! The layers by hand against PyTorch, against a sum written another way, and on input that does not fit.
 
+#[path = "../nn/tests/common/mod.rs"]
 mod common;
 
 use common::Fixture;

@@ -1,5 +1,6 @@
 //! Training: repeatable, resumable after a kill at any moment, and clear about what is wrong.
 
+#[path = "../nn/tests/common/mod.rs"]
 mod common;
 
 use common::assert_close;

@@ -5,7 +5,7 @@
 //! by line, then the green ones, then the blue ones. The archive `cifar-10-binary.tar.gz` has five such files for training
 //! and one for testing, with 10,000 records each. Its page asks to cite the report and names no licence.
 
-use super::{DataError, Dataset, RemoteFile, Split, Store, owned};
+use super::{DataError, Dataset, DatasetError, RemoteFile, Split, Store, owned};
 use crate::data::idx::{gunzip, is_gzip};
 use crate::image::RgbImage;
 use std::path::Path;
@@ -134,7 +134,7 @@ impl ColorDataset {
     /// The image at `index`.
     ///
     /// # Errors
-    /// [`DataError::Index`] if there is none.
+    /// [`DatasetError::Index`] if there is none.
     pub fn image(&self, index: usize) -> Result<RgbImage, DataError> {
         Ok(image(self.record(index)?))
     }
@@ -142,7 +142,7 @@ impl ColorDataset {
     /// The label of the image at `index`.
     ///
     /// # Errors
-    /// [`DataError::Index`] if there is none.
+    /// [`DatasetError::Index`] if there is none.
     pub fn label(&self, index: usize) -> Result<usize, DataError> {
         Ok(self.record(index)?[0].into())
     }
@@ -150,7 +150,7 @@ impl ColorDataset {
     /// The name of the class of the image at `index`.
     ///
     /// # Errors
-    /// [`DataError::Index`] if there is none.
+    /// [`DatasetError::Index`] if there is none.
     pub fn class_name(&self, index: usize) -> Result<&'static str, DataError> {
         Ok(CIFAR10_CLASSES[self.label(index)?])
     }
@@ -168,9 +168,8 @@ impl ColorDataset {
 
     fn record(&self, index: usize) -> Result<&[u8; RECORD], DataError> {
         let count = self.len();
-        self.records
-            .get(index)
-            .ok_or(DataError::Index { index, count })
+        let record = self.records.get(index);
+        Ok(record.ok_or(DatasetError::Index { index, count })?)
     }
 }
 

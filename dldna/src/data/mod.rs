@@ -26,8 +26,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use cifar::{CifarError, ColorSplit};
-pub use dataset::{Batch, Dataset, Normalisation, Split};
-pub(crate) use dataset::{mirror, shift};
+pub use dataset::{Batch, Dataset, DatasetError, DatasetExt, Normalisation, Split};
 pub use download::{DownloadError, fetch};
 use idx::{Idx, IdxError};
 pub use store::{RemoteFile, Store};
@@ -110,40 +109,9 @@ pub enum DataError {
         /// Number of labels.
         labels: usize,
     },
-    /// The pixels do not belong to the number and size of the images.
-    #[error(
-        "expected the pixels of {images} images of height {height} and width {width}, at least one pixel each, found {found}"
-    )]
-    Pixels {
-        /// Number of images, after the labels.
-        images: usize,
-        /// Rows of each image.
-        height: usize,
-        /// Columns of each image.
-        width: usize,
-        /// Number of pixels that came.
-        found: usize,
-    },
-    /// A label has no class.
-    #[error(
-        "label {label} of image {index}: expected a label below {classes}, the number of classes"
-    )]
-    Label {
-        /// The image.
-        index: usize,
-        /// Its label.
-        label: u8,
-        /// Number of classes.
-        classes: usize,
-    },
-    /// There is no image with this index.
-    #[error("there is no image {index}: the set has {count}, numbered from 0")]
-    Index {
-        /// The index asked for.
-        index: usize,
-        /// Number of images.
-        count: usize,
-    },
+    /// The pixels and labels are no data set, or it has no such image.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// Another error, with the file or URL it belongs to.
     #[error("{origin}: {source}")]
     At {
@@ -287,8 +255,8 @@ fn full_set(name: &str, classes: [&str; 10]) -> Result<Split, DataError> {
     let train = (read(train_images, 3)?, read(train_labels, 1)?);
     let test = (read(test_images, 3)?, read(test_labels, 1)?);
     Ok(Split {
-        train: Dataset::from_idx(train, owned(classes))?,
-        test: Dataset::from_idx(test, owned(classes))?,
+        train: dataset::from_idx(train.0, train.1, owned(classes))?,
+        test: dataset::from_idx(test.0, test.1, owned(classes))?,
     })
 }
 

@@ -38,6 +38,15 @@ pub(crate) use color::{FAINT, MUTED, PALETTE, PAPER};
 pub(crate) use matrix::draw_matrix;
 pub(crate) use raster::Raster;
 
+/// What can be drawn as one figure.
+pub trait Draw {
+    /// The figure.
+    ///
+    /// # Errors
+    /// [`PlotError`] when there is nothing to draw.
+    fn draw(&self) -> Result<Figure, PlotError>;
+}
+
 /// What can be wrong with a figure.
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {

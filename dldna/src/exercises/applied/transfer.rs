@@ -4,10 +4,11 @@ use super::{Answer, Exercise, FunctionCheck, Part, Verdict, WRITTEN, Wrong};
 use crate::exercises::watch::watch;
 use crate::train::{FashionResNet18, Logits, smoothed_targets};
 use crate::transfer::{Features, Head};
-use crate::weights::TensorFile;
+use crate::weights::for_each_tensor;
 use dfdx::prelude::*;
 use ndarray::{Array1, Array2, Axis, Zip};
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) const EXERCISE: Exercise = Exercise {
@@ -60,13 +61,24 @@ pub fn new_head(
     check_new_head(Box::new(function))
 }
 
+/// Shapes and values of a network's tensors, by name.
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+fn tensors(network: &FashionResNet18) -> Tensors {
+    let mut tensors = Tensors::new();
+    for_each_tensor(network, |name, tensor| {
+        tensors.insert(name.to_owned(), (tensor.sizes(), tensor.values()));
+    });
+    tensors
+}
+
 fn check_new_head(function: Box<dyn Fn(FashionResNet18, u64) -> FashionResNet18 + Send>) -> Answer {
     let trained: FashionResNet18 = BuildModule::build(&Cpu::seed_from_u64(90));
-    let before = TensorFile::of(&trained);
+    let before = tensors(&trained);
     let input = "a ResNet-18, and the seeds 1 and 2".to_owned();
     let (changed, failure) = watch(LIMIT, move |report| {
         for seed in [1, 2] {
-            report(TensorFile::of(&function(trained.clone(), seed)));
+            report(tensors(&function(trained.clone(), seed)));
         }
     });
     if let Some(failure) = failure {
@@ -89,29 +101,29 @@ fn check_new_head(function: Box<dyn Fn(FashionResNet18, u64) -> FashionResNet18 
 
 /// What is wrong with two networks that should be `before` with new heads: what came, and what was probably done.
 fn head_mistake(
-    before: &TensorFile,
-    first: &TensorFile,
-    second: &TensorFile,
+    before: &Tensors,
+    first: &Tensors,
+    second: &Tensors,
 ) -> Option<(&'static str, &'static str)> {
     const WEIGHT: &str = "fc.weight";
     let is_head = |name: &str| name.starts_with("fc.");
-    let names = before.tensors.keys();
+    let names = before.keys();
     let body_stays = names
         .filter(|name| !is_head(name))
-        .all(|name| before.tensors.get(name) == first.tensors.get(name));
+        .all(|name| before.get(name) == first.get(name));
     if !body_stays {
         return Some((
             "another body",
             "The body is not the trained one: what it has learned is lost. Only the last layer, fc, is to be replaced.",
         ));
     }
-    if before.tensors.get(WEIGHT) == first.tensors.get(WEIGHT) {
+    if before.get(WEIGHT) == first.get(WEIGHT) {
         return Some((
             "the old head",
             "The old head is still there. It knows clothes, and not the new classes.",
         ));
     }
-    if first.tensors.get(WEIGHT) == second.tensors.get(WEIGHT) {
+    if first.get(WEIGHT) == second.get(WEIGHT) {
         return Some((
             "the same head for both seeds",
             "The head's random weights do not come from the seed.",

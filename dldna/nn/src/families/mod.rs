@@ -1,0 +1,7 @@
+//! Networks of the literature.
+
+pub mod convnext;
+pub mod efficientnet;
+pub mod inception;
+pub mod resnet;
+pub mod vgg;

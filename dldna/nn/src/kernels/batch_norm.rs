@@ -1,0 +1,317 @@
+//! Batch normalisation of images, in training and in evaluation.
+//!
+//! Ioffe and Szegedy, *Batch Normalization*, 2015: algorithm 1, and the gradients of section 3. In training each
+//! channel is normalised by its own mean and variance over all images and pixels of the batch; the running
+//! statistics, which evaluation uses, are moved towards them.
+
+use super::activation::{Activation, Slopes};
+use super::planes::{sum, sum_of};
+use super::vector::vectorized;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Batch normalisation of `(n, channels, pixels)`.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNorm {
+    /// Channels of each image.
+    pub channels: usize,
+    /// Height times width.
+    pub pixels: usize,
+    /// Added to the variance, so that a constant channel does not divide by zero.
+    pub epsilon: f32,
+}
+
+/// Mean and variance of each channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    /// Mean of each channel.
+    pub mean: Vec<f32>,
+    /// Variance of each channel; for a batch the biased one (divided by the count).
+    pub variance: Vec<f32>,
+}
+
+impl BatchNorm {
+    /// Mean and biased variance of each channel of a batch.
+    ///
+    /// The variance is summed from centred values in a second pass: the one-pass formula `E[x^2] - E[x]^2`
+    /// loses its digits where the mean is large.
+    ///
+    /// ```
+    /// use dldna_nn::kernels::batch_norm::BatchNorm;
+    /// let norm = BatchNorm { channels: 2, pixels: 1, epsilon: 1e-5 };
+    /// let statistics = norm.statistics(&[1., 3., 5., 7.]); // two images of two channels
+    /// assert_eq!(statistics.mean, [3.0, 5.0]);
+    /// assert_eq!(statistics.variance, [4.0, 4.0]);
+    /// ```
+    pub fn statistics(&self, input: &[f32]) -> Statistics {
+        let count = (input.len() / self.channels) as f64;
+        let images = input.len() / (self.channels * self.pixels);
+        let means = |sums: Vec<[f64; 1]>| -> Vec<f32> {
+            sums.iter().map(|[sum]| (sum / count) as f32).collect()
+        };
+        let statistics = self.by_channels(|channels| {
+            let first = channels.start;
+            let mean =
+                means(self.plane_sums(images, channels.clone(), |_, plane| [sum(&input[plane])]));
+            let variance = means(self.plane_sums(images, channels, |channel, plane| {
+                let (x, mean) = (&input[plane], mean[channel - first]);
+                [sum_of(x.len(), |i| (x[i] - mean) * (x[i] - mean))]
+            }));
+            mean.into_iter().zip(variance).collect()
+        });
+        let (mean, variance) = statistics.into_iter().unzip();
+        Statistics { mean, variance }
+    }
+
+    /// The results of `work` for some channels at a time, one for each channel, in order.
+    fn by_channels<T: Send>(&self, work: impl Fn(Range<usize>) -> Vec<T> + Sync) -> Vec<T> {
+        /// Planes that are read together: neighbours, so that the memory is read in one go.
+        const CHANNELS: usize = 16;
+        (0..self.channels.div_ceil(CHANNELS))
+            .into_par_iter()
+            .flat_map_iter(|block| {
+                let first = block * CHANNELS;
+                work(first..(first + CHANNELS).min(self.channels))
+            })
+            .collect()
+    }
+
+    /// Sums of `terms(channel, plane)` over all images, for each of some channels. A plane is where one channel of one
+    /// image lies.
+    fn plane_sums<const N: usize>(
+        &self,
+        images: usize,
+        channels: Range<usize>,
+        terms: impl Fn(usize, Range<usize>) -> [f32; N],
+    ) -> Vec<[f64; N]> {
+        let mut sums = vec![[0.0; N]; channels.len()];
+        for image in 0..images {
+            for (channel, sums) in channels.clone().zip(&mut sums) {
+                let start = (image * self.channels + channel) * self.pixels;
+                let terms = terms(channel, start..start + self.pixels);
+                for (sum, term) in sums.iter_mut().zip(terms) {
+                    *sum += f64::from(term);
+                }
+            }
+        }
+        sums
+    }
+
+    /// `output = (input - mean) / sqrt(variance + epsilon) * scale + bias`, channel by channel, and what comes `after`
+    /// it. Returns the slopes of the activation, for its gradient.
+    pub fn normalize(
+        &self,
+        input: &[f32],
+        statistics: &Statistics,
+        scale: &[f32],
+        bias: &[f32],
+        epilogue: Epilogue,
+        output: &mut [f32],
+    ) -> Slopes {
+        let lines = self.lines(statistics, scale, bias);
+        let normalize = |index: usize, plane: &mut [f32]| {
+            plane.copy_from_slice(&input[index * self.pixels..][..plane.len()]);
+            self.normalize_plane(
+                lines[index % self.channels],
+                epilogue.shortcut,
+                index,
+                plane,
+            );
+        };
+        epilogue
+            .activation
+            .apply_to_pieces(output, self.pixels, normalize)
+    }
+
+    /// [`normalize`](Self::normalize) where the input is not needed any more, nor a gradient: its memory takes the output.
+    ///
+    /// ```
+    /// use dldna_nn::kernels::activation::Activation;
+    /// use dldna_nn::kernels::batch_norm::{Epilogue, BatchNorm, Statistics};
+    /// let norm = BatchNorm { channels: 1, pixels: 2, epsilon: 0.0 };
+    /// let statistics = Statistics { mean: vec![1.0], variance: vec![4.0] };
+    /// let mut image = [0.0, 5.0];
+    /// let epilogue = Epilogue { shortcut: None, activation: Activation::Relu };
+    /// norm.normalize_in_place(&statistics, &[1.0], &[0.0], epilogue, &mut image);
+    /// assert_eq!(image, [0.0, 2.0]);
+    /// ```
+    pub fn normalize_in_place(
+        &self,
+        statistics: &Statistics,
+        scale: &[f32],
+        bias: &[f32],
+        epilogue: Epilogue,
+        images: &mut [f32],
+    ) {
+        let lines = self.lines(statistics, scale, bias);
+        images
+            .par_chunks_mut(self.channels * self.pixels)
+            .enumerate()
+            .for_each(|(n, image)| {
+                for (c, plane) in image.chunks_exact_mut(self.pixels).enumerate() {
+                    let index = n * self.channels + c;
+                    self.normalize_plane(lines[c], epilogue.shortcut, index, plane);
+                    epilogue.activation.apply(plane); // the plane is still in the cache
+                }
+            });
+    }
+
+    /// `factor * plane + offset (+ shortcut)`, on one channel of one image.
+    fn normalize_plane(
+        &self,
+        (factor, offset): (f32, f32),
+        shortcut: Option<&[f32]>,
+        index: usize,
+        plane: &mut [f32],
+    ) {
+        let shortcut = shortcut.map(|data| &data[index * self.pixels..][..plane.len()]);
+        vectorized(
+            #[inline(always)]
+            || match shortcut {
+                Some(shortcut) => {
+                    for (y, s) in plane.iter_mut().zip(shortcut) {
+                        *y = factor * *y + offset + s;
+                    }
+                }
+                None => {
+                    for y in plane.iter_mut() {
+                        *y = factor * *y + offset;
+                    }
+                }
+            },
+        );
+    }
+
+    /// Normalisation as one multiplication and one addition: `(factor, offset)` of each channel.
+    fn lines(&self, statistics: &Statistics, scale: &[f32], bias: &[f32]) -> Vec<(f32, f32)> {
+        self.inverse_deviation(statistics)
+            .zip(&statistics.mean)
+            .zip(scale.iter().zip(bias))
+            .map(|((inverse, mean), (scale, bias))| {
+                (inverse * scale, bias - mean * inverse * scale)
+            })
+            .collect()
+    }
+
+    /// Gradients of [`BatchNorm::normalize`] with the batch's own `statistics`: turns `gradient`, by the output, into the
+    /// one by the input in the same memory, and adds those by scale and bias.
+    ///
+    /// With `h = (input - mean) / deviation` and `deviation = sqrt(variance + epsilon)`:
+    ///
+    /// ```text
+    /// d_bias  = sum d_output
+    /// d_scale = sum d_output h
+    /// d_input = scale / deviation (d_output - d_bias / count - h d_scale / count)
+    /// ```
+    pub fn backward(
+        &self,
+        input: &[f32],
+        statistics: &Statistics,
+        scale: &[f32],
+        gradient: &mut [f32],
+        d_scale: &mut [f32],
+        d_bias: &mut [f32],
+    ) {
+        let lines = self.gradient_lines(input, statistics, scale, gradient, d_scale, d_bias);
+        let image = self.channels * self.pixels;
+        gradient
+            .par_chunks_mut(image)
+            .zip(input.par_chunks(image))
+            .for_each(|(gradient, input)| {
+                let planes = gradient
+                    .chunks_exact_mut(self.pixels)
+                    .zip(input.chunks_exact(self.pixels));
+                for ((gradient, input), line) in planes.zip(&lines) {
+                    let GradientLine {
+                        slope,
+                        tilt,
+                        offset,
+                    } = *line;
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            for (d, x) in gradient.iter_mut().zip(input) {
+                                *d = slope * *d + tilt * x + offset;
+                            }
+                        },
+                    );
+                }
+            });
+    }
+
+    /// Adds the gradients by scale and bias, and returns how the one by the input follows, channel by channel.
+    fn gradient_lines(
+        &self,
+        input: &[f32],
+        statistics: &Statistics,
+        scale: &[f32],
+        d_output: &[f32],
+        d_scale: &mut [f32],
+        d_bias: &mut [f32],
+    ) -> Vec<GradientLine> {
+        let count = (input.len() / self.channels) as f32;
+        let inverse: Vec<f32> = self.inverse_deviation(statistics).collect();
+        let sums = self.gradient_sums(input, statistics, d_output);
+        let mut lines = Vec::with_capacity(self.channels);
+        for (c, sums) in sums.iter().enumerate() {
+            let [sum, centred] = sums.map(|sum| sum as f32);
+            let scale_sum = centred * inverse[c];
+            d_scale[c] += scale_sum;
+            d_bias[c] += sum;
+            let slope = scale[c] * inverse[c];
+            let tilt = -slope * inverse[c] * scale_sum / count;
+            let offset = -slope * sum / count - tilt * statistics.mean[c];
+            lines.push(GradientLine {
+                slope,
+                tilt,
+                offset,
+            });
+        }
+        lines
+    }
+
+    /// For each channel: `sum d_output` and `sum d_output (input - mean)`.
+    fn gradient_sums(
+        &self,
+        input: &[f32],
+        statistics: &Statistics,
+        d_output: &[f32],
+    ) -> Vec<[f64; 2]> {
+        let images = input.len() / (self.channels * self.pixels);
+        self.by_channels(|channels| {
+            self.plane_sums(images, channels, |channel, plane| {
+                let mean = statistics.mean[channel];
+                let (x, d) = (&input[plane.clone()], &d_output[plane]);
+                let centred = sum_of(x.len(), |i| d[i] * (x[i] - mean));
+                [sum(d), centred]
+            })
+        })
+    }
+
+    fn inverse_deviation<'a>(
+        &self,
+        statistics: &'a Statistics,
+    ) -> impl Iterator<Item = f32> + use<'a> {
+        let epsilon = self.epsilon;
+        statistics
+            .variance
+            .iter()
+            .map(move |variance| 1.0 / (variance + epsilon).sqrt())
+    }
+}
+
+/// `d_input = slope d_output + tilt input + offset`, for one channel.
+struct GradientLine {
+    slope: f32,
+    tilt: f32,
+    offset: f32,
+}
+
+/// What is done to a normalised value while it is at hand.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// Added to it: an image for each image, of the same size.
+    pub shortcut: Option<&'a [f32]>,
+    /// Then applied to the sum.
+    pub activation: Activation,
+}

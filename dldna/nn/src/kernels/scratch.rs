@@ -1,0 +1,189 @@
+//! Memory that is used again and again.
+//!
+//! A step of training needs the same buffers as the step before. Fresh memory is not free: the system hands it out page by
+//! page, at the first touch of each, and that can take longer than the arithmetic. So buffers that are not needed any more
+//! are kept for the next one who asks.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// At most so many numbers wait here to be used again: 512 MiB.
+const MOST_KEPT: usize = 1 << 27;
+
+static KEPT: Mutex<Kept> = Mutex::new(Kept {
+    buffers: Vec::new(),
+    numbers: 0,
+});
+
+/// The buffers that nobody uses at present.
+struct Kept {
+    buffers: Vec<Vec<f32>>,
+    numbers: usize,
+}
+
+fn kept() -> MutexGuard<'static, Kept> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Kept {
+    /// The smallest buffer that is large enough and not more than twice as large.
+    fn take(&mut self, length: usize) -> Option<Vec<f32>> {
+        let fitting = (0..self.buffers.len())
+            .filter(|&i| (length..=2 * length).contains(&self.buffers[i].len()))
+            .min_by_key(|&i| self.buffers[i].len())?;
+        let buffer = self.buffers.swap_remove(fitting);
+        self.numbers -= buffer.len();
+        Some(buffer)
+    }
+
+    fn put(&mut self, buffer: Vec<f32>) {
+        if self.numbers + buffer.len() <= MOST_KEPT {
+            self.numbers += buffer.len();
+            self.buffers.push(buffer);
+        }
+    }
+}
+
+/// A slice of numbers whose memory is given on when it is dropped.
+///
+/// ```
+/// use dldna_nn::kernels::scratch::Scratch;
+/// let mut scratch = Scratch::zeros(1000);
+/// assert_eq!(scratch.len(), 1000);
+/// scratch[3] = 1.0;
+/// ```
+#[derive(Debug)]
+pub struct Scratch {
+    memory: Vec<f32>,
+    length: usize,
+}
+
+impl Scratch {
+    /// `length` numbers that somebody left there: for those who write before they read.
+    pub fn any(length: usize) -> Self {
+        let memory = kept().take(length).unwrap_or_else(|| vec![0.0; length]);
+        Self { memory, length }
+    }
+
+    /// `length` zeros.
+    pub fn zeros(length: usize) -> Self {
+        let mut scratch = Self::any(length);
+        scratch.fill(0.0);
+        scratch
+    }
+
+    /// The numbers as a vector, which keeps the memory.
+    pub fn into_vec(mut self) -> Vec<f32> {
+        let mut memory = std::mem::take(&mut self.memory);
+        memory.truncate(self.length);
+        memory
+    }
+}
+
+impl From<Vec<f32>> for Scratch {
+    fn from(memory: Vec<f32>) -> Self {
+        let length = memory.len();
+        Self { memory, length }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        if !memory.is_empty() {
+            kept().put(memory);
+        }
+    }
+}
+
+impl Deref for Scratch {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.memory[..self.length]
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[..self.length]
+    }
+}
+
+/// Somebody's slice as it is, or scratch memory with something made from it.
+#[derive(Debug)]
+pub enum Lent<'a> {
+    /// As it is.
+    Slice(&'a [f32]),
+    /// In another form.
+    Scratch(Scratch),
+}
+
+impl Deref for Lent<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Lent::Slice(slice) => slice,
+            Lent::Scratch(scratch) => scratch,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again() {
+        const LENGTH: usize = 12_345; // no other test asks for about so many
+        let mut first = Scratch::any(LENGTH);
+        first.fill(7.0);
+        let place = first.as_ptr();
+        drop(first);
+        let mut second = Scratch::any(LENGTH - 10);
+        assert_eq!(second.as_ptr(), place);
+        assert_eq!(second.len(), LENGTH - 10);
+        second[0] = 1.0;
+        let vector = second.into_vec();
+        assert_eq!(
+            (vector.len(), vector[0], vector[1]),
+            (LENGTH - 10, 1.0, 7.0)
+        );
+    }
+
+    #[test]
+    fn zeros_are_zeros_on_used_memory() {
+        const LENGTH: usize = 54_321;
+        Scratch::any(LENGTH).fill(7.0);
+        assert!(Scratch::zeros(LENGTH).iter().all(|&x| x == 0.0));
+    }
+
+    #[test]
+    fn too_large_a_buffer_is_left_for_others() {
+        let mut kept = Kept {
+            buffers: Vec::new(),
+            numbers: 0,
+        };
+        for length in [100, 30, 50] {
+            kept.put(vec![0.0; length]);
+        }
+        assert_eq!(kept.take(28).unwrap().len(), 30);
+        assert_eq!(kept.take(28).unwrap().len(), 50);
+        assert!(kept.take(28).is_none());
+        assert!(kept.take(101).is_none());
+        assert_eq!(kept.numbers, 100);
+    }
+
+    #[test]
+    fn not_all_memory_is_kept() {
+        let mut kept = Kept {
+            buffers: Vec::new(),
+            numbers: MOST_KEPT - 5,
+        };
+        kept.put(vec![0.0; 6]);
+        assert!(kept.buffers.is_empty());
+        kept.put(vec![0.0; 5]);
+        assert_eq!(kept.numbers, MOST_KEPT);
+    }
+}

@@ -1,0 +1,91 @@
+//! Sizes and parameters of single layers, by formula.
+
+use crate::kernels::window::Window;
+
+/// Why a sliding window has no output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OutputSizeError {
+    /// A size that must be at least 1 is 0.
+    #[error("the {0} must be at least 1, but is 0")]
+    Zero(&'static str),
+    /// The kernel does not fit the padded input.
+    #[error("the kernel spans {span} pixels, but the padded input has only {padded_input}")]
+    KernelTooLarge {
+        /// Pixels from the kernel's first tap to its last.
+        span: usize,
+        /// Input size with the padding on both sides.
+        padded_input: usize,
+    },
+    /// A size does not fit `usize`.
+    #[error("the sizes are too large to count")]
+    Overflow,
+}
+
+/// Output size of a convolution or pooling along one side:
+///
+/// ```text
+/// output = floor((input + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1
+/// ```
+///
+/// The division rounds down: pixels at the end that no whole step reaches are not looked at.
+///
+/// ```
+/// use dldna_nn::summary::conv_output_size;
+///
+/// assert_eq!(conv_output_size(28, 3, 1, 1, 1)?, 28);
+/// assert_eq!(conv_output_size(28, 3, 2, 0, 1)?, 13); // 25 / 2 = 12.5, rounded down to 12
+/// assert!(conv_output_size(2, 3, 1, 0, 1).is_err());
+/// # Ok::<(), dldna_nn::summary::OutputSizeError>(())
+/// ```
+pub fn conv_output_size(
+    input: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+) -> Result<usize, OutputSizeError> {
+    for (name, size) in [
+        ("input", input),
+        ("kernel", kernel),
+        ("stride", stride),
+        ("dilation", dilation),
+    ] {
+        if size == 0 {
+            return Err(OutputSizeError::Zero(name));
+        }
+    }
+    let padded_input = padding
+        .checked_mul(2)
+        .and_then(|both| both.checked_add(input));
+    let span = dilation
+        .checked_mul(kernel - 1)
+        .and_then(|gaps| gaps.checked_add(1));
+    let (padded_input, span) = padded_input.zip(span).ok_or(OutputSizeError::Overflow)?;
+    let positions = Window::square(kernel, stride, padding, dilation).output_size(input, input);
+    positions
+        .map(|(size, _)| size)
+        .ok_or(OutputSizeError::KernelTooLarge { span, padded_input })
+}
+
+/// Output size of a pooling without padding along one side: [`conv_output_size`] with no padding and dilation 1.
+///
+/// ```
+/// assert_eq!(dldna_nn::summary::pool_output_size(13, 2, 2)?, 6);
+/// # Ok::<(), dldna_nn::summary::OutputSizeError>(())
+/// ```
+pub fn pool_output_size(
+    input: usize,
+    kernel: usize,
+    stride: usize,
+) -> Result<usize, OutputSizeError> {
+    conv_output_size(input, kernel, stride, 0, 1)
+}
+
+/// Parameters of a convolution: `kernel * kernel * in_channels` weights for each output channel, and its bias.
+///
+/// ```
+/// assert_eq!(dldna_nn::summary::conv_parameters(3, 64, 3), 1_792);
+/// ```
+pub fn conv_parameters(in_channels: usize, out_channels: usize, kernel: usize) -> usize {
+    (kernel * kernel * in_channels + 1) * out_channels
+}
