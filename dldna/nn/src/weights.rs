@@ -7,6 +7,7 @@ use dfdx::prelude::{tensor_collection::*, *};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 use thiserror::Error;
 
 /// Why weights could not be loaded or saved. After a failed load the network is as it was, after a failed save the file.
@@ -184,16 +185,27 @@ impl TensorFile {
     }
 }
 
+/// A new file, readable by those who may read any other new file.
+#[cfg(unix)]
+fn unfinished_file(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666); // less what the umask takes
+    tempfile::Builder::new()
+        .permissions(permissions)
+        .tempfile_in(folder)
+}
+
+#[cfg(not(unix))]
+fn unfinished_file(folder: &Path) -> std::io::Result<NamedTempFile> {
+    NamedTempFile::new_in(folder)
+}
+
 /// Writes a file beside its place and moves it there when it is complete and on the disk.
 fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)] // as for any other new file, not for its owner alone
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
+    let mut file = unfinished_file(folder)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

@@ -60,7 +60,7 @@ impl Configuration {
     /// Layers with weights: all convolutions and the three linear layers.
     ///
     /// ```
-    /// use dldna_nn::vgg::Configuration;
+    /// use dldna::vgg::Configuration;
     /// assert_eq!(Configuration::VGG16.layers(), 16);
     /// ```
     pub fn layers(&self) -> usize {
@@ -101,7 +101,7 @@ impl Configuration {
     /// All parameters.
     ///
     /// ```
-    /// use dldna_nn::vgg::Configuration;
+    /// use dldna::vgg::Configuration;
     /// assert_eq!(Configuration::VGG16.parameters(), 138_357_544);
     /// ```
     pub fn parameters(&self) -> usize {
@@ -123,9 +123,9 @@ impl Configuration {
     /// [`PlotError::TooLarge`] for hundreds of layers.
     ///
     /// ```
-    /// let figure = dldna_nn::vgg::Configuration::VGG16.draw()?;
+    /// let figure = dldna::vgg::Configuration::VGG16.draw()?;
     /// assert!(figure.width() > 800);
-    /// # Ok::<(), dldna_nn::plot::PlotError>(())
+    /// # Ok::<(), dldna::plot::PlotError>(())
     /// ```
     pub fn draw(&self) -> Result<Figure, PlotError> {
         let groups = self.groups();

@@ -296,7 +296,8 @@ struct Training<'a, N, D: TrainDevice> {
     /// What the checkpoint calls the data.
     data: String,
     progress: Progress,
-    started: Instant,
+    /// When to stop, if ever.
+    deadline: Option<Instant>,
 }
 
 impl<'a, N, D: TrainDevice> Training<'a, N, D> {
@@ -327,7 +328,9 @@ impl<'a, N, D: TrainDevice> Training<'a, N, D> {
             ),
             steps: data.len().div_ceil(config.batch_size),
             data: name,
-            started: Instant::now(),
+            deadline: config
+                .time_limit
+                .and_then(|limit| Instant::now().checked_add(limit)),
             dev,
             model,
             adam,
@@ -428,9 +431,8 @@ impl<'a, N, D: TrainDevice> Training<'a, N, D> {
 
     fn must_stop(&self) -> bool {
         let out_of_time = self
-            .config
-            .time_limit
-            .is_some_and(|limit| self.started.elapsed() >= limit);
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline);
         out_of_time
             || self
                 .config

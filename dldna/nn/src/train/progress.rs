@@ -7,8 +7,8 @@ const FIRST: Duration = Duration::from_secs(4);
 
 /// Prints whole lines: a notebook passes on nothing else while a cell runs.
 pub(super) struct Progress {
-    enabled: bool,
-    started: Instant,
+    /// `None` where nothing is printed: then no clock is needed, which WebAssembly has not.
+    started: Option<Instant>,
     next: Duration,
     /// Images of the whole training, and those done.
     total: usize,
@@ -20,8 +20,7 @@ pub(super) struct Progress {
 impl Progress {
     pub fn new(enabled: bool, total: usize, skipped: usize) -> Self {
         Self {
-            enabled,
-            started: Instant::now(),
+            started: enabled.then(Instant::now),
             next: FIRST,
             total,
             done: skipped,
@@ -32,23 +31,28 @@ impl Progress {
     /// Counts `images`; prints a line where it is time for one.
     pub fn advance(&mut self, images: usize, line: impl FnOnce() -> String) {
         self.done += images;
-        let elapsed = self.started.elapsed();
-        if self.enabled && elapsed >= self.next {
+        let Some(elapsed) = self.elapsed() else {
+            return;
+        };
+        if elapsed >= self.next {
             self.next = elapsed + elapsed / 3;
-            println!("{}  {}", line(), self.speed());
+            println!("{}  {}", line(), self.speed(elapsed));
         }
     }
 
     /// Prints a line at the end of an epoch.
     pub fn epoch(&self, line: &str) {
-        if self.enabled {
-            println!("{line}  {}", self.speed());
+        if let Some(elapsed) = self.elapsed() {
+            println!("{line}  {}", self.speed(elapsed));
         }
     }
 
-    fn speed(&self) -> String {
-        let seconds = self.started.elapsed().as_secs_f64();
-        let rate = (self.done - self.skipped) as f64 / seconds.max(1e-9);
+    fn elapsed(&self) -> Option<Duration> {
+        self.started.map(|started| started.elapsed())
+    }
+
+    fn speed(&self, elapsed: Duration) -> String {
+        let rate = (self.done - self.skipped) as f64 / elapsed.as_secs_f64().max(1e-9);
         let left = (self.total - self.done) as f64 / rate.max(1e-9);
         format!("{rate:.0} images/s, {} left", duration(left))
     }
