@@ -2,9 +2,10 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::process::Command;
 
-use crate::template::Template;
+use crate::kernel::template::Template;
+use crate::kernel::{evcxr, rust_src};
 use crate::toolchain::{self, Toolchain};
-use crate::{evcxr, paths, python, stdlib};
+use crate::{paths, python};
 
 #[derive(clap::Args)]
 pub struct Args {}
@@ -129,8 +130,8 @@ fn compiler_in_use() -> Result<String> {
 }
 
 fn library_source() -> Result<String> {
-    let source =
-        stdlib::source(&Toolchain::find()?).context("missing; the kernel infers types from it")?;
+    let source = rust_src::source(&Toolchain::find()?)
+        .context("missing; the kernel infers types from it")?;
     Ok(source.display().to_string())
 }
 

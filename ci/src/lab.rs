@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::template::{Features, Template};
-use crate::{evcxr, kernel, paths, python, toolchain};
+use crate::kernel::template::{Features, Template};
+use crate::kernel::{evcxr, start};
+use crate::{paths, python, toolchain};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,7 +28,7 @@ pub fn run(args: Args) -> Result<()> {
     write_kernel_specification(&args.features)?;
     step("Trust in the notebooks of this repository", trust_notebooks)?;
     println!("JupyterLab starts. Stop it with Ctrl-C, twice");
-    start(&args)
+    open(&args)
 }
 
 /// All that is needed to run notebooks, with or without JupyterLab.
@@ -51,7 +52,7 @@ fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
 fn write_kernel_specification(features: &Features) -> Result<()> {
     let folder = python::environment().join("share/jupyter/kernels/rust");
     fs::create_dir_all(&folder)?;
-    let specification = kernel_specification(&kernel::launcher()?, features);
+    let specification = kernel_specification(&start::launcher()?, features);
     fs::write(
         folder.join("kernel.json"),
         serde_json::to_vec_pretty(&specification)?,
@@ -138,7 +139,7 @@ fn disable_announcements() -> Result<()> {
     Ok(())
 }
 
-fn start(args: &Args) -> Result<()> {
+fn open(args: &Args) -> Result<()> {
     disable_announcements()?;
     let mut command = jupyter();
     command

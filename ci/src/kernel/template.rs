@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Instant, UNIX_EPOCH};
 
+use super::{evcxr, metadata, replay, rust_src};
 use crate::toolchain::Toolchain;
-use crate::{cell, lock, metadata, paths, stdlib};
+use crate::{lock, paths};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
 const LAYOUT: u32 = 5;
@@ -149,7 +150,7 @@ impl Template {
             copy(previous, &unfinished, Contents::All)?;
             fs::remove_file(unfinished.join(RECORD))?;
         }
-        stdlib::install(&toolchain)?;
+        rust_src::install(&toolchain)?;
         fs::create_dir_all(unfinished.join("src"))?;
         write_cargo_config()?;
         fs::write(unfinished.join("Cargo.toml"), manifest())?;
@@ -159,9 +160,9 @@ impl Template {
             unfinished.join("Cargo.lock"),
         )?;
         compile(&unfinished, &toolchain, features)?;
-        cell::record(&unfinished, &toolchain, features)?;
+        replay::record(&unfinished, &toolchain, features)?;
         metadata::save(&unfinished, &toolchain, features)?;
-        stdlib::save(&toolchain)?;
+        rust_src::save(&toolchain)?;
 
         let template = Template {
             directory: directory.to_owned(),
@@ -238,7 +239,7 @@ fn newest() -> Result<Option<PathBuf>> {
 /// and sizes.
 fn fingerprint(features: &Features) -> Result<String> {
     let mut hasher = DefaultHasher::new();
-    (LAYOUT, crate::evcxr::VERSION, CARGO_CONFIG, manifest()).hash(&mut hasher);
+    (LAYOUT, evcxr::VERSION, CARGO_CONFIG, manifest()).hash(&mut hasher);
     features.hash(&mut hasher);
     for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
         hash_file(&paths::repository().join(name), &mut hasher)?;

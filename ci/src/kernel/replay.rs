@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 
-use crate::explain;
-use crate::template::{self, Features};
+use super::explain;
+use super::template::{self, Features};
 use crate::toolchain::Toolchain;
 
 /// The environment variable that asks this program to record instead of compile. It names the file.

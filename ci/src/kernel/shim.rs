@@ -9,16 +9,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::template::{self, Template};
+use super::template::{self, Template};
+use super::{evcxr, metadata, replay, rust_src};
+use crate::paths;
 use crate::toolchain::Toolchain;
-use crate::{cell, evcxr, metadata, paths, stdlib};
 
-/// The environment variable that names a kernel's folder. Its presence makes this program a stand-in.
+/// The environment variable that names a kernel's folder. Where it is set, this program acts as a shim.
 const KERNEL: &str = "DLDNA_KERNEL";
 
-/// Puts the stand-ins into a kernel's environment.
+/// Puts the shims into a kernel's environment.
 pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Result<()> {
-    let home = paths::lab().join("standin");
+    let home = paths::lab().join("shim");
     let programs = home.join("bin");
     fs::create_dir_all(&programs)?;
     let this = std::env::current_exe()?;
@@ -90,7 +91,7 @@ fn rustup(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The real rustup, behind this stand-in on PATH.
+/// The real rustup, behind this shim on PATH.
 fn real_rustup() -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -118,7 +119,7 @@ fn cargo(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
 /// A cell, or what the kernel needs checked. To check would mean to check all packages below the
 /// crate first, for minutes; built they are already.
 fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
-    if let Some(status) = cell::compile(kernel, &toolchain(kernel)?)? {
+    if let Some(status) = replay::compile(kernel, &toolchain(kernel)?)? {
         return Ok(exit_code(status));
     }
     let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());
@@ -143,7 +144,7 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     let whole = !arguments.iter().any(|it| it == "--no-deps");
     if !asked_by_rust_analyzer {
         // The kernel adds a dependency: from here on types are asked for.
-        stdlib::show(kernel, &toolchain(kernel)?)?;
+        rust_src::show(kernel, &toolchain(kernel)?)?;
     }
     let manifest = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
     if asked_by_rust_analyzer && manifest == template::manifest() {
