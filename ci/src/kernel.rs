@@ -3,6 +3,8 @@
 //! `ci/README.md` draws how these files work together.
 pub mod evcxr;
 mod explain;
+pub mod features;
+mod manifest;
 mod metadata;
 pub mod replay;
 pub mod rust_src;

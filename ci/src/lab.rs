@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::kernel::template::{Features, Template};
+use crate::kernel::features::Features;
+use crate::kernel::template::Template;
 use crate::kernel::{evcxr, start};
 use crate::{paths, python, toolchain};
 

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 
-use super::explain;
-use super::template::{self, Features};
+use super::features::Features;
+use super::{explain, manifest, template};
 use crate::toolchain::Toolchain;
 
 /// The environment variable that asks this program to record instead of compile. It names the file.
@@ -85,11 +85,11 @@ fn record_call(path: &Path) -> Result<ExitCode> {
 
 /// Compiles the cell in a kernel's folder if the crate is all it needs; otherwise cargo has to.
 pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus>> {
-    let manifest = fs::read_to_string(kernel.join("Cargo.toml"))?;
+    let written = fs::read_to_string(kernel.join("Cargo.toml"))?;
     let Ok(recorded) = fs::read(kernel.join(RECORDED)) else {
         return Ok(None);
     };
-    if ![template::manifest(), template::manifest_before_crate()].contains(&manifest) {
+    if ![manifest::with_crate(), manifest::without_crate()].contains(&written) {
         return Ok(None);
     }
     let recorded: Recorded = serde_json::from_slice(&recorded)?;

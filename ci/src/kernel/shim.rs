@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use super::template::{self, Template};
-use super::{evcxr, metadata, replay, rust_src};
+use super::template::Template;
+use super::{evcxr, manifest, metadata, replay, rust_src};
 use crate::paths;
 use crate::toolchain::Toolchain;
 
@@ -66,8 +66,8 @@ fn template(kernel: &Path) -> Result<Template> {
 
 /// The crate's features, for cargo: as long as the kernel depends on the crate.
 fn features(kernel: &Path) -> Result<Vec<String>> {
-    let manifest = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
-    if !manifest.contains("\ndldna = ") {
+    let written = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
+    if !written.contains("\ndldna = ") {
         return Ok(Vec::new());
     }
     Ok(template(kernel)?.features.for_cargo())
@@ -146,14 +146,12 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         // The kernel adds a dependency: from here on types are asked for.
         rust_src::show(kernel, &toolchain(kernel)?)?;
     }
-    let manifest = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
-    if asked_by_rust_analyzer && manifest == template::manifest() {
+    let written = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
+    if asked_by_rust_analyzer && written == manifest::with_crate() {
         print!("{}", metadata::saved(kernel)?);
         return Ok(ExitCode::SUCCESS);
     }
-    if !asked_by_rust_analyzer
-        && manifest.contains(&format!("dldna = {}\n", template::dependency()))
-    {
+    if !asked_by_rust_analyzer && written.contains(&manifest::dependency()) {
         println!("{{}}");
         return Ok(ExitCode::SUCCESS);
     }

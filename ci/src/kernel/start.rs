@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::template::{self, Features, Template};
-use super::{evcxr, rust_src, shim};
+use super::features::Features;
+use super::template::Template;
+use super::{evcxr, manifest, rust_src, shim};
 use crate::{lock, paths};
 
 #[derive(clap::Args)]
@@ -72,10 +73,10 @@ fn write_config() -> Result<PathBuf> {
     let folder = paths::lab().join("config");
     fs::create_dir_all(&folder)?;
     let start = format!(
-        ":dep dldna = {}\n\
+        ":dep {}\
          use dldna::prelude::*;\n\
          let warm_up = vec![1].iter().map(|x| x + 1).collect::<Vec<i32>>(); drop(warm_up);\n",
-        template::dependency()
+        manifest::dependency()
     );
     let path = folder.join("init.evcxr");
     // Another kernel may be reading it.
