@@ -11,7 +11,10 @@ mod lock;
 mod nb;
 mod paths;
 mod python;
+mod role;
 mod toolchain;
+
+use role::Role;
 
 #[derive(Parser)]
 #[command(name = "ci", about = "Everything around the notebooks")]
@@ -38,9 +41,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = kernel::replay::recorder()
-        .or_else(kernel::shim::run)
-        .unwrap_or_else(|| run(Cli::parse().command).map(|()| ExitCode::SUCCESS));
+    let done = match Role::of_this_process() {
+        Role::Tool => run(Cli::parse().command).map(|()| ExitCode::SUCCESS),
+        Role::Recorder { file } => kernel::replay::record_call(&file),
+        Role::CargoShim { kernel } => kernel::shim::cargo(&kernel),
+        Role::RustupShim { kernel } => kernel::shim::rustup(&kernel),
+    };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE

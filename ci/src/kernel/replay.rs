@@ -7,15 +7,15 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 
 use super::features::Features;
 use super::{explain, manifest, template};
 use crate::toolchain::Toolchain;
 
-/// The environment variable that asks this program to record instead of compile. It names the file.
-const RECORD_TO: &str = "DLDNA_RECORD";
+/// The environment variable that makes this program the recorder. It names the file.
+pub const RECORD_TO: &str = "DLDNA_RECORD";
 /// The file in a template, and in each kernel's folder.
 const RECORDED: &str = "rustc.json";
 /// Stands in the record for the folder of a kernel.
@@ -47,12 +47,7 @@ pub fn record(template: &Path, toolchain: &Toolchain, features: &Features) -> Re
 }
 
 /// Acts in the compiler's place: records the call for a cell, passes on all others.
-pub fn recorder() -> Option<Result<ExitCode>> {
-    let path = PathBuf::from(std::env::var_os(RECORD_TO)?);
-    Some(record_call(&path))
-}
-
-fn record_call(path: &Path) -> Result<ExitCode> {
+pub fn record_call(path: &Path) -> Result<ExitCode> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_cell = arguments
         .windows(2)

@@ -14,8 +14,8 @@ use super::{evcxr, manifest, metadata, replay, rust_src};
 use crate::paths;
 use crate::toolchain::Toolchain;
 
-/// The environment variable that names a kernel's folder. Where it is set, this program acts as a shim.
-const KERNEL: &str = "DLDNA_KERNEL";
+/// The environment variable that names a kernel's folder. Where it is set, this program can be a shim.
+pub const KERNEL: &str = "DLDNA_KERNEL";
 
 /// Puts the shims into a kernel's environment.
 pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Result<()> {
@@ -43,16 +43,9 @@ pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Re
 /// The reader's own CARGO_HOME, under another name.
 const CARGO_HOME: &str = "DLDNA_CARGO_HOME";
 
-/// Acts as `cargo` or `rustup` if that is the name under which this program was called.
-pub fn run() -> Option<Result<ExitCode>> {
-    let kernel = PathBuf::from(std::env::var_os(KERNEL)?);
-    let name = PathBuf::from(std::env::args_os().next()?);
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match name.file_stem()?.to_str()? {
-        "cargo" => Some(cargo(&kernel, &arguments)),
-        "rustup" => Some(rustup(&kernel, &arguments)),
-        _ => None,
-    }
+/// What the program was called with.
+fn arguments() -> Vec<OsString> {
+    std::env::args_os().skip(1).collect()
 }
 
 fn toolchain(kernel: &Path) -> Result<Toolchain> {
@@ -73,7 +66,9 @@ fn features(kernel: &Path) -> Result<Vec<String>> {
     Ok(template(kernel)?.features.for_cargo())
 }
 
-fn rustup(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+/// Acts as `rustup` for a kernel.
+pub fn rustup(kernel: &Path) -> Result<ExitCode> {
+    let arguments = arguments();
     let words: Vec<&str> = arguments.iter().filter_map(|it| it.to_str()).collect();
     match words[..] {
         ["which", "cargo"] => {
@@ -102,7 +97,9 @@ fn real_rustup() -> Result<PathBuf> {
         .context("no rustup on PATH")
 }
 
-fn cargo(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+/// Acts as `cargo` for a kernel.
+pub fn cargo(kernel: &Path) -> Result<ExitCode> {
+    let arguments = arguments();
     let words: Vec<&str> = arguments.iter().filter_map(|it| it.to_str()).collect();
     match words[..] {
         // Rust-analyzer asks these of cargo first and then of rustc, which answers ten times faster.
@@ -110,8 +107,8 @@ fn cargo(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         | ["locate-project", "--workspace", ..]
         | ["-Z", "unstable-options", "config", "get", ..] => Ok(ExitCode::FAILURE),
         // The kernel asks whether a dependency exists, rust-analyzer asks for all packages.
-        ["metadata", ..] => answer_metadata(kernel, arguments),
-        ["build" | "check", ..] => build(kernel, arguments),
+        ["metadata", ..] => answer_metadata(kernel, &arguments),
+        ["build" | "check", ..] => build(kernel, &arguments),
         _ => pass_on(&mut real_cargo(kernel, arguments)?),
     }
 }
