@@ -10,6 +10,7 @@ mod lab;
 mod lock;
 mod nb;
 mod paths;
+mod private;
 mod python;
 mod role;
 mod toolchain;

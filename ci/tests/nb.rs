@@ -568,6 +568,41 @@ fn a_kernel_that_does_not_start_is_named() {
     ended.says("/no/such/file");
 }
 
+/// Whoever reads the connection file can run code in the kernel.
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_read_the_connection_file() {
+    let bench = Bench::new();
+    bench.write("one", &notebook(&[("let a = 1;", "")]));
+    let script = bench.folder.path().join("kernel.sh");
+    std::fs::write(&script, "ls -ld \"$1\" \"$(dirname \"$1\")\"\nexit 2\n").unwrap();
+    let kernel = format!("sh {} {{connection_file}}", script.display());
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "umask 000; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_ci"),
+            "nb",
+        ])
+        .arg(bench.path("one"))
+        .args(["--kernel", &kernel])
+        .output()
+        .unwrap();
+    let finished = Finished::new(output);
+    finished.failed();
+    let listed = |mode: &str, name: &str| {
+        let mut lines = finished.text.lines();
+        assert!(
+            lines.any(|line| line.starts_with(mode) && line.contains(name)),
+            "{name} is not {mode}:\n{}",
+            finished.text
+        );
+    };
+    listed("-rw-------", "connection.json");
+    listed("drwx------", "dldna-nb-");
+}
+
 #[test]
 fn a_name_without_a_notebook_is_an_error() {
     let finished = Finished::new(

@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 
 use super::features::Features;
 use super::{explain, manifest, template};
+use crate::private;
 use crate::toolchain::Toolchain;
 
 /// The environment variable that makes this program the recorder. It names the file.
@@ -31,6 +32,10 @@ struct Recorded {
 /// Lets cargo call this program in the compiler's place, and keeps what it was called with.
 pub fn record(template: &Path, toolchain: &Toolchain, features: &Features) -> Result<()> {
     let path = template.join(RECORDED);
+    // That of the template from which this one started would hide that there is none.
+    if path.exists() {
+        fs::remove_file(&path)?;
+    }
     let mut cargo = template::cargo_build(template, toolchain, features)?;
     let output = cargo
         .env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?)
@@ -64,18 +69,31 @@ pub fn record_call(path: &Path) -> Result<ExitCode> {
     let folder = path.parent().context("the record is in a folder")?;
     let folder = folder.to_str().context("the folder's name is not UTF-8")?;
     let general = |text: String| text.replace(folder, FOLDER);
-    // Not cargo's job server: it ends with cargo, and each cell's compiler would complain of that.
-    let environment = std::env::vars()
-        .filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_MAKEFLAGS");
+    let environment = package_environment();
     let recorded = Recorded {
         arguments: arguments.into_iter().map(general).collect(),
         environment: environment
             .map(|(name, value)| (name, general(value)))
             .collect(),
     };
-    fs::write(path, serde_json::to_vec_pretty(&recorded)?)?;
+    private::write(path, &serde_json::to_vec_pretty(&recorded)?)?;
     // Nothing has been compiled; cargo must not believe so.
     Ok(ExitCode::FAILURE)
+}
+
+/// The variables of this process by which cargo tells the compiler of the package.
+fn package_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| describes_package(name))
+}
+
+/// Whether a variable is about the package. All others the compiler inherits from the kernel, as they are when it
+/// runs: there are tokens among them, which belong into no file.
+fn describes_package(name: &str) -> bool {
+    ["CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"].contains(&name)
+        || name.starts_with("CARGO_PKG_")
+        || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Compiles the cell in a kernel's folder if the crate is all it needs; otherwise cargo has to.

@@ -14,10 +14,10 @@ use std::time::{Instant, UNIX_EPOCH};
 use super::features::Features;
 use super::{evcxr, manifest, metadata, replay, rust_src};
 use crate::toolchain::Toolchain;
-use crate::{lock, paths};
+use crate::{lock, paths, private};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const LAYOUT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,6 +102,7 @@ impl Template {
             fs::remove_file(unfinished.join(RECORD))?;
         }
         rust_src::install(&toolchain)?;
+        private::create_folder(&unfinished)?;
         fs::create_dir_all(unfinished.join("src"))?;
         write_cargo_config()?;
         fs::write(unfinished.join("Cargo.toml"), manifest::with_crate())?;
@@ -190,7 +191,7 @@ fn newest() -> Result<Option<PathBuf>> {
 /// and sizes.
 fn fingerprint(features: &Features) -> Result<String> {
     let mut hasher = DefaultHasher::new();
-    (LAYOUT, evcxr::VERSION, CARGO_CONFIG, manifest::with_crate()).hash(&mut hasher);
+    (FORMAT, evcxr::VERSION, CARGO_CONFIG, manifest::with_crate()).hash(&mut hasher);
     features.hash(&mut hasher);
     for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
         hash_file(&paths::repository().join(name), &mut hasher)?;
@@ -279,7 +280,7 @@ enum Contents {
 /// Copies a folder. Files that cargo and rustc replace as a whole are hard links; files that they
 /// write to in place are copies, so that the original stays as it is.
 fn copy(from: &Path, to: &Path, contents: Contents) -> Result<()> {
-    fs::create_dir_all(to)?;
+    private::create_folder(to)?; // it may hold the record of an environment
     for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
         let entry = entry?;
         let source = entry.path();
