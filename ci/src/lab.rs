@@ -1,15 +1,14 @@
 //! `cargo lab`: from a fresh clone to JupyterLab with a Rust kernel.
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use crate::kernel::features::Features;
 use crate::kernel::template::Template;
 use crate::kernel::{evcxr, start};
-use crate::{paths, python, toolchain};
+use crate::{paths, python, toolchain, trust};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,7 +26,9 @@ pub fn run(args: Args) -> Result<()> {
     set_up_kernel(&args.features)?;
     step("JupyterLab", python::install)?;
     write_kernel_specification(&args.features)?;
-    step("Trust in the notebooks of this repository", trust_notebooks)?;
+    step("Trust in the notebooks as committed", || {
+        trust::trust_notebooks(jupyter())
+    })?;
     println!("JupyterLab starts. Stop it with Ctrl-C, twice");
     open(&args)
 }
@@ -74,50 +75,6 @@ fn kernel_specification(launcher: &Path, features: &Features) -> serde_json::Val
         "language": "rust",
         "interrupt_mode": "message",
     })
-}
-
-/// Signs the notebooks as they are in the repository, so that their players run without a kernel.
-fn trust_notebooks() -> Result<()> {
-    let notebooks = find_notebooks(&paths::notebooks())?;
-    let signed = paths::lab().join("trusted");
-    let state = state(&notebooks)?;
-    if notebooks.is_empty() || fs::read_to_string(&signed).is_ok_and(|text| text == state) {
-        return Ok(());
-    }
-    toolchain::stdout(jupyter().arg("trust").args(&notebooks))?;
-    fs::write(signed, state)?;
-    Ok(())
-}
-
-fn find_notebooks(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut notebooks = Vec::new();
-    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if path.is_dir() && !hidden {
-            notebooks.extend(find_notebooks(&path)?);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "ipynb")
-        {
-            notebooks.push(path);
-        }
-    }
-    notebooks.sort();
-    Ok(notebooks)
-}
-
-/// Changes when a notebook does.
-fn state(notebooks: &[PathBuf]) -> Result<String> {
-    let mut hasher = DefaultHasher::new();
-    for path in notebooks {
-        let file = fs::metadata(path)?;
-        (path, file.len(), file.modified()?).hash(&mut hasher);
-    }
-    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// Jupyter with folders of its own, so that neither the reader's settings nor ours reach the other.

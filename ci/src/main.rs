@@ -14,6 +14,7 @@ mod private;
 mod python;
 mod role;
 mod toolchain;
+mod trust;
 
 use role::Role;
 
@@ -32,7 +33,7 @@ enum Command {
     Nb(nb::Args),
     /// Run every check: format, lints, tests, notebooks
     Ci(check_all::Args),
-    /// Say what is missing or wrong, and the command that mends it
+    /// Say what is missing or wrong, and the command that fixes it
     Doctor(doctor::Args),
     /// Measure the speed of the crate beside PyTorch's
     Bench(bench::Args),
