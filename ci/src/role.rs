@@ -1,7 +1,7 @@
-//! What this program is, each time that it starts.
+//! Which role this program plays, each time that it starts.
 //!
 //! Cargo and the kernel's program call other programs by their paths, and cannot be told what to call them with. So
-//! this one program stands in several places, and sees by its environment and its name in which it is.
+//! this one program plays several roles, and sees by its environment and its name which one.
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 

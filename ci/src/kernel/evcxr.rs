@@ -77,7 +77,7 @@ pub fn install() -> Result<PathBuf> {
         .context("running cargo install")?;
     if !status.success() {
         bail!(
-            "the kernel could not be built; see above. Without a network, or with a full disk, mend that first. \
+            "the kernel could not be built; see above. Without a network, or with a full disk, fix that first. \
              What is built so far is kept: run the same command again"
         );
     }

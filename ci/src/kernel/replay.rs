@@ -110,7 +110,7 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {
         eprint!("{said}");
-        println!("{}", built(kernel, toolchain)?);
+        println!("{}", artifact_message(kernel, toolchain)?);
     } else {
         eprint!("{}", recorded.explain(&said, kernel, toolchain)?);
     }
@@ -146,8 +146,8 @@ impl Recorded {
     }
 }
 
-/// How cargo says where a cell's library is.
-fn built(kernel: &Path, toolchain: &Toolchain) -> Result<serde_json::Value> {
+/// The message by which cargo says where a cell's library is.
+fn artifact_message(kernel: &Path, toolchain: &Toolchain) -> Result<serde_json::Value> {
     let library = kernel
         .join("target")
         .join(toolchain.host()?)

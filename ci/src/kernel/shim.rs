@@ -141,7 +141,7 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     let whole = !arguments.iter().any(|it| it == "--no-deps");
     if !asked_by_rust_analyzer {
         // The kernel adds a dependency: from here on types are asked for.
-        rust_src::show(kernel, &toolchain(kernel)?)?;
+        rust_src::link_source(kernel, &toolchain(kernel)?)?;
     }
     let written = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
     if asked_by_rust_analyzer && written == manifest::with_crate() {

@@ -20,11 +20,11 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let program = evcxr::find().context("the Rust kernel is missing; run `cargo lab`")?;
     let template = Template::ready(&args.features)?;
-    let home = Home::make(&template)?;
+    let folder = KernelFolder::make(&template)?;
     let mut kernel = Command::new(program);
     kernel.arg("--control_file").arg(args.connection_file);
-    set_environment(&mut kernel, &template, &home)?;
-    start(kernel, home)
+    set_environment(&mut kernel, &template, &folder)?;
+    start(kernel, folder)
 }
 
 /// The program that starts kernels: a copy of this one, which a build of the tool leaves alone.
@@ -36,14 +36,14 @@ pub fn launcher() -> Result<PathBuf> {
     Ok(launcher)
 }
 
-fn set_environment(kernel: &mut Command, template: &Template, home: &Home) -> Result<()> {
+fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFolder) -> Result<()> {
     kernel
-        .env("EVCXR_TMPDIR", &home.directory)
+        .env("EVCXR_TMPDIR", &folder.directory)
         .env_remove("CARGO_INCREMENTAL") // as in the template
         .env("EVCXR_CONFIG_DIR", write_config()?)
         .env(
             "RUST_SRC_PATH",
-            rust_src::hide(&home.directory, &template.toolchain)?,
+            rust_src::link_empty(&folder.directory, &template.toolchain)?,
         )
         // The program would renew its own entry in the reader's list of kernels, if there is one.
         .env("JUPYTER_PATH", paths::lab().join("none"));
@@ -56,14 +56,14 @@ fn set_environment(kernel: &mut Command, template: &Template, home: &Home) -> Re
         "LD_LIBRARY_PATH"
     };
     let old = std::env::var_os(variable).unwrap_or_default();
-    let target = home.directory.join("target");
+    let target = folder.directory.join("target");
     let build = target.join(template.toolchain.host()?).join("debug/deps");
     let own = [build, template.toolchain.library.clone()];
     kernel.env(
         variable,
         std::env::join_paths(own.into_iter().chain(std::env::split_paths(&old)))?,
     );
-    shim::install(kernel, &home.directory, &template.toolchain)
+    shim::install(kernel, &folder.directory, &template.toolchain)
 }
 
 /// What each kernel runs as it starts: it loads the crate while the reader reads the first
@@ -87,12 +87,12 @@ fn write_config() -> Result<PathBuf> {
 }
 
 /// A kernel's working folder. It is in use as long as its lock is held.
-struct Home {
+struct KernelFolder {
     directory: PathBuf,
     lock: File,
 }
 
-impl Home {
+impl KernelFolder {
     /// Makes the folder, and removes those of kernels that have ended.
     fn make(template: &Template) -> Result<Self> {
         let kernels = paths::lab().join("kernels");
@@ -102,7 +102,7 @@ impl Home {
         let directory = kernels.join(std::process::id().to_string());
         template.copy_to(&directory)?;
         let lock = lock::hold(&directory.join("lock"), "")?;
-        Ok(Home { directory, lock })
+        Ok(KernelFolder { directory, lock })
     }
 }
 
@@ -120,18 +120,18 @@ fn remove_abandoned(kernels: &Path) -> Result<()> {
 /// Becomes the kernel. The lock is its standard input, which it does not read: so the folder is
 /// in use exactly as long as the kernel lives, even if it is killed.
 #[cfg(unix)]
-fn start(mut kernel: Command, home: Home) -> Result<()> {
+fn start(mut kernel: Command, folder: KernelFolder) -> Result<()> {
     use std::os::unix::process::CommandExt;
-    let error = kernel.stdin(home.lock).exec();
+    let error = kernel.stdin(folder.lock).exec();
     Err(error).with_context(|| format!("starting {:?}", kernel.get_program()))
 }
 
 #[cfg(not(unix))]
-fn start(mut kernel: Command, home: Home) -> Result<()> {
+fn start(mut kernel: Command, folder: KernelFolder) -> Result<()> {
     let status = kernel
         .status()
         .with_context(|| format!("starting {:?}", kernel.get_program()))?;
-    drop(home.lock);
+    drop(folder.lock);
     anyhow::ensure!(status.success(), "the kernel ended with {status}");
     Ok(())
 }
