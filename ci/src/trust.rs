@@ -102,6 +102,10 @@ fn hashes_of_files(repository: &Path, notebooks: &[Notebook]) -> Result<Vec<Stri
 fn git(repository: &Path) -> Command {
     let mut git = Command::new("git");
     git.arg("-C").arg(repository);
+    // Git sets these for its hooks; they would name another repository than this one.
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        git.env_remove(variable);
+    }
     git
 }
 
@@ -116,13 +120,18 @@ mod tests {
         for name in names {
             fs::write(folder.path().join("notebooks").join(name), *name).unwrap();
         }
-        let author = ["-c", "user.name=A", "-c", "user.email=a@example.org"];
+        let settings = [
+            "user.name=A",
+            "user.email=a@example.org",
+            "commit.gpgsign=false",
+        ];
+        let settings = settings.iter().flat_map(|setting| ["-c", setting]);
         for arguments in [
             vec!["init", "--quiet"],
             vec!["add", "--all"],
             vec!["commit", "--quiet", "--no-verify", "--message", "All"],
         ] {
-            toolchain::stdout(git(folder.path()).args(author).args(arguments)).unwrap();
+            toolchain::stdout(git(folder.path()).args(settings.clone()).args(arguments)).unwrap();
         }
         folder
     }
