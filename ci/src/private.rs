@@ -3,7 +3,7 @@
 //! On Unix they have the modes 0600 and 0700 from the moment they exist. On Windows they inherit the access list of
 //! the user's folders.
 use anyhow::{Context, Result};
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::io::Write;
 use std::path::Path;
 use tempfile::{NamedTempFile, TempDir};
@@ -27,7 +27,7 @@ pub fn create_folder(path: &Path) -> Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path).with_context(context)?;
     #[cfg(unix)]
-    fs::set_permissions(path, owner_only()).with_context(context)?;
+    std::fs::set_permissions(path, owner_only()).with_context(context)?;
     Ok(())
 }
 
@@ -41,13 +41,14 @@ pub fn temporary_folder(prefix: &str) -> Result<TempDir> {
 }
 
 #[cfg(unix)]
-fn owner_only() -> fs::Permissions {
+fn owner_only() -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o700)
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn mode(path: &Path) -> u32 {
