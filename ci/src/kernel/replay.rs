@@ -91,7 +91,7 @@ fn package_environment() -> impl Iterator<Item = (String, String)> {
 /// Whether a variable is about the package. All others the compiler inherits from the kernel, as they are when it
 /// runs: there are tokens among them, which belong into no file.
 fn describes_package(name: &str) -> bool {
-    ["CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"].contains(&name)
+    ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"].contains(&name)
         || name.starts_with("CARGO_PKG_")
         || name.starts_with("CARGO_MANIFEST_")
 }
