@@ -1,10 +1,11 @@
-//! `cargo doctor`: what is missing or wrong, and the command that mends it.
+//! `cargo doctor`: what is missing or wrong, and the command that fixes it.
 use anyhow::{Context, Result, bail, ensure};
 use std::process::Command;
 
-use crate::template::Template;
+use crate::kernel::template::Template;
+use crate::kernel::{evcxr, rust_src};
 use crate::toolchain::{self, Toolchain};
-use crate::{evcxr, paths, python, stdlib};
+use crate::{paths, python};
 
 #[derive(clap::Args)]
 pub struct Args {}
@@ -16,64 +17,64 @@ const DISK: u64 = 5 << 30;
 struct Check {
     name: &'static str,
     look: fn() -> Result<String>,
-    mend: &'static str,
+    fix: &'static str,
 }
 
 const CHECKS: [Check; 11] = [
     Check {
         name: "toolchain",
         look: pinned_toolchain,
-        mend: "rustup toolchain install",
+        fix: "rustup toolchain install",
     },
     Check {
         name: "compiler in use",
         look: compiler_in_use,
-        mend: "unset RUSTUP_TOOLCHAIN; rustup override unset; and leave out +nightly",
+        fix: "unset RUSTUP_TOOLCHAIN; rustup override unset; and leave out +nightly",
     },
     Check {
         name: "library source",
         look: library_source,
-        mend: "rustup component add rust-src",
+        fix: "rustup component add rust-src",
     },
     Check {
         name: "C compiler",
         look: c_compiler,
-        mend: "sudo apt install build-essential",
+        fix: "sudo apt install build-essential",
     },
     Check {
         name: "Python",
         look: python,
-        mend: "sudo apt install python3",
+        fix: "sudo apt install python3",
     },
     Check {
         name: "Python's venv",
         look: venv,
-        mend: "sudo apt install python3-venv",
+        fix: "sudo apt install python3-venv",
     },
     Check {
         name: "Rust kernel",
         look: kernel,
-        mend: "cargo lab",
+        fix: "cargo lab",
     },
     Check {
         name: "JupyterLab",
         look: jupyterlab,
-        mend: "cargo lab",
+        fix: "cargo lab",
     },
     Check {
         name: "crate, built",
         look: template,
-        mend: "cargo lab",
+        fix: "cargo lab",
     },
     Check {
         name: "data samples",
         look: data,
-        mend: "git checkout -- data",
+        fix: "git checkout -- data",
     },
     Check {
         name: "disk",
         look: disk,
-        mend: "free some disk space, for example with `cargo clean`",
+        fix: "free some disk space, for example with `cargo clean`",
     },
 ];
 
@@ -85,7 +86,7 @@ pub fn run(_args: Args) -> Result<()> {
             Err(error) => {
                 wrong += 1;
                 println!("WRONG  {:16} {error:#}", check.name);
-                println!("       {:16} -> {}", "", check.mend);
+                println!("       {:16} -> {}", "", check.fix);
             }
         }
     }
@@ -129,8 +130,8 @@ fn compiler_in_use() -> Result<String> {
 }
 
 fn library_source() -> Result<String> {
-    let source =
-        stdlib::source(&Toolchain::find()?).context("missing; the kernel infers types from it")?;
+    let source = rust_src::source(&Toolchain::find()?)
+        .context("missing; the kernel infers types from it")?;
     Ok(source.display().to_string())
 }
 

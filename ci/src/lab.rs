@@ -1,13 +1,14 @@
 //! `cargo lab`: from a fresh clone to JupyterLab with a Rust kernel.
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::template::{Features, Template};
-use crate::{evcxr, kernel, paths, python, toolchain};
+use crate::kernel::features::Features;
+use crate::kernel::template::Template;
+use crate::kernel::{evcxr, start};
+use crate::{paths, python, toolchain, trust};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -25,9 +26,11 @@ pub fn run(args: Args) -> Result<()> {
     set_up_kernel(&args.features)?;
     step("JupyterLab", python::install)?;
     write_kernel_specification(&args.features)?;
-    step("Trust in the notebooks of this repository", trust_notebooks)?;
+    step("Trust in the notebooks as committed", || {
+        trust::trust_notebooks(jupyter())
+    })?;
     println!("JupyterLab starts. Stop it with Ctrl-C, twice");
-    start(&args)
+    open(&args)
 }
 
 /// All that is needed to run notebooks, with or without JupyterLab.
@@ -51,7 +54,7 @@ fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
 fn write_kernel_specification(features: &Features) -> Result<()> {
     let folder = python::environment().join("share/jupyter/kernels/rust");
     fs::create_dir_all(&folder)?;
-    let specification = kernel_specification(&kernel::launcher()?, features);
+    let specification = kernel_specification(&start::launcher()?, features);
     fs::write(
         folder.join("kernel.json"),
         serde_json::to_vec_pretty(&specification)?,
@@ -74,50 +77,6 @@ fn kernel_specification(launcher: &Path, features: &Features) -> serde_json::Val
     })
 }
 
-/// Signs the notebooks as they are in the repository, so that their players run without a kernel.
-fn trust_notebooks() -> Result<()> {
-    let notebooks = find_notebooks(&paths::notebooks())?;
-    let signed = paths::lab().join("trusted");
-    let state = state(&notebooks)?;
-    if notebooks.is_empty() || fs::read_to_string(&signed).is_ok_and(|text| text == state) {
-        return Ok(());
-    }
-    toolchain::stdout(jupyter().arg("trust").args(&notebooks))?;
-    fs::write(signed, state)?;
-    Ok(())
-}
-
-fn find_notebooks(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut notebooks = Vec::new();
-    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if path.is_dir() && !hidden {
-            notebooks.extend(find_notebooks(&path)?);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "ipynb")
-        {
-            notebooks.push(path);
-        }
-    }
-    notebooks.sort();
-    Ok(notebooks)
-}
-
-/// Changes when a notebook does.
-fn state(notebooks: &[PathBuf]) -> Result<String> {
-    let mut hasher = DefaultHasher::new();
-    for path in notebooks {
-        let file = fs::metadata(path)?;
-        (path, file.len(), file.modified()?).hash(&mut hasher);
-    }
-    Ok(format!("{:016x}", hasher.finish()))
-}
-
 /// Jupyter with folders of its own, so that neither the reader's settings nor ours reach the other.
 fn jupyter() -> Command {
     let mut command = Command::new(python::program("jupyter"));
@@ -138,7 +97,7 @@ fn disable_announcements() -> Result<()> {
     Ok(())
 }
 
-fn start(args: &Args) -> Result<()> {
+fn open(args: &Args) -> Result<()> {
     disable_announcements()?;
     let mut command = jupyter();
     command

@@ -3,22 +3,20 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 mod bench;
-mod cell;
+mod check_all;
 mod doctor;
-mod evcxr;
-mod explain;
 mod kernel;
 mod lab;
 mod lock;
-mod metadata;
 mod nb;
 mod paths;
+mod private;
 mod python;
-mod standin;
-mod stdlib;
-mod suite;
-mod template;
+mod role;
 mod toolchain;
+mod trust;
+
+use role::Role;
 
 #[derive(Parser)]
 #[command(name = "ci", about = "Everything around the notebooks")]
@@ -34,20 +32,23 @@ enum Command {
     /// Execute notebooks with the real kernel and compare their outputs
     Nb(nb::Args),
     /// Run every check: format, lints, tests, notebooks
-    Ci(suite::Args),
-    /// Say what is missing or wrong, and the command that mends it
+    Ci(check_all::Args),
+    /// Say what is missing or wrong, and the command that fixes it
     Doctor(doctor::Args),
     /// Measure the speed of the crate beside PyTorch's
     Bench(bench::Args),
     /// Start one Rust kernel (Jupyter calls this)
     #[command(hide = true)]
-    Kernel(kernel::Args),
+    Kernel(kernel::start::Args),
 }
 
 fn main() -> ExitCode {
-    let done = cell::recorder()
-        .or_else(standin::run)
-        .unwrap_or_else(|| run(Cli::parse().command).map(|()| ExitCode::SUCCESS));
+    let done = match Role::of_this_process() {
+        Role::Tool => run(Cli::parse().command).map(|()| ExitCode::SUCCESS),
+        Role::Recorder { file } => kernel::replay::record_call(&file),
+        Role::CargoShim { kernel } => kernel::shim::cargo(&kernel),
+        Role::RustupShim { kernel } => kernel::shim::rustup(&kernel),
+    };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
@@ -58,9 +59,9 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Lab(args) => lab::run(args),
         Command::Nb(args) => nb::run(args),
-        Command::Ci(args) => suite::run(args),
+        Command::Ci(args) => check_all::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::run(args),
-        Command::Kernel(args) => kernel::run(args),
+        Command::Kernel(args) => kernel::start::run(args),
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! | tag | meaning |
 //! |---|---|
-//! | `raises-exception` | The cell must fail: a compile error, a panic or an error from `?`. It is a fault if it runs to its end. |
+//! | `raises-exception` | The cell must fail: a compile error, a panic or an error from `?`. It fails if it runs to its end. |
 //! | `volatile` | The output differs from run to run (timings): only its kinds are compared. |
 //! | `timeout:300` | The time limit of the cell in seconds. |
 //!
@@ -86,26 +86,29 @@ pub fn run(args: Args) -> Result<()> {
         .enable_all()
         .build()?;
     let start = Instant::now();
-    let done = runtime.block_on(async {
+    let reports = runtime.block_on(async {
         tokio::select! {
-            done = session.run_all(&files, args.jobs.get()) => Some(done),
+            reports = session.run_all(&files, args.jobs.get()) => Some(reports),
             () = interrupted() => None,
         }
     });
-    let Some(done) = done else {
+    let Some(reports) = reports else {
         bail!("interrupted; the kernels were ended")
     };
 
-    session.progress.print(&summary(&done, start.elapsed()));
+    session.progress.print(&summary(&reports, start.elapsed()));
     if args.timings {
-        let runs = done.iter().map(|one| (one.name.as_str(), &one.timings));
+        let runs = reports.iter().map(|one| (one.name.as_str(), &one.timings));
         session
             .progress
             .print(&format!("\n{}", timings::table(runs)));
     }
-    let faulty = done.iter().filter(|one| !one.faults.is_empty()).count();
-    if faulty > 0 {
-        bail!("{faulty} of {} notebooks failed", done.len());
+    let failed = reports
+        .iter()
+        .filter(|one| !one.failures.is_empty())
+        .count();
+    if failed > 0 {
+        bail!("{failed} of {} notebooks failed", reports.len());
     }
     Ok(())
 }
@@ -230,54 +233,54 @@ struct Session {
 }
 
 /// What came of one notebook.
-struct Done {
+struct Report {
     name: String,
     cells: usize,
     time: Duration,
     timings: timings::Timings,
     /// `written` or `unchanged` for an update.
     note: &'static str,
-    faults: Vec<String>,
+    failures: Vec<String>,
 }
 
 impl Session {
-    async fn run_all(&self, files: &[NotebookFile], jobs: usize) -> Vec<Done> {
+    async fn run_all(&self, files: &[NotebookFile], jobs: usize) -> Vec<Report> {
         let runs = files
             .iter()
             .enumerate()
             .map(|(index, file)| async move { (index, self.run_one(file).await) });
-        let mut done: Vec<(usize, Done)> = futures::stream::iter(runs)
+        let mut reports: Vec<(usize, Report)> = futures::stream::iter(runs)
             .buffer_unordered(jobs)
             .collect()
             .await;
-        done.sort_by_key(|(index, _)| *index);
-        done.into_iter().map(|(_, done)| done).collect()
+        reports.sort_by_key(|(index, _)| *index);
+        reports.into_iter().map(|(_, report)| report).collect()
     }
 
-    async fn run_one(&self, file: &NotebookFile) -> Done {
+    async fn run_one(&self, file: &NotebookFile) -> Report {
         let start = Instant::now();
-        let mut done = Done {
+        let mut report = Report {
             name: file.name.clone(),
             cells: 0,
             time: Duration::ZERO,
             timings: timings::Timings::default(),
             note: "",
-            faults: Vec::new(),
+            failures: Vec::new(),
         };
-        if let Err(error) = self.execute(file, &mut done).await {
-            done.faults.push(format!("{error:#}"));
+        if let Err(error) = self.execute(file, &mut report).await {
+            report.failures.push(format!("{error:#}"));
         }
-        done.time = start.elapsed();
-        for fault in &done.faults {
+        report.time = start.elapsed();
+        for failure in &report.failures {
             self.progress
-                .print(&format!("FAILED {}: {fault}\n", done.name));
+                .print(&format!("FAILED {}: {failure}\n", report.name));
         }
-        done
+        report
     }
 
-    async fn execute(&self, file: &NotebookFile, done: &mut Done) -> Result<()> {
+    async fn execute(&self, file: &NotebookFile, report: &mut Report) -> Result<()> {
         let cells = run::code_cells(file)?;
-        done.cells = cells.len();
+        report.cells = cells.len();
         let folder = file.path.parent().context("a notebook lies in a folder")?;
         let run = {
             let progress = self.progress.notebook(&file.name, cells.len());
@@ -288,7 +291,7 @@ impl Session {
             timings,
             failure,
         } = run;
-        done.timings = timings;
+        report.timings = timings;
         let differences: Vec<String> = cells
             .iter()
             .zip(&outputs)
@@ -302,16 +305,16 @@ impl Session {
             })
             .collect();
         if !self.update {
-            done.faults.extend(differences);
+            report.failures.extend(differences);
         }
         if let Some(failure) = failure {
-            done.faults.insert(0, self.describe(&failure, &cells));
+            report.failures.insert(0, self.describe(&failure, &cells));
         } else if self.update {
             let problems;
-            (done.note, problems) = self.write(file, &cells, outputs)?;
-            done.faults.extend(problems);
+            (report.note, problems) = self.write(file, &cells, outputs)?;
+            report.failures.extend(problems);
         } else {
-            done.faults.extend(lint::problems(file));
+            report.failures.extend(lint::problems(file));
         }
         Ok(())
     }
@@ -323,9 +326,9 @@ impl Session {
         cells: &[CodeCell],
         outputs: Vec<Vec<Output>>,
     ) -> Result<(&'static str, Vec<String>)> {
-        let standing = compare::standing(cells, &outputs);
-        let outputs = cells.iter().zip(outputs).zip(standing).enumerate().map(
-            |(index, ((cell, new), stands))| match stands {
+        let still_valid = compare::still_valid(cells, &outputs);
+        let outputs = cells.iter().zip(outputs).zip(still_valid).enumerate().map(
+            |(index, ((cell, new), valid))| match valid {
                 true => notebook::renumbered(cell.outputs.clone(), index + 1),
                 false => new,
             },
@@ -367,23 +370,23 @@ impl Session {
     }
 }
 
-fn summary(done: &[Done], time: Duration) -> String {
-    let width = done
+fn summary(reports: &[Report], time: Duration) -> String {
+    let width = reports
         .iter()
         .map(|one| one.name.chars().count())
         .max()
         .unwrap_or(0);
     let mut lines = vec![String::new()];
-    for one in done {
-        let state = match (one.faults.is_empty(), one.note) {
+    for one in reports {
+        let state = match (one.failures.is_empty(), one.note) {
             (true, "") => "ok",
             (true, note) => note,
             (false, _) => "FAILED",
         };
         let first = one
-            .faults
+            .failures
             .first()
-            .and_then(|fault| fault.lines().next())
+            .and_then(|failure| failure.lines().next())
             .unwrap_or_default();
         let line = format!(
             "{:<width$}  {state:<9}  {:>3} cells  {:>6.1} s  {first}",
@@ -393,10 +396,10 @@ fn summary(done: &[Done], time: Duration) -> String {
         );
         lines.push(line.trim_end().to_owned());
     }
-    let good = done.iter().filter(|one| one.faults.is_empty()).count();
+    let good = reports.iter().filter(|one| one.failures.is_empty()).count();
     lines.push(format!(
         "{good} of {} notebooks passed in {:.0} s",
-        done.len(),
+        reports.len(),
         time.as_secs_f64()
     ));
     lines.join("\n")

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::paths;
 
 /// The compiler and cargo that `rust-toolchain.toml` pins, by their real paths: each call through
-/// rustup's stand-ins costs 0.05 to 0.1 s.
+/// rustup's proxies costs 0.05 to 0.1 s.
 ///
 /// `RUSTUP_TOOLCHAIN` and the user's default do not count here. The kernel's program and the
 /// toolchain go together, and a nightly default would not compile dfdx.

@@ -14,6 +14,7 @@ fn repository() -> &'static Path {
 fn texts() -> Vec<PathBuf> {
     let mut texts = vec![
         repository().join("README.md"),
+        repository().join("ci/README.md"),
         repository().join("data/README.md"),
     ];
     let mut folders = vec![repository().join("notebooks")];

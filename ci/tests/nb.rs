@@ -26,13 +26,13 @@ fn evcxr() -> PathBuf {
 }
 
 /// A folder with notebooks, and the command run on them.
-struct Bench {
+struct Workspace {
     folder: TempDir,
-    /// Every process of the bench carries it in its environment.
+    /// Every process of the workspace carries it in its environment.
     mark: String,
 }
 
-impl Bench {
+impl Workspace {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("tmp")).unwrap();
@@ -42,7 +42,7 @@ impl Bench {
             .unwrap()
             .to_string_lossy()
             .into_owned();
-        Bench { folder, mark }
+        Workspace { folder, mark }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -162,14 +162,14 @@ impl Finished {
 
     /// The message about one notebook.
     #[track_caller]
-    fn fault(&self, name: &str) -> &str {
+    fn failure(&self, name: &str) -> &str {
         let start = format!("/{name}: ");
         let Some(position) = self
             .text
             .lines()
             .position(|line| line.starts_with("FAILED ") && line.contains(&start))
         else {
-            panic!("no fault of {name}:\n{}", self.text)
+            panic!("no failure of {name}:\n{}", self.text)
         };
         let offset: usize = self
             .text
@@ -215,7 +215,7 @@ fn image(dark: std::ops::Range<u32>) -> String {
 
 #[test]
 fn failing_cells_fail_the_run() {
-    let bench = Bench::new();
+    let workspace = Workspace::new();
     let after = ("println!(\"not reached\");", "");
     let cases: &[(&str, &str, &str, &[&str])] = &[
         (
@@ -290,22 +290,25 @@ fn failing_cells_fail_the_run() {
         ),
     ];
     for (name, source, tags, _) in cases {
-        bench.write(
+        workspace.write(
             name,
             &notebook(&[("let first = 1;", ""), (source, tags), after]),
         );
     }
-    let before: Vec<String> = cases.iter().map(|(name, ..)| bench.text(name)).collect();
+    let before: Vec<String> = cases
+        .iter()
+        .map(|(name, ..)| workspace.text(name))
+        .collect();
     let names: Vec<&str> = cases.iter().map(|(name, ..)| *name).collect();
-    let finished = bench.run(&names, &["--update"]);
+    let finished = workspace.run(&names, &["--update"]);
 
     finished.failed();
     finished.says(&format!("0 of {} notebooks passed", cases.len()));
     for ((name, _, _, words), before) in cases.iter().zip(&before) {
-        let fault = finished.fault(name);
+        let failure = finished.failure(name);
         for words in *words {
             assert!(
-                fault.contains(words),
+                failure.contains(words),
                 "{name}: missing: {words}\n--- it said:\n{}",
                 finished.text
             );
@@ -315,14 +318,14 @@ fn failing_cells_fail_the_run() {
             "{name} went on:\n{}",
             finished.text
         );
-        assert_eq!(&bench.text(name), before, "{name} was written");
+        assert_eq!(&workspace.text(name), before, "{name} was written");
     }
 }
 
 #[test]
 fn expected_failures_and_words_about_panics_pass() {
-    let bench = Bench::new();
-    bench.write(
+    let workspace = Workspace::new();
+    workspace.write(
         "good",
         &notebook(&[
             ("let v = vec![1, 2];\nlet kept = 5;", ""),
@@ -335,8 +338,8 @@ fn expected_failures_and_words_about_panics_pass() {
             ("kept + n", ""),
         ]),
     );
-    bench.run(&["good"], &["--update"]).passed();
-    let written = bench.read("good");
+    workspace.run(&["good"], &["--update"]).passed();
+    let written = workspace.read("good");
     let outputs = |cell: usize| written["cells"][cell]["outputs"].clone();
     let counts: Vec<u64> = (0..8)
         .map(|cell| written["cells"][cell]["execution_count"].as_u64().unwrap())
@@ -366,10 +369,10 @@ fn expected_failures_and_words_about_panics_pass() {
     assert_eq!(outputs(6)[0]["text"], json!(["done\n"]));
     assert_eq!(outputs(7)[0]["data"]["text/plain"], json!(["9"]));
 
-    let first = bench.text("good");
-    bench.run(&["good"], &["--update"]).passed();
+    let first = workspace.text("good");
+    workspace.run(&["good"], &["--update"]).passed();
     assert_eq!(
-        bench.text("good"),
+        workspace.text("good"),
         first,
         "a second update changed the file"
     );
@@ -377,7 +380,7 @@ fn expected_failures_and_words_about_panics_pass() {
 
 #[test]
 fn outputs_are_compared_with_the_committed_ones() {
-    let bench = Bench::new();
+    let workspace = Workspace::new();
     let show = |mime: &str, content: &str| {
         format!("println!(\"EVCXR_BEGIN_CONTENT {mime}\\n{content}\\nEVCXR_END_CONTENT\");")
     };
@@ -390,11 +393,11 @@ fn outputs_are_compared_with_the_committed_ones() {
         (page.as_str(), ""),
         (clock, "volatile"),
     ];
-    bench.write("same", &notebook(&cells));
-    let finished = bench.run(&["same"], &["--update", "--timings"]);
+    workspace.write("same", &notebook(&cells));
+    let finished = workspace.run(&["same"], &["--update", "--timings"]);
     finished.passed();
     finished.says("start to first figure");
-    let committed = bench.read("same");
+    let committed = workspace.read("same");
 
     let changed = |name: &str, change: &dyn Fn(&mut Value)| {
         let mut notebook = committed.clone();
@@ -404,7 +407,7 @@ fn outputs_are_compared_with_the_committed_ones() {
         let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
         serde::Serialize::serialize(&notebook, &mut serializer).unwrap();
         text.push(b'\n');
-        std::fs::write(bench.path(name), text).unwrap();
+        std::fs::write(workspace.path(name), text).unwrap();
     };
     changed("number_within", &|cells| {
         cells[0]["outputs"][0]["text"] = json!(["0.25001 of 12\n"])
@@ -422,7 +425,7 @@ fn outputs_are_compared_with_the_committed_ones() {
     changed("other_kind", &|cells| {
         cells[3]["outputs"][0]["name"] = json!("stderr")
     });
-    let finished = bench.run(
+    let finished = workspace.run(
         &[
             "same",
             "number_within",
@@ -458,22 +461,22 @@ fn outputs_are_compared_with_the_committed_ones() {
             "cell [4] differs from the committed output: expected: stderr\n     got: stdout",
         ),
     ] {
-        let fault = finished.fault(name);
+        let failure = finished.failure(name);
         assert!(
-            fault.contains(words),
+            failure.contains(words),
             "{name}: missing: {words}\n--- it said:\n{}",
             finished.text
         );
     }
-    let before = bench.text("same");
-    bench.run(&["same", "stale"], &["--update"]).passed();
+    let before = workspace.text("same");
+    workspace.run(&["same", "stale"], &["--update"]).passed();
     assert_eq!(
-        bench.text("same"),
+        workspace.text("same"),
         before,
         "an update without changes changed the file"
     );
     assert_eq!(
-        bench.read("stale")["cells"][0]["outputs"],
+        workspace.read("stale")["cells"][0]["outputs"],
         committed["cells"][0]["outputs"]
     );
 }
@@ -482,13 +485,13 @@ fn outputs_are_compared_with_the_committed_ones() {
 /// two tensors of two cells would share a gradient. (The lab's own kernel, with the crate: `cargo lab` builds both.)
 #[test]
 fn gradients_of_tensors_from_different_cells_stay_apart() {
-    let bench = Bench::new();
+    let workspace = Workspace::new();
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dldna");
     let load = format!(
         ":dep dldna = {{ path = {:?} }}\nuse dldna::prelude::*;\nlet dev = Cpu::seed_from_u64(0);",
         crate_folder.canonicalize().unwrap()
     );
-    bench.write(
+    workspace.write(
         "cells",
         &notebook(&[
             (&load, "timeout:600"),
@@ -502,22 +505,25 @@ fn gradients_of_tensors_from_different_cells_stay_apart() {
         ]),
     );
     let mut command = Command::new(env!("CARGO_BIN_EXE_ci"));
-    command.arg("nb").arg(bench.path("cells")).arg("--update");
+    command
+        .arg("nb")
+        .arg(workspace.path("cells"))
+        .arg("--update");
     Finished::new(command.output().unwrap()).passed();
     // d(ab)/da = b and d(ab)/db = a.
-    let printed = &bench.read("cells")["cells"][3]["outputs"][0]["text"];
+    let printed = &workspace.read("cells")["cells"][3]["outputs"][0]["text"];
     assert_eq!(printed, &json!(["[3.0] [2.0]\n"]));
 }
 
 #[test]
 fn an_interrupt_ends_every_kernel() {
-    let bench = Bench::new();
+    let workspace = Workspace::new();
     let sleep = "std::thread::sleep(std::time::Duration::from_secs(100));";
     for name in ["one", "two"] {
-        bench.write(name, &notebook(&[("let ready = 1;", ""), (sleep, "")]));
+        workspace.write(name, &notebook(&[("let ready = 1;", ""), (sleep, "")]));
     }
-    let log = std::fs::File::create(bench.folder.path().join("log")).unwrap();
-    let mut running = bench
+    let log = std::fs::File::create(workspace.folder.path().join("log")).unwrap();
+    let mut running = workspace
         .command(&["one", "two"], &[])
         .stdout(log)
         .stderr(Stdio::piped())
@@ -525,7 +531,7 @@ fn an_interrupt_ends_every_kernel() {
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
-        let log = std::fs::read_to_string(bench.folder.path().join("log")).unwrap();
+        let log = std::fs::read_to_string(workspace.folder.path().join("log")).unwrap();
         if log.matches("cell 1/2").count() == 2 {
             break;
         }
@@ -541,19 +547,19 @@ fn an_interrupt_ends_every_kernel() {
         .unwrap();
     assert!(signalled.success());
     assert!(!running.wait().unwrap().success());
-    bench.assert_nothing_left();
+    workspace.assert_nothing_left();
 }
 
 #[test]
 fn a_kernel_that_does_not_start_is_named() {
-    let bench = Bench::new();
-    bench.write("one", &notebook(&[("let a = 1;", "")]));
+    let workspace = Workspace::new();
+    workspace.write("one", &notebook(&[("let a = 1;", "")]));
     let run = |kernel: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ci"));
         Finished::new(
             command
                 .arg("nb")
-                .arg(bench.path("one"))
+                .arg(workspace.path("one"))
                 .args(["--kernel", kernel])
                 .output()
                 .unwrap(),
@@ -566,6 +572,41 @@ fn a_kernel_that_does_not_start_is_named() {
     ended.failed();
     ended.says("the kernel ended while starting (exit status: 2); it wrote:");
     ended.says("/no/such/file");
+}
+
+/// Whoever reads the connection file can run code in the kernel.
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_read_the_connection_file() {
+    let workspace = Workspace::new();
+    workspace.write("one", &notebook(&[("let a = 1;", "")]));
+    let script = workspace.folder.path().join("kernel.sh");
+    std::fs::write(&script, "ls -ld \"$1\" \"$(dirname \"$1\")\"\nexit 2\n").unwrap();
+    let kernel = format!("sh {} {{connection_file}}", script.display());
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "umask 000; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_ci"),
+            "nb",
+        ])
+        .arg(workspace.path("one"))
+        .args(["--kernel", &kernel])
+        .output()
+        .unwrap();
+    let finished = Finished::new(output);
+    finished.failed();
+    let listed = |mode: &str, name: &str| {
+        let mut lines = finished.text.lines();
+        assert!(
+            lines.any(|line| line.starts_with(mode) && line.contains(name)),
+            "{name} is not {mode}:\n{}",
+            finished.text
+        );
+    };
+    listed("-rw-------", "connection.json");
+    listed("drwx------", "dldna-nb-");
 }
 
 #[test]

@@ -22,6 +22,8 @@ use process_wrap::tokio::{ChildWrapper, CommandWrap};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::private;
+
 /// A kernel that is not ready by then is not coming: the stock kernel builds nothing at its start,
 /// ours may build its template first.
 const START_LIMIT: Duration = Duration::from_secs(900);
@@ -147,7 +149,7 @@ impl Kernel {
     }
 
     async fn try_start(command: &KernelCommand, folder: &Path) -> Result<Self> {
-        let temporary = tempfile::Builder::new().prefix("dldna-nb-").tempdir()?;
+        let temporary = private::temporary_folder("dldna-nb-")?;
         let log = temporary.path().join("kernel.log");
         let connection_file = temporary.path().join("connection.json");
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -164,7 +166,8 @@ impl Kernel {
             signature_scheme: "hmac-sha256".to_owned(),
             kernel_name: Some("rust".to_owned()),
         };
-        std::fs::write(&connection_file, serde_json::to_vec(&info)?)?;
+        // Whoever reads the key can run code in the kernel.
+        private::write(&connection_file, &serde_json::to_vec(&info)?)?;
         // Held until now, the ports are less likely to be given to another kernel that starts. Held
         // any longer, a kernel on a busy machine opens them before this program comes to close them.
         drop(listeners);

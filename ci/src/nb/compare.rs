@@ -40,26 +40,26 @@ pub fn difference(expected: &[Output], got: &[Output], volatile: bool) -> Option
     first_difference(expected, got, &rules)
 }
 
-/// For each cell, whether its committed outputs still stand for the new ones, so that `--update` need not touch them.
+/// For each cell, whether its committed outputs are valid in place of the new ones, so that `--update` need not touch them.
 ///
-/// The volatile outputs of a notebook stand or fall together: a table fits the training above it, of the same run.
-pub fn standing(cells: &[CodeCell], new: &[Vec<Output>]) -> Vec<bool> {
+/// The volatile outputs of a notebook are kept or renewed together: a table fits the training above it, of the same run.
+pub fn still_valid(cells: &[CodeCell], new: &[Vec<Output>]) -> Vec<bool> {
     let each: Vec<bool> = cells
         .iter()
         .zip(new)
-        .map(|(cell, new)| stands(&cell.outputs, new, cell.volatile))
+        .map(|(cell, new)| is_still_valid(&cell.outputs, new, cell.volatile))
         .collect();
     let mut with_cell = cells.iter().zip(&each);
-    let together = with_cell.all(|(cell, stands)| *stands || !cell.volatile);
+    let together = with_cell.all(|(cell, valid)| *valid || !cell.volatile);
     cells
         .iter()
         .zip(each)
-        .map(|(cell, stands)| stands && (together || !cell.volatile))
+        .map(|(cell, valid)| valid && (together || !cell.volatile))
         .collect()
 }
 
 /// For a volatile cell: nothing but numbers and the pixels of figures has changed.
-fn stands(expected: &[Output], got: &[Output], volatile: bool) -> bool {
+fn is_still_valid(expected: &[Output], got: &[Output], volatile: bool) -> bool {
     let any_number = Rules {
         numbers: |_, _| true,
         images: size_difference,
@@ -452,7 +452,7 @@ mod tests {
                 outputs: stdout(committed),
             })
             .collect();
-        standing(&cells, &new)
+        still_valid(&cells, &new)
     }
 
     #[test]

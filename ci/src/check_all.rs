@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::template::Features;
+use crate::kernel::features::Features;
 use crate::{lab, paths};
 
 #[derive(clap::Args)]

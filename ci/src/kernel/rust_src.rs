@@ -43,7 +43,7 @@ pub fn source(toolchain: &Toolchain) -> Option<PathBuf> {
 }
 
 /// What the kernels read, made once for each version of the toolchain.
-fn kept(toolchain: &Toolchain) -> Result<PathBuf> {
+fn prepared(toolchain: &Toolchain) -> Result<PathBuf> {
     let version = toolchain
         .version
         .split_whitespace()
@@ -54,11 +54,11 @@ fn kept(toolchain: &Toolchain) -> Result<PathBuf> {
 
 /// Makes the folders that kernels read: one with the source and one without.
 pub fn save(toolchain: &Toolchain) -> Result<()> {
-    let kept = kept(toolchain)?;
-    if kept.exists() {
+    let prepared = prepared(toolchain)?;
+    if prepared.exists() {
         return Ok(());
     }
-    let unfinished = kept.with_extension("unfinished");
+    let unfinished = prepared.with_extension("unfinished");
     fs::create_dir_all(unfinished.join("without/core"))?;
     for name in CRATES {
         let to = unfinished.join("with").join(name).join("src");
@@ -67,22 +67,22 @@ pub fn save(toolchain: &Toolchain) -> Result<()> {
             None => fs::create_dir_all(to)?,
         }
     }
-    fs::rename(unfinished, kept)?;
+    fs::rename(unfinished, prepared)?;
     Ok(())
 }
 
-/// Where a kernel reads the source from; nothing is there yet.
-pub fn hide(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
-    place(kernel, &kept(toolchain)?.join("without"))
+/// Links the folder from which a kernel reads the source to an empty one.
+pub fn link_empty(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
+    link(kernel, &prepared(toolchain)?.join("without"))
 }
 
-/// Puts the source in place.
-pub fn show(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
-    place(kernel, &kept(toolchain)?.join("with"))
+/// Links that folder to the source.
+pub fn link_source(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
+    link(kernel, &prepared(toolchain)?.join("with"))
 }
 
 #[cfg(unix)]
-fn place(kernel: &Path, folder: &Path) -> Result<PathBuf> {
+fn link(kernel: &Path, folder: &Path) -> Result<PathBuf> {
     let place = kernel.join("library");
     let new = kernel.join("library.new");
     std::os::unix::fs::symlink(folder, &new)?;
@@ -92,7 +92,7 @@ fn place(kernel: &Path, folder: &Path) -> Result<PathBuf> {
 
 /// Without links, the kernel reads the source twice.
 #[cfg(not(unix))]
-fn place(_kernel: &Path, folder: &Path) -> Result<PathBuf> {
+fn link(_kernel: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(folder.with_file_name("with"))
 }
 

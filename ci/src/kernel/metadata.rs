@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::template::Features;
+use super::features::Features;
 use crate::toolchain::{self, Toolchain};
 
 /// The answer that is kept in the template.

@@ -9,16 +9,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::template::{self, Template};
+use super::template::Template;
+use super::{evcxr, manifest, metadata, replay, rust_src};
+use crate::paths;
 use crate::toolchain::Toolchain;
-use crate::{cell, evcxr, metadata, paths, stdlib};
 
-/// The environment variable that names a kernel's folder. Its presence makes this program a stand-in.
-const KERNEL: &str = "DLDNA_KERNEL";
+/// The environment variable that names a kernel's folder. Where it is set, this program can be a shim.
+pub const KERNEL: &str = "DLDNA_KERNEL";
 
-/// Puts the stand-ins into a kernel's environment.
+/// Puts the shims into a kernel's environment.
 pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Result<()> {
-    let home = paths::lab().join("standin");
+    let home = paths::lab().join("shim");
     let programs = home.join("bin");
     fs::create_dir_all(&programs)?;
     let this = std::env::current_exe()?;
@@ -42,16 +43,9 @@ pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Re
 /// The reader's own CARGO_HOME, under another name.
 const CARGO_HOME: &str = "DLDNA_CARGO_HOME";
 
-/// Acts as `cargo` or `rustup` if that is the name under which this program was called.
-pub fn run() -> Option<Result<ExitCode>> {
-    let kernel = PathBuf::from(std::env::var_os(KERNEL)?);
-    let name = PathBuf::from(std::env::args_os().next()?);
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match name.file_stem()?.to_str()? {
-        "cargo" => Some(cargo(&kernel, &arguments)),
-        "rustup" => Some(rustup(&kernel, &arguments)),
-        _ => None,
-    }
+/// What the program was called with.
+fn arguments() -> Vec<OsString> {
+    std::env::args_os().skip(1).collect()
 }
 
 fn toolchain(kernel: &Path) -> Result<Toolchain> {
@@ -65,14 +59,16 @@ fn template(kernel: &Path) -> Result<Template> {
 
 /// The crate's features, for cargo: as long as the kernel depends on the crate.
 fn features(kernel: &Path) -> Result<Vec<String>> {
-    let manifest = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
-    if !manifest.contains("\ndldna = ") {
+    let written = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
+    if !written.contains("\ndldna = ") {
         return Ok(Vec::new());
     }
     Ok(template(kernel)?.features.for_cargo())
 }
 
-fn rustup(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+/// Acts as `rustup` for a kernel.
+pub fn rustup(kernel: &Path) -> Result<ExitCode> {
+    let arguments = arguments();
     let words: Vec<&str> = arguments.iter().filter_map(|it| it.to_str()).collect();
     match words[..] {
         ["which", "cargo"] => {
@@ -90,7 +86,7 @@ fn rustup(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The real rustup, behind this stand-in on PATH.
+/// The real rustup, behind this shim on PATH.
 fn real_rustup() -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -101,7 +97,9 @@ fn real_rustup() -> Result<PathBuf> {
         .context("no rustup on PATH")
 }
 
-fn cargo(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+/// Acts as `cargo` for a kernel.
+pub fn cargo(kernel: &Path) -> Result<ExitCode> {
+    let arguments = arguments();
     let words: Vec<&str> = arguments.iter().filter_map(|it| it.to_str()).collect();
     match words[..] {
         // Rust-analyzer asks these of cargo first and then of rustc, which answers ten times faster.
@@ -109,8 +107,8 @@ fn cargo(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         | ["locate-project", "--workspace", ..]
         | ["-Z", "unstable-options", "config", "get", ..] => Ok(ExitCode::FAILURE),
         // The kernel asks whether a dependency exists, rust-analyzer asks for all packages.
-        ["metadata", ..] => answer_metadata(kernel, arguments),
-        ["build" | "check", ..] => build(kernel, arguments),
+        ["metadata", ..] => answer_metadata(kernel, &arguments),
+        ["build" | "check", ..] => build(kernel, &arguments),
         _ => pass_on(&mut real_cargo(kernel, arguments)?),
     }
 }
@@ -118,7 +116,7 @@ fn cargo(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
 /// A cell, or what the kernel needs checked. To check would mean to check all packages below the
 /// crate first, for minutes; built they are already.
 fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
-    if let Some(status) = cell::compile(kernel, &toolchain(kernel)?)? {
+    if let Some(status) = replay::compile(kernel, &toolchain(kernel)?)? {
         return Ok(exit_code(status));
     }
     let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());
@@ -143,16 +141,14 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     let whole = !arguments.iter().any(|it| it == "--no-deps");
     if !asked_by_rust_analyzer {
         // The kernel adds a dependency: from here on types are asked for.
-        stdlib::show(kernel, &toolchain(kernel)?)?;
+        rust_src::link_source(kernel, &toolchain(kernel)?)?;
     }
-    let manifest = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
-    if asked_by_rust_analyzer && manifest == template::manifest() {
+    let written = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
+    if asked_by_rust_analyzer && written == manifest::with_crate() {
         print!("{}", metadata::saved(kernel)?);
         return Ok(ExitCode::SUCCESS);
     }
-    if !asked_by_rust_analyzer
-        && manifest.contains(&format!("dldna = {}\n", template::dependency()))
-    {
+    if !asked_by_rust_analyzer && written.contains(&manifest::dependency()) {
         println!("{{}}");
         return Ok(ExitCode::SUCCESS);
     }

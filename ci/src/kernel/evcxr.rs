@@ -60,7 +60,7 @@ pub fn install() -> Result<PathBuf> {
     let build = paths::lab().join("evcxr-build");
     let toolchain = Toolchain::find()?;
     let status = Command::new(toolchain.cargo)
-        // By its real path: rustup's stand-in would obey the toolchain files that some packages ship.
+        // By its real path: rustup's proxy would obey the toolchain files that some packages ship.
         .env("RUSTC", toolchain.rustc)
         // Optimisation across the parts of a crate takes a quarter of the build.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
@@ -77,7 +77,7 @@ pub fn install() -> Result<PathBuf> {
         .context("running cargo install")?;
     if !status.success() {
         bail!(
-            "the kernel could not be built; see above. Without a network, or with a full disk, mend that first. \
+            "the kernel could not be built; see above. Without a network, or with a full disk, fix that first. \
              What is built so far is kept: run the same command again"
         );
     }

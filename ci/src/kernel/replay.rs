@@ -7,15 +7,16 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 
-use crate::explain;
-use crate::template::{self, Features};
+use super::features::Features;
+use super::{explain, manifest, template};
+use crate::private;
 use crate::toolchain::Toolchain;
 
-/// The environment variable that asks this program to record instead of compile. It names the file.
-const RECORD_TO: &str = "DLDNA_RECORD";
+/// The environment variable that makes this program the recorder. It names the file.
+pub const RECORD_TO: &str = "DLDNA_RECORD";
 /// The file in a template, and in each kernel's folder.
 const RECORDED: &str = "rustc.json";
 /// Stands in the record for the folder of a kernel.
@@ -31,6 +32,10 @@ struct Recorded {
 /// Lets cargo call this program in the compiler's place, and keeps what it was called with.
 pub fn record(template: &Path, toolchain: &Toolchain, features: &Features) -> Result<()> {
     let path = template.join(RECORDED);
+    // That of the template from which this one started would hide that there is none.
+    if path.exists() {
+        fs::remove_file(&path)?;
+    }
     let mut cargo = template::cargo_build(template, toolchain, features)?;
     let output = cargo
         .env("RUSTC_WORKSPACE_WRAPPER", std::env::current_exe()?)
@@ -47,12 +52,7 @@ pub fn record(template: &Path, toolchain: &Toolchain, features: &Features) -> Re
 }
 
 /// Acts in the compiler's place: records the call for a cell, passes on all others.
-pub fn recorder() -> Option<Result<ExitCode>> {
-    let path = PathBuf::from(std::env::var_os(RECORD_TO)?);
-    Some(record_call(&path))
-}
-
-fn record_call(path: &Path) -> Result<ExitCode> {
+pub fn record_call(path: &Path) -> Result<ExitCode> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_cell = arguments
         .windows(2)
@@ -69,27 +69,40 @@ fn record_call(path: &Path) -> Result<ExitCode> {
     let folder = path.parent().context("the record is in a folder")?;
     let folder = folder.to_str().context("the folder's name is not UTF-8")?;
     let general = |text: String| text.replace(folder, FOLDER);
-    // Not cargo's job server: it ends with cargo, and each cell's compiler would complain of that.
-    let environment = std::env::vars()
-        .filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_MAKEFLAGS");
+    let environment = package_environment();
     let recorded = Recorded {
         arguments: arguments.into_iter().map(general).collect(),
         environment: environment
             .map(|(name, value)| (name, general(value)))
             .collect(),
     };
-    fs::write(path, serde_json::to_vec_pretty(&recorded)?)?;
+    private::write(path, &serde_json::to_vec_pretty(&recorded)?)?;
     // Nothing has been compiled; cargo must not believe so.
     Ok(ExitCode::FAILURE)
 }
 
+/// The variables of this process by which cargo tells the compiler of the package.
+fn package_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| describes_package(name))
+}
+
+/// Whether a variable is about the package. All others the compiler inherits from the kernel, as they are when it
+/// runs: there are tokens among them, which belong into no file.
+fn describes_package(name: &str) -> bool {
+    ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"].contains(&name)
+        || name.starts_with("CARGO_PKG_")
+        || name.starts_with("CARGO_MANIFEST_")
+}
+
 /// Compiles the cell in a kernel's folder if the crate is all it needs; otherwise cargo has to.
 pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus>> {
-    let manifest = fs::read_to_string(kernel.join("Cargo.toml"))?;
+    let written = fs::read_to_string(kernel.join("Cargo.toml"))?;
     let Ok(recorded) = fs::read(kernel.join(RECORDED)) else {
         return Ok(None);
     };
-    if ![template::manifest(), template::manifest_before_crate()].contains(&manifest) {
+    if ![manifest::with_crate(), manifest::without_crate()].contains(&written) {
         return Ok(None);
     }
     let recorded: Recorded = serde_json::from_slice(&recorded)?;
@@ -97,7 +110,7 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {
         eprint!("{said}");
-        println!("{}", built(kernel, toolchain)?);
+        println!("{}", artifact_message(kernel, toolchain)?);
     } else {
         eprint!("{}", recorded.explain(&said, kernel, toolchain)?);
     }
@@ -133,8 +146,8 @@ impl Recorded {
     }
 }
 
-/// How cargo says where a cell's library is.
-fn built(kernel: &Path, toolchain: &Toolchain) -> Result<serde_json::Value> {
+/// The message by which cargo says where a cell's library is.
+fn artifact_message(kernel: &Path, toolchain: &Toolchain) -> Result<serde_json::Value> {
     let library = kernel
         .join("target")
         .join(toolchain.host()?)

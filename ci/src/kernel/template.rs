@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Instant, UNIX_EPOCH};
 
+use super::features::Features;
+use super::{evcxr, manifest, metadata, replay, rust_src};
 use crate::toolchain::Toolchain;
-use crate::{cell, lock, metadata, paths, stdlib};
+use crate::{lock, paths, private};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const LAYOUT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,56 +25,6 @@ pub struct Template {
     pub directory: PathBuf,
     pub toolchain: Toolchain,
     pub features: Features,
-}
-
-/// Features of the crate, such as `cuda`, that the notebooks' build has. They are told to cargo and not written into the
-/// manifest: a notebook's first cell says the same whether it runs on a GPU or not.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::Args)]
-pub struct Features {
-    /// A feature of the crate to build the notebooks' kernel with
-    #[arg(long, value_name = "FEATURE", value_parser = ["cuda"])]
-    features: Vec<String>,
-}
-
-impl Features {
-    /// As this program takes them.
-    pub fn arguments(&self) -> Vec<String> {
-        self.prefixed("")
-    }
-
-    /// As cargo takes them for a package that depends on the crate.
-    pub fn for_cargo(&self) -> Vec<String> {
-        self.prefixed("dldna/")
-    }
-
-    fn prefixed(&self, prefix: &str) -> Vec<String> {
-        let features = self.features.iter();
-        features
-            .flat_map(|feature| ["--features".to_owned(), format!("{prefix}{feature}")])
-            .collect()
-    }
-
-    /// Says early and in words what the build of dfdx would end with in the middle.
-    pub fn check(&self) -> Result<()> {
-        if self.features.iter().any(|feature| feature == "cuda") {
-            for (program, of) in [
-                ("nvidia-smi", "NVIDIA's driver"),
-                ("nvcc", "the CUDA toolkit"),
-            ] {
-                let found = Command::new(program)
-                    .arg("--help")
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .status();
-                if found.is_err() {
-                    bail!(
-                        "the feature `cuda` needs {of}, and its program `{program}` is not on PATH: see \"On a GPU\" in README.md, or leave out `--features cuda`"
-                    );
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What a kernel compiles its cells with. The crate and all below it run at full speed. The reader's own code
@@ -149,19 +101,20 @@ impl Template {
             copy(previous, &unfinished, Contents::All)?;
             fs::remove_file(unfinished.join(RECORD))?;
         }
-        stdlib::install(&toolchain)?;
+        rust_src::install(&toolchain)?;
+        private::create_folder(&unfinished)?;
         fs::create_dir_all(unfinished.join("src"))?;
         write_cargo_config()?;
-        fs::write(unfinished.join("Cargo.toml"), manifest())?;
+        fs::write(unfinished.join("Cargo.toml"), manifest::with_crate())?;
         fs::write(unfinished.join("src/lib.rs"), "")?;
         fs::copy(
             paths::repository().join("Cargo.lock"),
             unfinished.join("Cargo.lock"),
         )?;
         compile(&unfinished, &toolchain, features)?;
-        cell::record(&unfinished, &toolchain, features)?;
+        replay::record(&unfinished, &toolchain, features)?;
         metadata::save(&unfinished, &toolchain, features)?;
-        stdlib::save(&toolchain)?;
+        rust_src::save(&toolchain)?;
 
         let template = Template {
             directory: directory.to_owned(),
@@ -238,7 +191,7 @@ fn newest() -> Result<Option<PathBuf>> {
 /// and sizes.
 fn fingerprint(features: &Features) -> Result<String> {
     let mut hasher = DefaultHasher::new();
-    (LAYOUT, crate::evcxr::VERSION, CARGO_CONFIG, manifest()).hash(&mut hasher);
+    (FORMAT, evcxr::VERSION, CARGO_CONFIG, manifest::with_crate()).hash(&mut hasher);
     features.hash(&mut hasher);
     for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
         hash_file(&paths::repository().join(name), &mut hasher)?;
@@ -271,52 +224,6 @@ fn hash_file(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
     let modified = file.modified()?.duration_since(UNIX_EPOCH)?;
     (path, file.len(), modified).hash(hasher);
     Ok(())
-}
-
-/// What the kernel's program writes for a notebook that uses the crate and nothing else. It has to
-/// be the same, byte for byte: by this it is known that all of it is built.
-pub fn manifest() -> String {
-    manifest_with(&format!("dldna = {}\n", dependency()))
-}
-
-/// What the kernel's program writes as it starts.
-pub fn manifest_before_crate() -> String {
-    manifest_with("")
-}
-
-fn manifest_with(dependencies: &str) -> String {
-    format!(
-        r#"
-[package]
-name = "ctx"
-version = "1.0.0"
-edition = "2024"
-
-[lib]
-crate-type = ["cdylib"]
-path = "src/lib.rs"
-
-[profile.dev]
-opt-level = 2
-debug = false
-strip = "debuginfo"
-rpath = true
-lto = false
-debug-assertions = true
-codegen-units = 16
-panic = 'unwind'
-incremental = true
-overflow-checks = true
-
-[dependencies]
-{dependencies}
-"#
-    )
-}
-
-/// The crate as a dependency of a cell.
-pub fn dependency() -> String {
-    format!("{{ path = {:?} }}", paths::dldna())
 }
 
 /// Cargo reads this for all folders below `.lab`: the templates and the kernels' own.
@@ -373,7 +280,7 @@ enum Contents {
 /// Copies a folder. Files that cargo and rustc replace as a whole are hard links; files that they
 /// write to in place are copies, so that the original stays as it is.
 fn copy(from: &Path, to: &Path, contents: Contents) -> Result<()> {
-    fs::create_dir_all(to)?;
+    private::create_folder(to)?; // it may hold the record of an environment
     for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
         let entry = entry?;
         let source = entry.path();
@@ -416,27 +323,6 @@ fn copy_file(source: &Path, target: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        features: Features,
-    }
-
-    #[test]
-    fn features_reach_cargo_and_the_kernels() {
-        let none = Cli::try_parse_from(["lab"]).unwrap().features;
-        assert!(none.for_cargo().is_empty() && none.arguments().is_empty());
-        let cuda = Cli::try_parse_from(["lab", "--features", "cuda"])
-            .unwrap()
-            .features;
-        assert_eq!(cuda.for_cargo(), ["--features", "dldna/cuda"]);
-        // What a kernel is started with is read back as the same.
-        let started = [vec!["kernel".to_owned()], cuda.arguments()].concat();
-        assert_eq!(Cli::try_parse_from(started).unwrap().features, cuda);
-        assert!(Cli::try_parse_from(["lab", "--features", "cudnn"]).is_err());
-    }
 
     #[test]
     fn headers_stay_where_the_build_has_left_them() {
@@ -457,13 +343,11 @@ mod tests {
 
     #[test]
     fn each_set_of_features_has_a_template_of_its_own() {
-        let cuda = Features {
-            features: vec!["cuda".to_owned()],
-        };
+        let cuda = Features::cuda();
         let none = Features::default();
         assert_ne!(fingerprint(&cuda).unwrap(), fingerprint(&none).unwrap());
         // And both have the manifest that a notebook's first cell leads to.
-        assert!(!manifest().contains("features"));
+        assert!(!manifest::with_crate().contains("features"));
         let toolchain = Toolchain::find().unwrap();
         let cargo = cargo_build(Path::new("."), &toolchain, &cuda).unwrap();
         let arguments: Vec<_> = cargo.get_args().collect();

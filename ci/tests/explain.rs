@@ -1,4 +1,4 @@
-//! The words that the kernel prints about a network whose layers do not fit, in a cell for each case.
+//! What the kernel prints about a network whose layers do not fit, in a cell for each case.
 //! Needs the notebooks' own kernel, with the crate: `cargo lab --no-browser` sets it up.
 use std::process::Command;
 
@@ -268,7 +268,7 @@ fn notebook(cells: &[(&str, &str)]) -> Value {
 /// Runs the notebook with the notebooks' own kernel and reads its outputs.
 fn executed(notebook: &Value) -> Value {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("words.ipynb");
+    let path = folder.path().join("network.ipynb");
     std::fs::write(&path, notebook.to_string()).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_ci"))
         .args(["nb", "--update"])

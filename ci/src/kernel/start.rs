@@ -1,0 +1,137 @@
+//! Starts one Rust kernel from the template.
+use anyhow::{Context, Result};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::features::Features;
+use super::template::Template;
+use super::{evcxr, manifest, rust_src, shim};
+use crate::{lock, paths};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The connection file that Jupyter wrote
+    pub connection_file: PathBuf,
+    #[command(flatten)]
+    pub features: Features,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let program = evcxr::find().context("the Rust kernel is missing; run `cargo lab`")?;
+    let template = Template::ready(&args.features)?;
+    let folder = KernelFolder::make(&template)?;
+    let mut kernel = Command::new(program);
+    kernel.arg("--control_file").arg(args.connection_file);
+    set_environment(&mut kernel, &template, &folder)?;
+    start(kernel, folder)
+}
+
+/// The program that starts kernels: a copy of this one, which a build of the tool leaves alone.
+pub fn launcher() -> Result<PathBuf> {
+    let programs = paths::lab().join("bin");
+    fs::create_dir_all(&programs)?;
+    let launcher = paths::executable(&programs, "ci");
+    paths::put_in_place(&std::env::current_exe()?, &launcher)?;
+    Ok(launcher)
+}
+
+fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFolder) -> Result<()> {
+    kernel
+        .env("EVCXR_TMPDIR", &folder.directory)
+        .env_remove("CARGO_INCREMENTAL") // as in the template
+        .env("EVCXR_CONFIG_DIR", write_config()?)
+        .env(
+            "RUST_SRC_PATH",
+            rust_src::link_empty(&folder.directory, &template.toolchain)?,
+        )
+        // The program would renew its own entry in the reader's list of kernels, if there is one.
+        .env("JUPYTER_PATH", paths::lab().join("none"));
+    // Cells link to the crate and the standard library as shared ones. The kernel's own come first: cargo
+    // puts the folder of the workspace's build here, with a crate of the same name; and the path to the
+    // standard library that evcxr leaves in a cell is right only in /tmp.
+    let variable = if cfg!(target_os = "macos") {
+        "DYLD_FALLBACK_LIBRARY_PATH"
+    } else {
+        "LD_LIBRARY_PATH"
+    };
+    let old = std::env::var_os(variable).unwrap_or_default();
+    let target = folder.directory.join("target");
+    let build = target.join(template.toolchain.host()?).join("debug/deps");
+    let own = [build, template.toolchain.library.clone()];
+    kernel.env(
+        variable,
+        std::env::join_paths(own.into_iter().chain(std::env::split_paths(&old)))?,
+    );
+    shim::install(kernel, &folder.directory, &template.toolchain)
+}
+
+/// What each kernel runs as it starts: it loads the crate while the reader reads the first
+/// paragraph. A notebook's first cell then finds its `:dep` in place. The variable, which is gone
+/// at once, makes rust-analyzer read all that it needs for the types of later ones.
+fn write_config() -> Result<PathBuf> {
+    let folder = paths::lab().join("config");
+    fs::create_dir_all(&folder)?;
+    let start = format!(
+        ":dep {}\
+         use dldna::prelude::*;\n\
+         let warm_up = vec![1].iter().map(|x| x + 1).collect::<Vec<i32>>(); drop(warm_up);\n",
+        manifest::dependency()
+    );
+    let path = folder.join("init.evcxr");
+    // Another kernel may be reading it.
+    if fs::read_to_string(&path).unwrap_or_default() != start {
+        fs::write(&path, start)?;
+    }
+    Ok(folder)
+}
+
+/// A kernel's working folder. It is in use as long as its lock is held.
+struct KernelFolder {
+    directory: PathBuf,
+    lock: File,
+}
+
+impl KernelFolder {
+    /// Makes the folder, and removes those of kernels that have ended.
+    fn make(template: &Template) -> Result<Self> {
+        let kernels = paths::lab().join("kernels");
+        fs::create_dir_all(&kernels)?;
+        let _lock = lock::hold(&kernels.join("lock"), "Waiting for another kernel to start")?;
+        remove_abandoned(&kernels)?;
+        let directory = kernels.join(std::process::id().to_string());
+        template.copy_to(&directory)?;
+        let lock = lock::hold(&directory.join("lock"), "")?;
+        Ok(KernelFolder { directory, lock })
+    }
+}
+
+fn remove_abandoned(kernels: &Path) -> Result<()> {
+    for entry in fs::read_dir(kernels)? {
+        let directory = entry?.path();
+        if directory.is_dir() && !lock::is_held(&directory.join("lock"))? {
+            fs::remove_dir_all(&directory)
+                .with_context(|| format!("removing {}", directory.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Becomes the kernel. The lock is its standard input, which it does not read: so the folder is
+/// in use exactly as long as the kernel lives, even if it is killed.
+#[cfg(unix)]
+fn start(mut kernel: Command, folder: KernelFolder) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    let error = kernel.stdin(folder.lock).exec();
+    Err(error).with_context(|| format!("starting {:?}", kernel.get_program()))
+}
+
+#[cfg(not(unix))]
+fn start(mut kernel: Command, folder: KernelFolder) -> Result<()> {
+    let status = kernel
+        .status()
+        .with_context(|| format!("starting {:?}", kernel.get_program()))?;
+    drop(folder.lock);
+    anyhow::ensure!(status.success(), "the kernel ended with {status}");
+    Ok(())
+}
