@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Result<()> {
 fn ours(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command
-        .args(["bench", "--quiet", "--package", "dldna", "--"])
+        .args(["bench", "--quiet", "--package", "dldna-nn", "--"])
         .args(arguments)
         .current_dir(paths::repository());
     command
@@ -71,7 +71,7 @@ fn ours(arguments: &[&str]) -> Command {
 fn torch(args: &Args, name: &str) -> Command {
     let mut command = Command::new(&args.torch);
     command
-        .arg(paths::dldna().join("benches/torch_reference.py"))
+        .arg(paths::engine().join("benches/torch_reference.py"))
         .args(["--case", name, "--threads", &args.threads.to_string()]);
     command
 }

@@ -5,10 +5,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::kernel::features::Features;
-use crate::{lab, paths};
+use crate::{lab, paths, toolchain};
 
 #[derive(clap::Args)]
 pub struct Args {}
+
+/// The engine and the book.
+const CRATES: [&str; 4] = ["--package", "dldna-nn", "--package", "dldna"];
 
 /// What a step reports: tests that passed and failed, where it runs tests.
 #[derive(Clone, Copy, Default, Debug, PartialEq)]
@@ -42,6 +45,8 @@ pub fn run(_args: Args) -> Result<()> {
                 "clippy",
                 "--package",
                 "dldna",
+                "--package",
+                "dldna-nn",
                 "--all-targets",
                 "--features",
                 "ci-check",
@@ -57,14 +62,14 @@ pub fn run(_args: Args) -> Result<()> {
         // One package after the other: what `cargo ci` itself is made of is then built, and not built anew with
         // the features that the other package asks for. Not the examples: the lints have compiled them.
         step("tool", || tests(&["--package", "ci", "--bins", "--tests"])),
-        step("crate", || {
-            tests(&["--package", "dldna", "--lib", "--tests"])
+        step("crates", || {
+            tests(&[&CRATES[..], &["--lib", "--tests"]].concat())
         }),
         // Whole networks as a GPU computes them.
         step("fallback", || {
             tests(&[
                 "--package",
-                "dldna",
+                "dldna-nn",
                 "--features",
                 "fallback",
                 "--test",
@@ -75,7 +80,8 @@ pub fn run(_args: Args) -> Result<()> {
                 "network",
             ])
         }),
-        step("doctests", || tests(&["--package", "dldna", "--doc"])),
+        step("doctests", || tests(&[&CRATES[..], &["--doc"]].concat())),
+        step("wasm", wasm),
         // By its command: the tests may have built this program anew.
         step("notebooks", || cargo(&["nb"])),
     ];
@@ -86,6 +92,23 @@ pub fn run(_args: Args) -> Result<()> {
         .count();
     ensure!(failed == 0, "{failed} of {} steps failed", outcomes.len());
     Ok(())
+}
+
+/// The engine in WebAssembly. Where rustup is not the one who keeps the toolchain, the target has to be there.
+fn wasm() -> Result<Tests> {
+    const TARGET: &str = "wasm32-unknown-unknown";
+    if !toolchain::has_target(TARGET)? {
+        let added = Command::new("rustup")
+            .args(["target", "add", TARGET])
+            .current_dir(paths::repository())
+            .status()
+            .context("starting rustup")?;
+        ensure!(
+            added.success(),
+            "rustup target add {TARGET} ended with {added}"
+        );
+    }
+    tests(&["--package", "dldna-nn", "--test", "wasm", "--", "--ignored"])
 }
 
 /// Runs one step. A step that fails does not keep the later ones from running.

@@ -16,6 +16,11 @@ pub fn dldna() -> PathBuf {
     repository().join("dldna")
 }
 
+/// The package below it: layers, networks, training.
+pub fn engine() -> PathBuf {
+    dldna().join("nn")
+}
+
 /// The notebooks.
 pub fn notebooks() -> PathBuf {
     repository().join("notebooks")

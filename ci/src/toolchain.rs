@@ -55,6 +55,17 @@ impl Toolchain {
     }
 }
 
+/// Whether the standard library is there for another platform.
+pub fn has_target(target: &str) -> Result<bool> {
+    let library = stdout(Command::new(tool("rustc")?).args([
+        "--print",
+        "target-libdir",
+        "--target",
+        target,
+    ]))?;
+    Ok(Path::new(library.trim()).is_dir())
+}
+
 /// The channel in `rust-toolchain.toml`.
 pub fn pinned_channel() -> Result<String> {
     let path = paths::repository().join("rust-toolchain.toml");

@@ -196,10 +196,10 @@ fn fingerprint(features: &Features) -> Result<String> {
     for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
         hash_file(&paths::repository().join(name), &mut hasher)?;
     }
-    for name in ["Cargo.toml", "build.rs"] {
-        hash_file(&paths::dldna().join(name), &mut hasher)?;
+    for package in [paths::dldna(), paths::engine()] {
+        hash_file(&package.join("Cargo.toml"), &mut hasher)?;
+        hash_folder(&package.join("src"), &mut hasher)?;
     }
-    hash_folder(&paths::dldna().join("src"), &mut hasher)?;
     Ok(format!("{:016x}", hasher.finish()))
 }
 

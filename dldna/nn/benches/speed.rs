@@ -1,6 +1,6 @@
 //! Training and inference of ResNet-18, EfficientNet's block, and single convolutions: milliseconds, images per second, peak memory.
 //!
-//! `cargo bench -p dldna` measures all cases, `cargo bench -p dldna -- conv` those with `conv` in their name, each in a
+//! `cargo bench -p dldna-nn` measures all cases, `cargo bench -p dldna-nn -- conv` those with `conv` in their name, each in a
 //! process of its own. `torch_reference.py` beside this file measures the same in PyTorch; `cargo run -p ci -- bench --torch PYTHON` runs both in turn.
 
 use dfdx::data::OneHotEncode;

@@ -10,6 +10,8 @@
 //! | see how a layer computes | [`kernels`] |
 //! | compute on a GPU | [`mod@device`] |
 //!
+//! A network, its training and its use:
+//!
 //! ```
 //! use dldna_nn::{data::stripes, prelude::*, train::{TrainConfig, train}};
 //!
@@ -26,8 +28,10 @@
 //! }
 //!
 //! let network = Cpu::seed_from_u64(0).build_module::<Small<2>, f32>();
-//! let config = TrainConfig { epochs: 5, batch_size: 16, learning_rate: 0.03, image_size: 8, progress: false, ..Default::default() };
-//! let trained = train(network, &stripes(64, 32, 8), &config)?;
+//! let config = TrainConfig {
+//!     epochs: 8, batch_size: 32, learning_rate: 0.03, image_size: 8, progress: false, ..Default::default()
+//! };
+//! let trained = train(network, &stripes(256, 64, 8), &config)?;
 //! assert!(trained.history.last().unwrap().test_accuracy > 0.9);
 //! # Ok::<(), dldna_nn::train::TrainError>(())
 //! ```
@@ -47,3 +51,8 @@ pub mod weights;
 
 pub use device::device;
 pub use families::{convnext, efficientnet, inception, resnet, vgg};
+
+/// The README's program runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
