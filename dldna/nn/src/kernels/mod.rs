@@ -1,6 +1,6 @@
 //! The arithmetic of the layers: slices in, slices out.
 //!
-//! Nothing here but [`numbers`] knows of tensors, tapes or devices. Images are `(batch, channel, height, width)` in one
+//! Nothing here but `elements` knows of tensors, tapes or devices. Images are `(batch, channel, height, width)` in one
 //! contiguous slice, weights are `(out_channel, in_channel, kernel_height, kernel_width)`.
 //! The sizes are checked once by the caller ([`crate::nn`]); a slice of the wrong length is a bug there and panics.
 //!
@@ -18,7 +18,7 @@
 //! | [`elementwise`] | sums of two slices |
 //! | [`planes`] | sums over each channel of each image, and a factor for each |
 //! | [`matmul`] | the matrix product under all of it |
-//! | [`numbers`] | a tensor's numbers as a slice |
+//! | `elements` | a tensor's elements as a slice |
 //! | [`scratch`] | memory that is used again |
 //! | [`transpose`] | the transpose of a matrix |
 //! | [`vector`] | loops in the widest vector instructions of the processor |
@@ -28,10 +28,10 @@ pub mod adam;
 pub mod batch_norm;
 pub mod conv2d;
 pub mod depthwise;
+pub(crate) mod elements;
 pub mod elementwise;
 pub mod layer_norm;
 pub mod matmul;
-pub mod numbers;
 pub mod planes;
 pub mod pool2d;
 pub mod scratch;

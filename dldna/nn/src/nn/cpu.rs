@@ -12,10 +12,10 @@ use crate::kernels::activation::Activation;
 use crate::kernels::batch_norm::{BatchNorm, Epilogue as Following, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
+use crate::kernels::elements::ElementSlice;
 use crate::kernels::elementwise::{add, multiply};
 use crate::kernels::layer_norm::LayerNorm;
 use crate::kernels::matmul::{Matrix, MatrixMut, Store, matmul};
-use crate::kernels::numbers::Numbers;
 use crate::kernels::planes;
 use crate::kernels::pool2d::Pool2d;
 use crate::kernels::scratch::Scratch;
@@ -26,7 +26,7 @@ use std::ops::DerefMut;
 
 type Result<T> = std::result::Result<T, CpuError>;
 /// The elements of a batch.
-type Pixels = Numbers<(usize, usize, usize, usize)>;
+type Pixels = ElementSlice<(usize, usize, usize, usize)>;
 
 /// The elements of a tensor, to be changed.
 fn copy(tensor: &Batch<Cpu>) -> Scratch {
@@ -36,8 +36,8 @@ fn copy(tensor: &Batch<Cpu>) -> Scratch {
 }
 
 /// The elements of a tensor, which it shares.
-fn shared<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Result<Numbers<S>> {
-    Numbers::of(tensor.clone())
+fn shared<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Result<ElementSlice<S>> {
+    ElementSlice::of(tensor.clone())
 }
 
 /// The gradient of an operation's own result. Nothing reads it afterwards, so its memory is taken along.

@@ -2,7 +2,7 @@
 
 use super::{Moments, walk};
 use crate::kernels::adam::AdamStep;
-use crate::kernels::numbers::numbers_mut;
+use crate::kernels::elements::elements_mut;
 use dfdx::prelude::{tensor_collection::*, *};
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
         }
         let gradient = self.gradients.get_or_alloc_mut(tensor)?;
         let Moments { first, second } = Moments::of(self.moments, name, tensor.device(), gradient)?;
-        let values = numbers_mut(tensor).ok_or(CpuError::WrongNumElements)?;
+        let values = elements_mut(tensor).ok_or(CpuError::WrongNumElements)?;
         self.step.update(values, gradient, first, second);
         Ok(None)
     }

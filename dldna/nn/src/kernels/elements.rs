@@ -1,10 +1,13 @@
-//! The numbers of a tensor as a slice.
+//! The elements of a tensor as a slice.
 //!
 //! dfdx lends single elements and copies whole tensors. A network's weights are 44 MB: to copy them takes longer than to
 //! multiply a small batch by them. The elements lie in one vector, so the way to the first one is the way to all.
 //!
-//! Whether a reference to one element may lead to its neighbours is not settled in Rust: of the two models of it, Tree
-//! Borrows allows it and Stacked Borrows does not. Compilers make no use of it.
+//! What this rests on: dfdx 0.13 keeps a tensor on the CPU in one `Vec<f32>`, and indexing gives a reference into it
+//! (its public interface lends neither the vector nor a slice; the version is pinned for that). Whether a reference to one
+//! element may lead to its neighbours is not settled in Rust: of the two models of it, Tree Borrows allows it and Stacked
+//! Borrows does not, and compilers make no use of it. So nothing outside this crate can call it, and its tests pass under
+//! Miri with Tree Borrows (`.ci/miri`).
 
 use dfdx::prelude::*;
 use std::ops::Deref;
@@ -12,23 +15,12 @@ use std::ops::Deref;
 /// A tensor on the CPU whose elements are read as a slice, in row-major order.
 ///
 /// The tensor shares its memory with those it was cloned from. Whoever writes to one of them gets a copy.
-///
-/// ```
-/// use dldna_nn::kernels::numbers::Numbers;
-/// use dldna_nn::prelude::*;
-///
-/// let table = Cpu::default().tensor([[1.0, 2.0], [3.0, 4.0]]);
-/// assert_eq!(Numbers::of(table.clone())?[..], [1.0, 2.0, 3.0, 4.0]);
-/// let flipped: Tensor<Rank2<2, 2>, f32, Cpu> = table.permute();
-/// assert_eq!(Numbers::of(flipped)?[..], [1.0, 3.0, 2.0, 4.0]);
-/// # Ok::<(), CpuError>(())
-/// ```
 #[derive(Debug, Clone)]
-pub struct Numbers<S: Shape> {
+pub(crate) struct ElementSlice<S: Shape> {
     tensor: Tensor<S, f32, Cpu>,
 }
 
-impl<S: Shape> Numbers<S> {
+impl<S: Shape> ElementSlice<S> {
     /// The elements of `tensor`, in whatever order they lie.
     ///
     /// # Errors
@@ -39,7 +31,7 @@ impl<S: Shape> Numbers<S> {
     }
 }
 
-impl<S: Shape> Deref for Numbers<S> {
+impl<S: Shape> Deref for ElementSlice<S> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -50,7 +42,7 @@ impl<S: Shape> Deref for Numbers<S> {
         let length = span(start, end);
         debug_assert_eq!(length, self.tensor.shape().num_elements());
         // SAFETY: both are elements of the one vector that the tensor has (dfdx indexes it to find them), `end` not in
-        // front of `start`, so all numbers from one to the other are initialized and belong to it. They stay as they are
+        // front of `start`, so all elements from one to the other are initialized and belong to it. They stay as they are
         // while `self` is borrowed: only `&mut` to this tensor leads to a write.
         unsafe { std::slice::from_raw_parts(start, length) }
     }
@@ -58,24 +50,14 @@ impl<S: Shape> Deref for Numbers<S> {
 
 /// The elements of a tensor as they lie in memory, to be written to; `None` where one element stands for several. Where
 /// other tensors share them, they keep the old ones.
-///
-/// ```
-/// use dldna_nn::kernels::numbers::numbers_mut;
-/// use dldna_nn::prelude::*;
-///
-/// let mut table = Cpu::default().tensor([[1.0, 2.0], [3.0, 4.0]]);
-/// let before = table.clone();
-/// numbers_mut(&mut table).unwrap()[2] = 7.0;
-/// assert_eq!((table.array()[1][0], before.array()[1][0]), (7.0, 3.0));
-/// ```
-pub fn numbers_mut<S: Shape>(tensor: &mut Tensor<S, f32, Cpu>) -> Option<&mut [f32]> {
+pub(crate) fn elements_mut<S: Shape>(tensor: &mut Tensor<S, f32, Cpu>) -> Option<&mut [f32]> {
     let Some((first, last)) = corners(tensor.shape()) else {
         return Some(&mut []);
     };
     let count = tensor.shape().num_elements();
     let end: *const f32 = &mut tensor[last]; // from here on nobody shares the memory
     let start: *mut f32 = &mut tensor[first];
-    // SAFETY: as in `Numbers`; the tensor is borrowed mutably for as long as the slice is, and dfdx has given it memory
+    // SAFETY: as in `ElementSlice`; the tensor is borrowed mutably for as long as the slice is, and dfdx has given it memory
     // of its own.
     (span(start, end) == count).then(|| unsafe { std::slice::from_raw_parts_mut(start, count) })
 }
@@ -89,7 +71,7 @@ fn corners<S: Shape>(shape: &S) -> Option<(S::Concrete, S::Concrete)> {
     Some((S::Concrete::default(), last))
 }
 
-/// How many numbers lie from the first to the last, both counted.
+/// How many elements lie from the first to the last, both counted.
 fn span(first: *const f32, last: *const f32) -> usize {
     (last.addr() - first.addr()) / size_of::<f32>() + 1
 }
@@ -104,9 +86,9 @@ mod tests {
         #[test]
         fn are_those_of_the_tensor(a in 1..5usize, b in 1..5usize, c in 1..5usize, seed in any::<u64>()) {
             let tensor = Cpu::seed_from_u64(seed).sample_normal_like(&(a, b, c));
-            prop_assert_eq!(&Numbers::of(tensor.clone())?[..], tensor.as_vec());
+            prop_assert_eq!(&ElementSlice::of(tensor.clone())?[..], tensor.as_vec());
             let turned: Tensor<(usize, usize, usize), f32, Cpu> = tensor.permute::<_, Axes3<2, 0, 1>>();
-            prop_assert_eq!(&Numbers::of(turned.clone())?[..], turned.as_vec());
+            prop_assert_eq!(&ElementSlice::of(turned.clone())?[..], turned.as_vec());
         }
 
         #[test]
@@ -114,8 +96,8 @@ mod tests {
             let mut tensor = Cpu::seed_from_u64(seed).sample_normal_like(&(a, b));
             let shared = tensor.clone();
             let before = tensor.as_vec();
-            for (index, number) in numbers_mut(&mut tensor).unwrap().iter_mut().enumerate() {
-                *number += index as f32;
+            for (index, element) in elements_mut(&mut tensor).unwrap().iter_mut().enumerate() {
+                *element += index as f32;
             }
             let after: Vec<f32> = before.iter().enumerate().map(|(index, x)| x + index as f32).collect();
             prop_assert_eq!(tensor.as_vec(), after);
@@ -124,28 +106,28 @@ mod tests {
     }
 
     #[test]
-    fn a_single_number_is_a_slice_of_one() {
-        let mut number = Cpu::default().tensor(3.0);
-        assert_eq!(Numbers::of(number.clone()).unwrap()[..], [3.0]);
-        numbers_mut(&mut number).unwrap()[0] = 4.0;
-        assert_eq!(number.array(), 4.0);
+    fn a_scalar_is_a_slice_of_one() {
+        let mut scalar = Cpu::default().tensor(3.0);
+        assert_eq!(ElementSlice::of(scalar.clone()).unwrap()[..], [3.0]);
+        elements_mut(&mut scalar).unwrap()[0] = 4.0;
+        assert_eq!(scalar.array(), 4.0);
     }
 
     #[test]
-    fn no_numbers_are_an_empty_slice() {
+    fn no_elements_are_an_empty_slice() {
         let mut none = Cpu::default().zeros_like(&(3, 0));
-        assert!(Numbers::of(none.clone()).unwrap().is_empty());
-        assert!(numbers_mut(&mut none).unwrap().is_empty());
+        assert!(ElementSlice::of(none.clone()).unwrap().is_empty());
+        assert!(elements_mut(&mut none).unwrap().is_empty());
     }
 
     #[test]
-    fn repeated_numbers_are_read_but_not_written() {
+    fn repeated_elements_are_read_but_not_written() {
         let row = Cpu::default().tensor([1.0, 2.0]);
         let mut rows: Tensor<Rank2<3, 2>, f32, Cpu> = row.broadcast();
         assert_eq!(
-            Numbers::of(rows.clone()).unwrap()[..],
+            ElementSlice::of(rows.clone()).unwrap()[..],
             [1.0, 2.0, 1.0, 2.0, 1.0, 2.0]
         );
-        assert!(numbers_mut(&mut rows).is_none());
+        assert!(elements_mut(&mut rows).is_none());
     }
 }
