@@ -23,7 +23,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::data::{DownloadError, fetch};
+use crate::download::{DownloadError, fetch};
 
 /// More pixels than this are refused before memory is taken for them: a small file can declare a huge picture.
 const MAX_PIXELS: usize = 64 << 20;

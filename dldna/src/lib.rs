@@ -26,6 +26,7 @@ pub mod convnext;
 pub mod data;
 pub mod device;
 pub mod display;
+mod download;
 pub mod efficientnet;
 pub mod exercises;
 pub mod feature_levels;

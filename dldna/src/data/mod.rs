@@ -14,7 +14,6 @@
 
 pub mod cifar;
 mod dataset;
-mod download;
 pub mod idx;
 mod store;
 
@@ -28,10 +27,10 @@ use thiserror::Error;
 use cifar::{CifarError, ColorSplit};
 pub use dataset::{Batch, Dataset, Normalisation, Split};
 pub(crate) use dataset::{mirror, shift};
-pub use download::{DownloadError, fetch};
 use idx::{Idx, IdxError};
 pub use store::{RemoteFile, Store};
 
+pub use crate::download::{DownloadError, fetch};
 use crate::image::{ImageError, RgbImage};
 
 /// What can go wrong with data sets.

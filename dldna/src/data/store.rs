@@ -8,9 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
-use super::download::fetch;
 use super::idx::{gunzip, is_gzip};
 use super::{DataError, chosen_folder, shipped};
+use crate::download::fetch;
 
 /// A gzip file is longer than its content only by its header and a few bytes for each block that does not shrink.
 const GZIP_OVERHEAD: u64 = 64 << 10;
