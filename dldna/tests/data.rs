@@ -75,13 +75,13 @@ const OPENCV_GRAY: [([u8; 3], u8); 15] = [
 fn gray_values_are_opencvs() {
     let pixels = OPENCV_GRAY.iter().flat_map(|(rgb, _)| *rgb).collect();
     let image = RgbImage::new(3, 5, pixels).unwrap();
-    assert_eq!(image.to_gray().pixels, OPENCV_GRAY.map(|(_, gray)| gray));
+    assert_eq!(image.to_gray().pixels(), OPENCV_GRAY.map(|(_, gray)| gray));
 }
 
 #[test]
 fn the_photograph_is_what_opencv_reads() {
     let photograph = data::photograph().unwrap();
-    assert_eq!((photograph.height, photograph.width), (600, 868));
+    assert_eq!((photograph.height(), photograph.width()), (600, 868));
     let mean =
         |values: &[u8]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
     // Means of OpenCV 5.0's `imread`, red, green, blue. Decoders round colours differently, by up to 4 steps here.
@@ -91,9 +91,9 @@ fn the_photograph_is_what_opencv_reads() {
         .zip([142.915, 143.583, 133.725])
     {
         assert!(
-            (mean(&channel.pixels) - want).abs() < 0.3,
+            (mean(channel.pixels()) - want).abs() < 0.3,
             "{} {want}",
-            mean(&channel.pixels)
+            mean(channel.pixels())
         );
     }
     let gray = photograph.to_gray();
@@ -106,9 +106,9 @@ fn the_photograph_is_what_opencv_reads() {
         for (column, want) in want.iter().enumerate() {
             let part = gray.crop(200 * row, 217 * column, 200, 217).unwrap();
             assert!(
-                (mean(&part.pixels) - want).abs() < 0.02,
+                (mean(part.pixels()) - want).abs() < 0.02,
                 "part {row} {column}: {} {want}",
-                mean(&part.pixels)
+                mean(part.pixels())
             );
         }
     }
@@ -142,7 +142,7 @@ fn every_kind_of_png_is_read() {
     let gray = |color, depth, data: &[u8]| {
         GrayImage::from_bytes(&png_file(2, 1, color, depth, data))
             .unwrap()
-            .pixels
+            .into_pixels()
     };
     assert_eq!(gray(Grayscale, One, &[0b0100_0000]), [0, 255]);
     assert_eq!(gray(Grayscale, Two, &[0b0110_0000]), [85, 170]);
@@ -154,7 +154,7 @@ fn every_kind_of_png_is_read() {
     let rgb = |color, depth, data: &[u8]| {
         RgbImage::from_bytes(&png_file(2, 1, color, depth, data))
             .unwrap()
-            .pixels
+            .into_pixels()
     };
     assert_eq!(rgb(Grayscale, Eight, &[3, 4]), [3, 3, 3, 4, 4, 4]);
     assert_eq!(rgb(Rgb, Eight, &[1, 2, 3, 4, 5, 6]), [1, 2, 3, 4, 5, 6]);
@@ -574,7 +574,7 @@ fn parts_and_batches_keep_images_with_their_labels() {
     let belongs = |set: &Dataset| {
         (0..set.len()).all(|i| {
             let label = set.label(i).unwrap() as u8;
-            set.image(i).unwrap().pixels == [label, 100 + label]
+            set.image(i).unwrap().pixels() == [label, 100 + label]
         })
     };
     assert_eq!(set.take(3).labels(), [0, 1, 2]);
@@ -1229,7 +1229,7 @@ fn mnist_in_a_child() {
     }
     println!(
         "photograph of {} columns",
-        data::photograph().unwrap().width
+        data::photograph().unwrap().width()
     );
 }
 
@@ -1282,7 +1282,7 @@ fn cifar_records_are_read_as_their_format_says() {
     let record = &bytes[3 * 3073..4 * 3073];
     for (row, column) in [(0, 0), (0, 1), (1, 0), (31, 31), (7, 20)] {
         let at = 32 * row + column;
-        let pixel = &image.pixels[3 * at..3 * at + 3];
+        let pixel = &image.pixels()[3 * at..3 * at + 3];
         assert_eq!(
             pixel,
             [record[1 + at], record[1 + 1024 + at], record[1 + 2048 + at]]
@@ -1290,7 +1290,7 @@ fn cifar_records_are_read_as_their_format_says() {
     }
     let gray = dataset.to_gray();
     assert_eq!((gray.height(), gray.width(), gray.len()), (32, 32, 12));
-    assert_eq!(gray.image(3).unwrap().pixels, image.to_gray().pixels);
+    assert_eq!(gray.image(3).unwrap(), image.to_gray());
     assert_eq!(gray.labels()[11], 1);
 }
 

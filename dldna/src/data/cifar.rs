@@ -83,7 +83,7 @@ pub enum CifarError {
 /// record.extend([vec![10; 1024], vec![200; 1024], vec![30; 1024]].concat());
 /// let dataset = ColorDataset::from_bytes(&record)?;
 /// assert_eq!(dataset.class_name(0)?, "frog");
-/// assert_eq!(dataset.image(0)?.pixels[..3], [10, 200, 30]);
+/// assert_eq!(dataset.image(0)?.pixels()[..3], [10, 200, 30]);
 /// assert_eq!(dataset.to_bytes(), record);
 /// # Ok::<(), dldna::data::DataError>(())
 /// ```
@@ -160,7 +160,7 @@ impl ColorDataset {
         let gray = self
             .records
             .iter()
-            .flat_map(|record| image(record).to_gray().pixels);
+            .flat_map(|record| image(record).to_gray().into_pixels());
         let labels = self.records.iter().map(|record| record[0]).collect();
         Dataset::new(gray.collect(), labels, SIDE, SIDE, owned(CIFAR10_CLASSES))
             .expect("labels are checked where records are read")
@@ -177,12 +177,10 @@ impl ColorDataset {
 /// The colours of a record, pixel by pixel.
 fn image(record: &[u8; RECORD]) -> RgbImage {
     let colors = &record[1..];
-    let pixels = (0..PLANE).flat_map(|at| [colors[at], colors[PLANE + at], colors[2 * PLANE + at]]);
-    RgbImage {
-        height: SIDE,
-        width: SIDE,
-        pixels: pixels.collect(),
-    }
+    RgbImage::from_fn(SIDE, SIDE, |row, column| {
+        let at = SIDE * row + column;
+        [colors[at], colors[PLANE + at], colors[2 * PLANE + at]]
+    })
 }
 
 /// A training and a test set in colour.

@@ -169,12 +169,12 @@ impl Dataset {
     /// # Errors
     /// [`DataError::Index`] if there is none.
     pub fn image(&self, index: usize) -> Result<GrayImage, DataError> {
-        let pixels = self.pixels(index)?.to_vec();
-        Ok(GrayImage {
-            height: self.height,
-            width: self.width,
-            pixels,
-        })
+        let pixels = self.pixels(index)?;
+        Ok(GrayImage::from_fn(
+            self.height,
+            self.width,
+            |row, column| pixels[row * self.width + column],
+        ))
     }
 
     /// The label of the image at `index`.

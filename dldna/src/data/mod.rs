@@ -258,7 +258,7 @@ pub fn mnist_sample() -> Result<Split, DataError> {
 ///
 /// ```
 /// let photograph = dldna::data::photograph()?;
-/// assert_eq!((photograph.height, photograph.width), (600, 868));
+/// assert_eq!((photograph.height(), photograph.width()), (600, 868));
 /// # Ok::<(), dldna::image::ImageError>(())
 /// ```
 ///
