@@ -20,6 +20,7 @@
 //! | check what you wrote in an exercise | [`exercises`] |
 #![warn(missing_docs)]
 
+mod atomic_file;
 pub mod cnn;
 pub mod conv_visual;
 pub mod convnext;
