@@ -23,6 +23,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// Prints the message of a bad input and checks that it holds every part that a reader needs.
 fn assert_says(input: &str, error: &dyn Error, parts: &[&str]) {
@@ -797,18 +798,11 @@ fn store_in(folder: &Path) -> Store {
 
 /// All files below a folder.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths
-        .flat_map(|path| {
-            if path.is_dir() {
-                files_below(&path)
-            } else {
-                vec![path]
-            }
-        })
+    WalkDir::new(folder)
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| !entry.file_type().is_dir())
+        .map(DirEntry::into_path)
         .collect()
 }
 
@@ -1262,6 +1256,20 @@ fn cifar_folder(folder: &Path) -> Vec<Vec<u8>> {
     (1..).zip(names).map(write).collect()
 }
 
+/// An archive by the system's own tar, with an entry for the folder as the real one has it.
+fn cifar_archive(folder: &Path, format: &str) -> Vec<u8> {
+    let archive = folder.join("archive.tar");
+    let tar = Command::new("tar")
+        .arg("--create")
+        .args(["--format", format, "--file"])
+        .arg(&archive)
+        .args(["--directory".as_ref(), folder.as_os_str()])
+        .arg("cifar-10-batches-bin")
+        .status();
+    assert!(tar.unwrap().success());
+    fs::read(archive).unwrap()
+}
+
 #[test]
 fn cifar_records_are_read_as_their_format_says() {
     let bytes = cifar_records(12, 1);
@@ -1314,19 +1322,11 @@ fn cifar_comes_from_a_folder_or_from_an_archive() {
     assert_eq!(split.test.to_bytes(), contents[5]);
     assert_eq!(split.to_gray().train.len(), 10);
 
-    // The system's own tar writes the archive, with an entry for the folder as the real one has it.
-    let archive = folder.path().join("archive.tar");
-    let tar = Command::new("tar")
-        .arg("--create")
-        .args(["--format", "ustar", "--file"])
-        .arg(&archive)
-        .args(["--directory".as_ref(), folder.path().as_os_str()])
-        .arg("cifar-10-batches-bin")
-        .status();
-    assert!(tar.unwrap().success());
-    let archive = fs::read(archive).unwrap();
+    let archive = cifar_archive(folder.path(), "ustar");
     assert_eq!(ColorSplit::from_archive(&archive).unwrap(), split);
     assert_eq!(ColorSplit::from_archive(&gzip(&archive)).unwrap(), split);
+    let newer = cifar_archive(folder.path(), "pax");
+    assert_eq!(ColorSplit::from_archive(&newer).unwrap(), split);
 
     // Cut off anywhere, it is an error and no panic.
     for length in (0..archive.len()).step_by(1999) {
@@ -1334,10 +1334,22 @@ fn cifar_comes_from_a_folder_or_from_an_archive() {
         assert!(whole.is_err() || whole.unwrap() == split);
     }
     let error = ColorSplit::from_archive(&archive[..1000]).unwrap_err();
-    assert!(
-        error.to_string().contains("is not in the archive"),
-        "{error}"
+    assert_says("cut archive", &error, &["is not in the archive"]);
+    let error = ColorSplit::from_archive(&archive[..512]).unwrap_err();
+    assert_says(
+        "archive of a folder alone",
+        &error,
+        &["is not in the archive"],
     );
+    let error = ColorSplit::from_archive(&[b'<'; 2048]).unwrap_err();
+    assert_says("page as archive", &error, &["is not in the archive"]);
+    // The header of the first file, byte by byte.
+    for place in 512..1024 {
+        let mut damaged = archive.clone();
+        damaged[place] ^= 0x08;
+        let read = ColorSplit::from_archive(&damaged);
+        assert!(read.is_err() || read.unwrap() == split, "byte {place}");
+    }
     fs::write(
         folder.path().join("cifar-10-batches-bin/data_batch_4.bin"),
         [1, 2],
