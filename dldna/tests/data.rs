@@ -1098,6 +1098,29 @@ fn child(before: &str, url: &str, folder: &Path) -> Command {
     command
 }
 
+#[test]
+fn proxies_come_from_the_environment() {
+    let packed = gzip(&content());
+    // A proxy is asked with the whole address.
+    let proxy = serve(move |path, stream| match path {
+        "http://no-such-host.invalid/labels.gz" => {
+            answer_with(stream, "200 OK", packed.len(), &packed)
+        }
+        _ => answer_with(stream, "404 Not Found", 0, b""),
+    });
+    for variable in ["HTTP_PROXY", "ALL_PROXY"] {
+        let folder = TempDir::new().unwrap();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "download_in_a_child", "--ignored", "--nocapture"])
+            .env("DLDNA_TEST_URL", "http://no-such-host.invalid/labels.gz")
+            .env("DLDNA_TEST_FOLDER", folder.path())
+            .env(variable, &proxy)
+            .output();
+        let text = String::from_utf8_lossy(&output.unwrap().stdout).into_owned();
+        assert!(text.contains("loaded 200008 bytes"), "{variable}: {text}");
+    }
+}
+
 /// Runs a download on a file system of its own, mounted with `options`; `None` where this machine does not allow such mounts.
 fn download_onto(options: &str, url: &str) -> Option<String> {
     let folder = TempDir::new().unwrap();
