@@ -29,7 +29,7 @@ pub struct Split {
 /// let names = ["dark", "light"].map(String::from).to_vec();
 /// let dataset = Dataset::new(vec![0, 10, 250, 255], vec![0, 1], 1, 2, names)?;
 /// assert_eq!(dataset.len(), 2);
-/// assert_eq!(dataset.image(1)?.pixels, [250, 255]);
+/// assert_eq!(dataset.image(1)?.pixels(), [250, 255]);
 /// assert_eq!(dataset.class_name(1)?, "light");
 /// # Ok::<(), dldna::data::DataError>(())
 /// ```
