@@ -23,7 +23,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::data::{DownloadError, fetch};
+use crate::download::{DownloadError, fetch};
 
 /// More pixels than this are refused before memory is taken for them: a small file can declare a huge picture.
 const MAX_PIXELS: usize = 64 << 20;
@@ -120,26 +120,21 @@ impl ImageError {
     }
 }
 
-/// A grey image of `height` rows and `width` columns.
-///
-/// `pixels` holds `height * width` values, row after row: the pixel of row `y` and column `x` is `pixels[y * width + x]`.
-/// [`GrayImage::new`] checks this; whoever changes the fields keeps it.
+/// A grey image: rows and columns of grey values.
 ///
 /// ```
 /// use dldna::image::GrayImage;
 ///
 /// let ramp = GrayImage::new(2, 3, vec![0, 1, 2, 10, 11, 12])?;
-/// assert_eq!(ramp.rotate90().pixels, [10, 0, 11, 1, 12, 2]);
+/// assert_eq!(ramp.rotate90().pixels(), [10, 0, 11, 1, 12, 2]);
 /// # Ok::<(), dldna::image::ImageError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrayImage {
-    /// Number of rows.
-    pub height: usize,
-    /// Number of columns.
-    pub width: usize,
-    /// Grey values, row after row; 0 is black, 255 white.
-    pub pixels: Vec<u8>,
+    height: usize,
+    width: usize,
+    /// `height * width` values, row after row.
+    pixels: Vec<u8>,
 }
 
 impl GrayImage {
@@ -154,6 +149,67 @@ impl GrayImage {
             width,
             pixels,
         })
+    }
+
+    /// An image whose pixel at each row and column is `pixel(row, column)`; it may have none.
+    pub(crate) fn from_fn(height: usize, width: usize, pixel: impl Fn(usize, usize) -> u8) -> Self {
+        let pixel = &pixel;
+        let row = |row| (0..width).map(move |column| pixel(row, column));
+        GrayImage {
+            height,
+            width,
+            pixels: (0..height).flat_map(row).collect(),
+        }
+    }
+
+    /// Number of rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Number of columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Grey values, row after row; 0 is black, 255 white. The pixel of row `y` and column `x` is at `y * width + x`.
+    ///
+    /// ```
+    /// use dldna::image::GrayImage;
+    ///
+    /// let image = GrayImage::new(2, 3, vec![0, 1, 2, 10, 11, 12])?;
+    /// assert_eq!(image.pixels()[image.width() + 2], 12);
+    /// # Ok::<(), dldna::image::ImageError>(())
+    /// ```
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The values themselves, without the image.
+    ///
+    /// ```
+    /// use dldna::image::GrayImage;
+    ///
+    /// let image = GrayImage::new(1, 3, vec![7, 8, 9])?;
+    /// assert_eq!(image.into_pixels(), vec![7, 8, 9]);
+    /// # Ok::<(), dldna::image::ImageError>(())
+    /// ```
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+
+    /// The grey values, to change them. Their number stays.
+    ///
+    /// ```
+    /// use dldna::image::GrayImage;
+    ///
+    /// let mut image = GrayImage::new(1, 2, vec![7, 200])?;
+    /// image.pixels_mut()[0] = 255;
+    /// assert_eq!(image.pixels(), [255, 200]);
+    /// # Ok::<(), dldna::image::ImageError>(())
+    /// ```
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
     }
 
     /// Decodes a PNG or JPEG file; colours become grey as in [`RgbImage::to_gray`].
@@ -267,7 +323,7 @@ impl GrayImage {
     /// The image as a PNG file.
     ///
     /// # Errors
-    /// [`ImageError::Size`] if the fields were changed so that they no longer belong together.
+    /// [`ImageError::Size`] if there are no pixels, or more in a row or column than the format allows.
     pub fn to_png(&self) -> Result<Vec<u8>, ImageError> {
         encode_png(&self.pixels, self.height, self.width, 1)
     }
@@ -278,19 +334,21 @@ impl GrayImage {
     }
 }
 
-/// A colour image of `height` rows and `width` columns.
+/// A colour image: rows and columns of pixels of three values each.
 ///
-/// `pixels` is interleaved: red, green and blue of one pixel lie side by side, pixel after pixel, row after row. The red value
-/// of row `y` and column `x` is `pixels[3 * (y * width + x)]`. [`RgbImage::new`] checks the number of values; whoever changes
-/// the fields keeps it.
+/// ```
+/// use dldna::image::RgbImage;
+///
+/// let image = RgbImage::new(1, 2, vec![255, 0, 0, 0, 0, 255])?; // red, blue
+/// assert_eq!((image.height(), image.width()), (1, 2));
+/// # Ok::<(), dldna::image::ImageError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RgbImage {
-    /// Number of rows.
-    pub height: usize,
-    /// Number of columns.
-    pub width: usize,
-    /// Red, green, blue, red, green, blue, ..
-    pub pixels: Vec<u8>,
+    height: usize,
+    width: usize,
+    /// Red, green, blue, red, green, blue, ..: `3 * height * width` values, row after row.
+    pixels: Vec<u8>,
 }
 
 impl RgbImage {
@@ -305,6 +363,58 @@ impl RgbImage {
             width,
             pixels,
         })
+    }
+
+    /// An image whose pixel at each row and column is `pixel(row, column)`, red first; it may have none.
+    pub(crate) fn from_fn(
+        height: usize,
+        width: usize,
+        pixel: impl Fn(usize, usize) -> [u8; 3],
+    ) -> Self {
+        let pixel = &pixel;
+        let row = |row| (0..width).flat_map(move |column| pixel(row, column));
+        RgbImage {
+            height,
+            width,
+            pixels: (0..height).flat_map(row).collect(),
+        }
+    }
+
+    /// Number of rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Number of columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The values, interleaved: red, green and blue of one pixel lie side by side, pixel after pixel, row after row. The red
+    /// value of row `y` and column `x` is at `3 * (y * width + x)`.
+    ///
+    /// ```
+    /// use dldna::image::RgbImage;
+    ///
+    /// let image = RgbImage::new(1, 2, vec![255, 0, 0, 1, 2, 3])?;
+    /// assert_eq!(image.pixels()[3..], [1, 2, 3]);
+    /// # Ok::<(), dldna::image::ImageError>(())
+    /// ```
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The values themselves, without the image.
+    ///
+    /// ```
+    /// use dldna::image::RgbImage;
+    ///
+    /// let image = RgbImage::new(1, 1, vec![7, 8, 9])?;
+    /// assert_eq!(image.into_pixels(), vec![7, 8, 9]);
+    /// # Ok::<(), dldna::image::ImageError>(())
+    /// ```
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
     }
 
     /// Decodes a PNG or JPEG file; in a grey file red, green and blue are equal.
@@ -346,7 +456,7 @@ impl RgbImage {
     /// use dldna::image::RgbImage;
     ///
     /// let image = RgbImage::new(1, 2, vec![255, 0, 0, 255, 255, 255])?;
-    /// assert_eq!(image.to_gray().pixels, [76, 255]);
+    /// assert_eq!(image.to_gray().pixels(), [76, 255]);
     /// # Ok::<(), dldna::image::ImageError>(())
     /// ```
     pub fn to_gray(&self) -> GrayImage {
@@ -433,7 +543,7 @@ impl RgbImage {
     /// The image as a PNG file.
     ///
     /// # Errors
-    /// [`ImageError::Size`] if the fields were changed so that they no longer belong together.
+    /// [`ImageError::Size`] if there are no pixels, or more in a row or column than the format allows.
     pub fn to_png(&self) -> Result<Vec<u8>, ImageError> {
         encode_png(&self.pixels, self.height, self.width, 3)
     }

@@ -20,8 +20,10 @@
 //! | check what you wrote in an exercise | [`exercises`] |
 #![warn(missing_docs)]
 
+mod atomic_file;
 mod chapter;
 pub mod data;
+mod download;
 pub mod exercises;
 pub mod image;
 mod notebook;

@@ -33,8 +33,9 @@ fn tensors<M: SaveToSafetensors<f32, Cpu>>(network: &M) -> BTreeMap<String, Vec<
     network.save_safetensors(&path).unwrap();
     let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    file.iter()
-        .map(|(name, view)| (name.to_owned(), numbers(view.data())))
+    let tensors = file.tensors().into_iter();
+    tensors
+        .map(|(name, view)| (name, numbers(view.data())))
         .collect()
 }
 

@@ -23,6 +23,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use ring::digest::{SHA256, digest};
 use tempfile::TempDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// Prints the message of a bad input and checks that it holds every part that a reader needs.
 fn assert_says(input: &str, error: &dyn Error, parts: &[&str]) {
@@ -75,13 +76,13 @@ const OPENCV_GRAY: [([u8; 3], u8); 15] = [
 fn gray_values_are_opencvs() {
     let pixels = OPENCV_GRAY.iter().flat_map(|(rgb, _)| *rgb).collect();
     let image = RgbImage::new(3, 5, pixels).unwrap();
-    assert_eq!(image.to_gray().pixels, OPENCV_GRAY.map(|(_, gray)| gray));
+    assert_eq!(image.to_gray().pixels(), OPENCV_GRAY.map(|(_, gray)| gray));
 }
 
 #[test]
 fn the_photograph_is_what_opencv_reads() {
     let photograph = data::photograph().unwrap();
-    assert_eq!((photograph.height, photograph.width), (600, 868));
+    assert_eq!((photograph.height(), photograph.width()), (600, 868));
     let mean =
         |values: &[u8]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
     // Means of OpenCV 5.0's `imread`, red, green, blue. Decoders round colours differently, by up to 4 steps here.
@@ -91,9 +92,9 @@ fn the_photograph_is_what_opencv_reads() {
         .zip([142.915, 143.583, 133.725])
     {
         assert!(
-            (mean(&channel.pixels) - want).abs() < 0.3,
+            (mean(channel.pixels()) - want).abs() < 0.3,
             "{} {want}",
-            mean(&channel.pixels)
+            mean(channel.pixels())
         );
     }
     let gray = photograph.to_gray();
@@ -106,9 +107,9 @@ fn the_photograph_is_what_opencv_reads() {
         for (column, want) in want.iter().enumerate() {
             let part = gray.crop(200 * row, 217 * column, 200, 217).unwrap();
             assert!(
-                (mean(&part.pixels) - want).abs() < 0.02,
+                (mean(part.pixels()) - want).abs() < 0.02,
                 "part {row} {column}: {} {want}",
-                mean(&part.pixels)
+                mean(part.pixels())
             );
         }
     }
@@ -142,7 +143,7 @@ fn every_kind_of_png_is_read() {
     let gray = |color, depth, data: &[u8]| {
         GrayImage::from_bytes(&png_file(2, 1, color, depth, data))
             .unwrap()
-            .pixels
+            .into_pixels()
     };
     assert_eq!(gray(Grayscale, One, &[0b0100_0000]), [0, 255]);
     assert_eq!(gray(Grayscale, Two, &[0b0110_0000]), [85, 170]);
@@ -154,7 +155,7 @@ fn every_kind_of_png_is_read() {
     let rgb = |color, depth, data: &[u8]| {
         RgbImage::from_bytes(&png_file(2, 1, color, depth, data))
             .unwrap()
-            .pixels
+            .into_pixels()
     };
     assert_eq!(rgb(Grayscale, Eight, &[3, 4]), [3, 3, 3, 4, 4, 4]);
     assert_eq!(rgb(Rgb, Eight, &[1, 2, 3, 4, 5, 6]), [1, 2, 3, 4, 5, 6]);
@@ -574,7 +575,7 @@ fn parts_and_batches_keep_images_with_their_labels() {
     let belongs = |set: &Dataset| {
         (0..set.len()).all(|i| {
             let label = set.label(i).unwrap() as u8;
-            set.image(i).unwrap().pixels == [label, 100 + label]
+            set.image(i).unwrap().pixels() == [label, 100 + label]
         })
     };
     assert_eq!(set.take(3).labels(), [0, 1, 2]);
@@ -797,18 +798,11 @@ fn store_in(folder: &Path) -> Store {
 
 /// All files below a folder.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths
-        .flat_map(|path| {
-            if path.is_dir() {
-                files_below(&path)
-            } else {
-                vec![path]
-            }
-        })
+    WalkDir::new(folder)
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| !entry.file_type().is_dir())
+        .map(DirEntry::into_path)
         .collect()
 }
 
@@ -1104,6 +1098,29 @@ fn child(before: &str, url: &str, folder: &Path) -> Command {
     command
 }
 
+#[test]
+fn proxies_come_from_the_environment() {
+    let packed = gzip(&content());
+    // A proxy is asked with the whole address.
+    let proxy = serve(move |path, stream| match path {
+        "http://no-such-host.invalid/labels.gz" => {
+            answer_with(stream, "200 OK", packed.len(), &packed)
+        }
+        _ => answer_with(stream, "404 Not Found", 0, b""),
+    });
+    for variable in ["HTTP_PROXY", "ALL_PROXY"] {
+        let folder = TempDir::new().unwrap();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "download_in_a_child", "--ignored", "--nocapture"])
+            .env("DLDNA_TEST_URL", "http://no-such-host.invalid/labels.gz")
+            .env("DLDNA_TEST_FOLDER", folder.path())
+            .env(variable, &proxy)
+            .output();
+        let text = String::from_utf8_lossy(&output.unwrap().stdout).into_owned();
+        assert!(text.contains("loaded 200008 bytes"), "{variable}: {text}");
+    }
+}
+
 /// Runs a download on a file system of its own, mounted with `options`; `None` where this machine does not allow such mounts.
 fn download_onto(options: &str, url: &str) -> Option<String> {
     let folder = TempDir::new().unwrap();
@@ -1229,7 +1246,7 @@ fn mnist_in_a_child() {
     }
     println!(
         "photograph of {} columns",
-        data::photograph().unwrap().width
+        data::photograph().unwrap().width()
     );
 }
 
@@ -1262,6 +1279,20 @@ fn cifar_folder(folder: &Path) -> Vec<Vec<u8>> {
     (1..).zip(names).map(write).collect()
 }
 
+/// An archive by the system's own tar, with an entry for the folder as the real one has it.
+fn cifar_archive(folder: &Path, format: &str) -> Vec<u8> {
+    let archive = folder.join("archive.tar");
+    let tar = Command::new("tar")
+        .arg("--create")
+        .args(["--format", format, "--file"])
+        .arg(&archive)
+        .args(["--directory".as_ref(), folder.as_os_str()])
+        .arg("cifar-10-batches-bin")
+        .status();
+    assert!(tar.unwrap().success());
+    fs::read(archive).unwrap()
+}
+
 #[test]
 fn cifar_records_are_read_as_their_format_says() {
     let bytes = cifar_records(12, 1);
@@ -1282,7 +1313,7 @@ fn cifar_records_are_read_as_their_format_says() {
     let record = &bytes[3 * 3073..4 * 3073];
     for (row, column) in [(0, 0), (0, 1), (1, 0), (31, 31), (7, 20)] {
         let at = 32 * row + column;
-        let pixel = &image.pixels[3 * at..3 * at + 3];
+        let pixel = &image.pixels()[3 * at..3 * at + 3];
         assert_eq!(
             pixel,
             [record[1 + at], record[1 + 1024 + at], record[1 + 2048 + at]]
@@ -1290,7 +1321,7 @@ fn cifar_records_are_read_as_their_format_says() {
     }
     let gray = dataset.to_gray();
     assert_eq!((gray.height(), gray.width(), gray.len()), (32, 32, 12));
-    assert_eq!(gray.image(3).unwrap().pixels, image.to_gray().pixels);
+    assert_eq!(gray.image(3).unwrap(), image.to_gray());
     assert_eq!(gray.labels()[11], 1);
 }
 
@@ -1314,19 +1345,11 @@ fn cifar_comes_from_a_folder_or_from_an_archive() {
     assert_eq!(split.test.to_bytes(), contents[5]);
     assert_eq!(split.to_gray().train.len(), 10);
 
-    // The system's own tar writes the archive, with an entry for the folder as the real one has it.
-    let archive = folder.path().join("archive.tar");
-    let tar = Command::new("tar")
-        .arg("--create")
-        .args(["--format", "ustar", "--file"])
-        .arg(&archive)
-        .args(["--directory".as_ref(), folder.path().as_os_str()])
-        .arg("cifar-10-batches-bin")
-        .status();
-    assert!(tar.unwrap().success());
-    let archive = fs::read(archive).unwrap();
+    let archive = cifar_archive(folder.path(), "ustar");
     assert_eq!(ColorSplit::from_archive(&archive).unwrap(), split);
     assert_eq!(ColorSplit::from_archive(&gzip(&archive)).unwrap(), split);
+    let newer = cifar_archive(folder.path(), "pax");
+    assert_eq!(ColorSplit::from_archive(&newer).unwrap(), split);
 
     // Cut off anywhere, it is an error and no panic.
     for length in (0..archive.len()).step_by(1999) {
@@ -1334,10 +1357,22 @@ fn cifar_comes_from_a_folder_or_from_an_archive() {
         assert!(whole.is_err() || whole.unwrap() == split);
     }
     let error = ColorSplit::from_archive(&archive[..1000]).unwrap_err();
-    assert!(
-        error.to_string().contains("is not in the archive"),
-        "{error}"
+    assert_says("cut archive", &error, &["is not in the archive"]);
+    let error = ColorSplit::from_archive(&archive[..512]).unwrap_err();
+    assert_says(
+        "archive of a folder alone",
+        &error,
+        &["is not in the archive"],
     );
+    let error = ColorSplit::from_archive(&[b'<'; 2048]).unwrap_err();
+    assert_says("page as archive", &error, &["is not in the archive"]);
+    // The header of the first file, byte by byte.
+    for place in 512..1024 {
+        let mut damaged = archive.clone();
+        damaged[place] ^= 0x08;
+        let read = ColorSplit::from_archive(&damaged);
+        assert!(read.is_err() || read.unwrap() == split, "byte {place}");
+    }
     fs::write(
         folder.path().join("cifar-10-batches-bin/data_batch_4.bin"),
         [1, 2],

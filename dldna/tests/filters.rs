@@ -26,17 +26,14 @@ fn bytes_equal_opencv_bit_for_bit() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let pixels = matrix(&file, "image");
     let (height, width) = pixels.dim();
-    let image = GrayImage {
-        height,
-        width,
-        pixels: pixels.iter().map(|&v| v as u8).collect(),
-    };
+    let pixels = pixels.iter().map(|&v| v as u8).collect();
+    let image = GrayImage::new(height, width, pixels).unwrap();
     for name in kernel_names(&file) {
         let got = apply_filter(&image, &matrix(&file, &format!("kernel/{name}")));
         let want = matrix(&file, &format!("filtered/{name}"));
-        assert_eq!((got.height, got.width), want.dim());
+        assert_eq!((got.height(), got.width()), want.dim());
         let wrong = got
-            .pixels
+            .pixels()
             .iter()
             .zip(&want)
             .filter(|&(&g, &w)| f32::from(g) != w)
@@ -115,14 +112,7 @@ fn image_and_kernel() -> impl Strategy<Value = (GrayImage, Array2<f32>)> {
             let weights = prop::collection::vec(-2.0f32..2.0, rows * columns);
             (pixels, weights).prop_map(move |(pixels, weights)| {
                 let kernel = Array2::from_shape_vec((rows, columns), weights).unwrap();
-                (
-                    GrayImage {
-                        height,
-                        width,
-                        pixels,
-                    },
-                    kernel,
-                )
+                (GrayImage::new(height, width, pixels).unwrap(), kernel)
             })
         },
     )
@@ -131,29 +121,29 @@ fn image_and_kernel() -> impl Strategy<Value = (GrayImage, Array2<f32>)> {
 proptest! {
     #[test]
     fn any_shape_equals_the_plain_loop((image, kernel) in image_and_kernel()) {
-        let values = image.pixels.iter().map(|&p| f64::from(p)).collect();
-        let values = Array2::from_shape_vec((image.height, image.width), values).unwrap();
+        let values = image.to_array().mapv(f64::from);
         let bytes = apply_filter(&image, &kernel);
         let floats = apply_filter_f32(&values.mapv(|v| v as f32), &kernel);
         for ((row, column), float) in floats.indexed_iter() {
             let want = sum_at(&values, &kernel, row, column);
             prop_assert!((f64::from(*float) - want).abs() <= 1e-4 * want.abs().max(255.0));
             // Half a step for rounding, and a little for sums that come close to a tie.
-            let byte = f64::from(bytes.pixels[row * image.width + column]);
+            let byte = f64::from(bytes.pixels()[row * image.width() + column]);
             prop_assert!((byte - want.clamp(0.0, 255.0)).abs() <= 0.5 + 1e-2);
         }
     }
 
     #[test]
     fn a_shifted_image_gives_a_shifted_result(pixels in prop::collection::vec(any::<u8>(), 144), shift in 1usize..4) {
-        let image = GrayImage { height: 12, width: 12, pixels };
-        let moved = GrayImage { pixels: (0..144).map(|i| image.pixels[i / 12 * 12 + (i % 12 + shift) % 12]).collect(), ..image };
+        let moved = (0..144).map(|i| pixels[i / 12 * 12 + (i % 12 + shift) % 12]).collect();
+        let moved = GrayImage::new(12, 12, moved).unwrap();
+        let image = GrayImage::new(12, 12, pixels).unwrap();
         let kernel = Filter::emboss().kernel;
         let (a, b) = (apply_filter(&image, &kernel), apply_filter(&moved, &kernel));
         // Away from the border, where neither the mirror nor the seam is seen.
         for row in 0..12 {
             for column in 1..11 - shift {
-                prop_assert_eq!(b.pixels[row * 12 + column], a.pixels[row * 12 + column + shift]);
+                prop_assert_eq!(b.pixels()[row * 12 + column], a.pixels()[row * 12 + column + shift]);
             }
         }
     }

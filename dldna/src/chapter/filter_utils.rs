@@ -47,17 +47,13 @@ pub enum FilterError {
         /// The largest side that can be shown.
         most: usize,
     },
-    /// An image whose pixels do not fill its shape.
-    #[error("an image of {height}x{width} needs {expected} pixels, got {got}")]
-    Pixels {
+    /// Images without pixels.
+    #[error("expected images with at least one pixel, got {height}x{width}")]
+    Empty {
         /// Rows.
         height: usize,
         /// Columns.
         width: usize,
-        /// `height * width`.
-        expected: usize,
-        /// The number that came.
-        got: usize,
     },
     /// A spread that is not positive and finite, or a Gaussian kernel without a pixel in its centre.
     #[error(
@@ -266,11 +262,11 @@ pub fn flip_kernel(kernel: &Array2<f32>) -> Array2<f32> {
 /// ```
 /// use dldna::filter_utils::{GrayImage, add_noise, root_mean_square_error};
 ///
-/// let image = GrayImage { height: 100, width: 100, pixels: vec![128; 10_000] };
+/// let image = GrayImage::new(100, 100, vec![128; 10_000])?;
 /// let noisy = add_noise(&image, 20.0, 0);
 /// assert!((root_mean_square_error(&image, &noisy)? - 20.0).abs() < 1.0);
 /// assert_eq!(noisy, add_noise(&image, 20.0, 0));
-/// # Ok::<(), dldna::filter_utils::FilterError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn add_noise(image: &GrayImage, standard_deviation: f32, seed: u64) -> GrayImage {
     let mut rng = StdRng::seed_from_u64(seed);
@@ -279,7 +275,7 @@ pub fn add_noise(image: &GrayImage, standard_deviation: f32, seed: u64) -> GrayI
         Normal::new(0.0, standard_deviation),
         standard_deviation < 0.0,
     ) {
-        for pixel in &mut noisy.pixels {
+        for pixel in noisy.pixels_mut() {
             *pixel = (f32::from(*pixel) + noise.sample(&mut rng)).round() as u8;
         }
     }
@@ -289,39 +285,29 @@ pub fn add_noise(image: &GrayImage, standard_deviation: f32, seed: u64) -> GrayI
 /// How far two images are apart, in grey values: √(mean of the squared differences). 0 if they are equal.
 ///
 /// # Errors
-/// [`FilterError::Sizes`] when the images differ in size, [`FilterError::Pixels`] when one contradicts its size or is empty.
+/// [`FilterError::Sizes`] when the images differ in size, [`FilterError::Empty`] when they have no pixels.
 ///
 /// # Example
 /// ```
 /// use dldna::filter_utils::{GrayImage, root_mean_square_error};
 ///
-/// let a = GrayImage { height: 1, width: 2, pixels: vec![10, 20] };
-/// let b = GrayImage { height: 1, width: 2, pixels: vec![13, 24] };
+/// let a = GrayImage::new(1, 2, vec![10, 20])?;
+/// let b = GrayImage::new(1, 2, vec![13, 24])?;
 /// assert_eq!(root_mean_square_error(&a, &b)?, 12.5f32.sqrt());
-/// # Ok::<(), dldna::filter_utils::FilterError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn root_mean_square_error(a: &GrayImage, b: &GrayImage) -> Result<f32, FilterError> {
-    if (a.height, a.width) != (b.height, b.width) {
-        return Err(FilterError::Sizes(a.height, a.width, b.height, b.width));
+    let (height, width) = (a.height(), a.width());
+    if (height, width) != (b.height(), b.width()) {
+        return Err(FilterError::Sizes(height, width, b.height(), b.width()));
     }
-    let expected = a.height.saturating_mul(a.width);
-    for image in [a, b] {
-        let got = image.pixels.len();
-        if got == 0 || got != expected {
-            return Err(FilterError::Pixels {
-                height: a.height,
-                width: a.width,
-                expected,
-                got,
-            });
-        }
+    let count = a.pixels().len();
+    if count == 0 {
+        return Err(FilterError::Empty { height, width });
     }
-    let squares = a
-        .pixels
-        .iter()
-        .zip(&b.pixels)
-        .map(|(&a, &b)| f64::from(a.abs_diff(b)).powi(2));
-    Ok((squares.sum::<f64>() / expected as f64).sqrt() as f32)
+    let pairs = a.pixels().iter().zip(b.pixels());
+    let squares = pairs.map(|(&a, &b)| f64::from(a.abs_diff(b)).powi(2));
+    Ok((squares.sum::<f64>() / count as f64).sqrt() as f32)
 }
 
 /// The index that stands for `index` in a row of `length` pixels: beyond the border the image goes on as in a mirror that stands on the
@@ -372,32 +358,27 @@ fn correlate(
 ///
 /// The result has the image's size. Beyond the border the image is mirrored at its last pixel. Sums are rounded to the nearest whole
 /// number (halves to the even one) and clipped to 0..255. The kernel may have any size; its centre is at `(rows / 2, columns / 2)`.
-/// An empty kernel sums nothing, and pixels that `image` lacks count as zero.
+/// An empty kernel sums nothing.
 ///
 /// # Example
 /// ```
 /// use dldna::filter_utils::{Filter, GrayImage, apply_filter};
 ///
 /// // An edge between dark and bright: only its neighbourhood answers.
-/// let image = GrayImage { height: 1, width: 5, pixels: vec![0, 0, 0, 50, 50] };
+/// let image = GrayImage::new(1, 5, vec![0, 0, 0, 50, 50])?;
 /// let edges = apply_filter(&image, &Filter::sobel_x().kernel);
-/// assert_eq!(edges.pixels, [0, 0, 200, 200, 0]);
+/// assert_eq!(edges.pixels(), [0, 0, 200, 200, 0]);
+/// # Ok::<(), dldna::image::ImageError>(())
 /// ```
 pub fn apply_filter(image: &GrayImage, kernel: &Array2<f32>) -> GrayImage {
-    let (height, width) = (image.height, image.width);
-    let pixel = |row: usize, column: usize| {
-        image
-            .pixels
-            .get(row * width + column)
-            .map_or(0.0, |&p| f32::from(p))
-    };
-    let sums = correlate((height, width), kernel, pixel);
+    let (height, width) = (image.height(), image.width());
+    let sums = correlate((height, width), kernel, |row, column| {
+        f32::from(image.pixels()[row * width + column])
+    });
     // `as` clips to 0..255 and turns what is not a number into 0.
-    GrayImage {
-        height,
-        width,
-        pixels: sums.iter().map(|sum| sum.round_ties_even() as u8).collect(),
-    }
+    GrayImage::from_fn(height, width, |row, column| {
+        sums[[row, column]].round_ties_even() as u8
+    })
 }
 
 /// The same as [`apply_filter`] on floating-point values, neither rounded nor clipped: `cv2.filter2D` on 32-bit images.
@@ -437,10 +418,11 @@ pub fn load_image_from_url(url: &str) -> Result<GrayImage, ImageError> {
 /// ```
 /// use dldna::filter_utils::{Filter, GrayImage, apply_multiple_filters};
 ///
-/// let image = GrayImage { height: 2, width: 2, pixels: vec![10, 20, 30, 40] };
+/// let image = GrayImage::new(2, 2, vec![10, 20, 30, 40])?;
 /// let results = apply_multiple_filters(&image, &Filter::classics());
 /// assert_eq!(results[1].0, "Sharpen");
-/// assert_eq!(results[1].1.width, 2);
+/// assert_eq!(results[1].1.width(), 2);
+/// # Ok::<(), dldna::image::ImageError>(())
 /// ```
 pub fn apply_multiple_filters(image: &GrayImage, filters: &[Filter]) -> Vec<(String, GrayImage)> {
     filters
@@ -452,16 +434,16 @@ pub fn apply_multiple_filters(image: &GrayImage, filters: &[Filter]) -> Vec<(Str
 /// The image and the five classic filters of it, in two rows of three.
 ///
 /// # Errors
-/// [`PlotError`] when the image is empty or contradicts its size.
+/// [`PlotError`] when the image is empty.
 ///
 /// # Example
 /// ```
 /// use dldna::filter_utils::{GrayImage, show_filter_effects};
 ///
-/// let image = GrayImage { height: 20, width: 30, pixels: (0..600).map(|i| (i % 251) as u8).collect() };
+/// let image = GrayImage::new(20, 30, (0..600).map(|i| (i % 251) as u8).collect())?;
 /// let figure = show_filter_effects(&image)?;
 /// assert!(figure.width() > 800);
-/// # Ok::<(), dldna::plot::PlotError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn show_filter_effects(image: &GrayImage) -> Result<Figure, PlotError> {
     let mut grid = ImageGrid::new("", 3).gray("Original", image);
@@ -501,19 +483,18 @@ const LARGEST_SHOWN: usize = 7;
 /// the products, and their sum.
 ///
 /// # Errors
-/// [`FilterError::Outside`] when there is no such pixel, [`FilterError::KernelSize`] for a kernel that is empty or larger than 7 × 7,
-/// [`FilterError::Pixels`] when the image contradicts its size.
+/// [`FilterError::Outside`] when there is no such pixel, [`FilterError::KernelSize`] for a kernel that is empty or larger than 7 × 7.
 ///
 /// # Example
 /// ```
 /// use dldna::filter_utils::{Filter, GrayImage, visualize_convolution_step};
 ///
-/// let image = GrayImage { height: 8, width: 8, pixels: (0..64).collect() };
+/// let image = GrayImage::new(8, 8, (0..64).collect())?;
 /// visualize_convolution_step(&image, &Filter::sobel_x().kernel, 3, 4)?;
 ///
 /// let error = visualize_convolution_step(&image, &Filter::sobel_x().kernel, 8, 0).unwrap_err();
 /// assert!(error.to_string().contains("no pixel at row 8"));
-/// # Ok::<(), dldna::filter_utils::FilterError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn visualize_convolution_step(
     image: &GrayImage,
@@ -529,16 +510,7 @@ pub fn visualize_convolution_step(
             most: LARGEST_SHOWN,
         });
     }
-    let GrayImage { height, width, .. } = *image;
-    let (expected, got) = (height.saturating_mul(width), image.pixels.len());
-    if expected != got {
-        return Err(FilterError::Pixels {
-            height,
-            width,
-            expected,
-            got,
-        });
-    }
+    let (height, width) = (image.height(), image.width());
     if row >= height || column >= width {
         return Err(FilterError::Outside {
             row,
@@ -554,7 +526,7 @@ pub fn visualize_convolution_step(
             mirrored(top + i as isize, height),
             mirrored(left + j as isize, width),
         );
-        f32::from(image.pixels[y * width + x])
+        f32::from(image.pixels()[y * width + x])
     });
     Ok(draw_step(image, (top, left), &window, kernel))
 }
@@ -573,8 +545,9 @@ fn draw_step(
 ) -> Figure {
     let products = window * kernel;
     let sum = products.sum();
-    let scale = PICTURE / image.width.max(image.height) as f32;
-    let (picture_width, picture_height) = (image.width as f32 * scale, image.height as f32 * scale);
+    let (height, width) = (image.height(), image.width());
+    let scale = PICTURE / width.max(height) as f32;
+    let (picture_width, picture_height) = (width as f32 * scale, height as f32 * scale);
     let cell = MATRIX / kernel.nrows().max(kernel.ncols()) as f32;
     let (matrix_width, matrix_height) =
         (cell * kernel.ncols() as f32, cell * kernel.nrows() as f32);
@@ -628,8 +601,8 @@ fn mark_window(
 ) {
     let x = left.max(0) as f32 * scale;
     let y = top.max(0) as f32 * scale;
-    let right = ((left + columns as isize) as f32).min(image.width as f32) * scale;
-    let bottom = ((top + rows as isize) as f32).min(image.height as f32) * scale;
+    let right = ((left + columns as isize) as f32).min(image.width() as f32) * scale;
+    let bottom = ((top + rows as isize) as f32).min(image.height() as f32) * scale;
     let grow = |size: f32| (10.0 - size).max(0.0) / 2.0;
     let (dx, dy) = (grow(right - x), grow(bottom - y));
     let (width, height) = (right - x + 2.0 * dx, bottom - y + 2.0 * dy);
@@ -645,22 +618,16 @@ fn mark_window(
 /// ```
 /// use dldna::filter_utils::{Filter, GrayImage, create_convolution_animation};
 ///
-/// let image = GrayImage { height: 5, width: 6, pixels: (0..30).collect() };
+/// let image = GrayImage::new(5, 6, (0..30).collect())?;
 /// let player = create_convolution_animation(&image, &Filter::emboss().kernel)?;
 /// assert_eq!(player.steps(), 3 * 4);
-/// # Ok::<(), dldna::conv_visual::PlayerError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn create_convolution_animation(
     image: &GrayImage,
     kernel: &Array2<f32>,
 ) -> Result<Player, PlayerError> {
-    let pixels = image.pixels.iter().map(|&p| f32::from(p)).collect();
-    let input = Array2::from_shape_vec((image.height, image.width), pixels);
-    let size = PlayerError::InputSize {
-        rows: image.height,
-        columns: image.width,
-    };
-    Player::new(&input.map_err(|_| size)?, kernel)
+    Player::new(&image.to_array().mapv(f32::from), kernel)
 }
 
 #[cfg(test)]
@@ -680,40 +647,28 @@ mod tests {
 
     #[test]
     fn halves_go_to_the_even_neighbour_and_sums_are_clipped() {
-        let image = GrayImage {
-            height: 1,
-            width: 4,
-            pixels: vec![1, 3, 5, 255],
-        };
-        assert_eq!(apply_filter(&image, &arr2(&[[0.5]])).pixels, [0, 2, 2, 128]);
+        let image = GrayImage::new(1, 4, vec![1, 3, 5, 255]).unwrap();
         assert_eq!(
-            apply_filter(&image, &arr2(&[[100.0]])).pixels,
+            apply_filter(&image, &arr2(&[[0.5]])).pixels(),
+            [0, 2, 2, 128]
+        );
+        assert_eq!(
+            apply_filter(&image, &arr2(&[[100.0]])).pixels(),
             [100, 255, 255, 255]
         );
-        assert_eq!(apply_filter(&image, &arr2(&[[-1.0]])).pixels, [0; 4]);
-        assert_eq!(apply_filter(&image, &arr2(&[[f32::NAN]])).pixels, [0; 4]);
+        assert_eq!(apply_filter(&image, &arr2(&[[-1.0]])).pixels(), [0; 4]);
+        assert_eq!(apply_filter(&image, &arr2(&[[f32::NAN]])).pixels(), [0; 4]);
     }
 
     #[test]
     fn nothing_in_gives_nothing_out() {
-        let none = GrayImage {
-            height: 0,
-            width: 3,
-            pixels: vec![],
-        };
+        let none = GrayImage::from_fn(0, 3, |_, _| 0);
         assert_eq!(apply_filter(&none, &Filter::sobel_x().kernel), none);
-        let image = GrayImage {
-            height: 1,
-            width: 2,
-            pixels: vec![7, 8],
-        };
-        assert_eq!(apply_filter(&image, &Array2::zeros((0, 3))).pixels, [0, 0]);
-        let short = GrayImage {
-            height: 2,
-            width: 2,
-            pixels: vec![9],
-        };
-        assert_eq!(apply_filter(&short, &arr2(&[[1.0]])).pixels, [9, 0, 0, 0]);
+        let image = GrayImage::new(1, 2, vec![7, 8]).unwrap();
+        assert_eq!(
+            apply_filter(&image, &Array2::zeros((0, 3))).pixels(),
+            [0, 0]
+        );
     }
 
     #[test]
@@ -751,38 +706,30 @@ mod tests {
 
     #[test]
     fn noise_without_a_meaningful_spread_changes_nothing() {
-        let image = GrayImage {
-            height: 1,
-            width: 2,
-            pixels: vec![7, 8],
-        };
+        let image = GrayImage::new(1, 2, vec![7, 8]).unwrap();
         for deviation in [0.0, -3.0, f32::NAN, f32::INFINITY] {
             assert_eq!(add_noise(&image, deviation, 1), image);
         }
-        let other = GrayImage {
-            height: 2,
-            width: 1,
-            pixels: vec![7, 8],
-        };
+        let other = GrayImage::new(2, 1, vec![7, 8]).unwrap();
         assert!(root_mean_square_error(&image, &other).is_err());
+        let none = GrayImage::from_fn(0, 0, |_, _| 0);
+        let error = root_mean_square_error(&none, &none).unwrap_err();
+        assert!(error.to_string().contains("got 0x0"), "{error}");
     }
 
     #[test]
     fn a_step_that_cannot_be_shown_says_why() {
-        let image = GrayImage {
-            height: 2,
-            width: 2,
-            pixels: vec![1, 2, 3],
-        };
+        let image = GrayImage::new(2, 2, vec![1, 2, 3, 4]).unwrap();
         let message = |k: &Array2<f32>| {
             visualize_convolution_step(&image, k, 0, 0)
                 .unwrap_err()
                 .to_string()
         };
-        assert!(message(&Array2::ones((1, 1))).contains("needs 4 pixels, got 3"));
         assert!(message(&Array2::ones((9, 1))).contains("9x1"));
         assert!(message(&Array2::ones((0, 0))).contains("0x0"));
-        assert!(show_filter_effects(&image).is_err());
-        assert!(create_convolution_animation(&image, &Array2::ones((1, 1))).is_err());
+        let none = GrayImage::from_fn(0, 0, |_, _| 0);
+        assert!(show_filter_effects(&none).is_err());
+        assert!(visualize_convolution_step(&none, &Array2::ones((1, 1)), 0, 0).is_err());
+        assert!(create_convolution_animation(&none, &Array2::ones((1, 1))).is_err());
     }
 }

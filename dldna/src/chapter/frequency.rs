@@ -29,18 +29,6 @@ pub enum FrequencyError {
         /// Its columns.
         width: usize,
     },
-    /// An image whose pixels do not fill its shape.
-    #[error("an image of {height}x{width} needs {expected} pixels, got {got}")]
-    Pixels {
-        /// Rows.
-        height: usize,
-        /// Columns.
-        width: usize,
-        /// `height * width`.
-        expected: usize,
-        /// The number that came.
-        got: usize,
-    },
     /// A band whose ends are not in order.
     #[error("the band from {low} to {high} is empty: expected 0 ≤ low < high")]
     Band {
@@ -454,8 +442,7 @@ impl Pass {
 /// Without the zero frequency the mean brightness is gone; what is left has both signs, and is returned as it is.
 ///
 /// # Errors
-/// [`FrequencyError::Band`] for an empty band, [`FrequencyError::Empty`] and [`FrequencyError::Pixels`] for an image that is empty or
-/// contradicts itself.
+/// [`FrequencyError::Band`] for an empty band, [`FrequencyError::Empty`] for an empty image.
 ///
 /// # Example
 /// ```
@@ -463,10 +450,10 @@ impl Pass {
 /// use dldna::filter_utils::GrayImage;
 ///
 /// // Stripes of one pixel hold the mean and the highest horizontal frequency.
-/// let stripes = GrayImage { height: 2, width: 4, pixels: vec![0, 200, 0, 200, 0, 200, 0, 200] };
+/// let stripes = GrayImage::new(2, 4, vec![0, 200, 0, 200, 0, 200, 0, 200])?;
 /// let smooth = keep_frequencies(&stripes, Pass::Low(0.25))?;
 /// assert!(smooth.iter().all(|v| (v - 100.0).abs() < 1e-3));
-/// # Ok::<(), dldna::frequency::FrequencyError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn keep_frequencies(image: &GrayImage, pass: Pass) -> Result<Array2<f32>, FrequencyError> {
     pass.check()?;
@@ -497,43 +484,38 @@ fn signed_frequency(k: usize, n: usize) -> f32 {
 /// use dldna::frequency::wave_image;
 ///
 /// // Two pixels a period is the finest wave that pixels can hold: stripes.
-/// assert_eq!(wave_image(4, 0.0, 2.0).pixels[..4], [228, 28, 228, 28]);
+/// assert_eq!(wave_image(4, 0.0, 2.0).pixels()[..4], [228, 28, 228, 28]);
 /// ```
 pub fn wave_image(size: usize, down: f64, across: f64) -> GrayImage {
-    let angle = |i: usize| {
-        let (row, column) = (i / size, i % size);
+    let angle = |row: usize, column: usize| {
         2.0 * PI * (down * row as f64 + across * column as f64) / size as f64
     };
-    GrayImage {
-        height: size,
-        width: size,
-        pixels: (0..size * size)
-            .map(|i| (128.0 + 100.0 * angle(i).cos()).round() as u8)
-            .collect(),
-    }
+    GrayImage::from_fn(size, size, |row, column| {
+        (128.0 + 100.0 * angle(row, column).cos()).round() as u8
+    })
 }
 
 /// log(1 + magnitude) of an image's spectrum, zero frequency in the centre.
 ///
 /// # Errors
-/// [`FrequencyError::Empty`] and [`FrequencyError::Pixels`] for an image that is empty or contradicts itself.
+/// [`FrequencyError::Empty`] for an empty image.
 ///
 /// # Example
 /// ```
 /// use dldna::frequency::log_spectrum;
 /// use dldna::filter_utils::GrayImage;
 ///
-/// let flat = GrayImage { height: 3, width: 3, pixels: vec![10; 9] };
+/// let flat = GrayImage::new(3, 3, vec![10; 9])?;
 /// let spectrum = log_spectrum(&flat)?;
 /// assert!((spectrum[[1, 1]] - 91.0f32.ln()).abs() < 1e-4 && spectrum[[0, 0]] < 1e-4);
-/// # Ok::<(), dldna::frequency::FrequencyError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn log_spectrum(image: &GrayImage) -> Result<Array2<f32>, FrequencyError> {
     Ok(fft_shift(&spectrum_of(image)?).mapv(|v| v.norm().ln_1p() as f32))
 }
 
 fn spectrum_of(image: &GrayImage) -> Result<Array2<Complex<f64>>, FrequencyError> {
-    let (height, width, got) = (image.height, image.width, image.pixels.len());
+    let (height, width) = (image.height(), image.width());
     if height == 0 || width == 0 {
         return Err(FrequencyError::Empty {
             what: "image",
@@ -541,15 +523,7 @@ fn spectrum_of(image: &GrayImage) -> Result<Array2<Complex<f64>>, FrequencyError
             width,
         });
     }
-    let values = image.pixels.iter().map(|&p| f64::from(p)).collect();
-    let values = Array2::from_shape_vec((height, width), values);
-    let expected = height.saturating_mul(width);
-    Ok(fft2(&values.map_err(|_| FrequencyError::Pixels {
-        height,
-        width,
-        expected,
-        got,
-    })?))
+    Ok(fft2(&image.to_array().mapv(f64::from)))
 }
 
 #[cfg(test)]
@@ -605,16 +579,12 @@ mod tests {
 
     #[test]
     fn the_bands_share_the_image_among_them() {
-        let image = GrayImage {
-            height: 5,
-            width: 6,
-            pixels: (0..30).map(|i| (i * 37 % 256) as u8).collect(),
-        };
+        let image = GrayImage::from_fn(5, 6, |y, x| ((6 * y + x) * 37 % 256) as u8);
         let low = keep_frequencies(&image, Pass::Low(0.2)).unwrap();
         let band = keep_frequencies(&image, Pass::Band(0.2, 0.4)).unwrap();
         let high = keep_frequencies(&image, Pass::High(0.4)).unwrap();
         let sum = &low + &band + &high;
-        for (got, &want) in sum.iter().zip(&image.pixels) {
+        for (got, &want) in sum.iter().zip(image.pixels()) {
             assert!((got - f32::from(want)).abs() < 1e-3);
         }
         assert!(band.iter().any(|v| v.abs() > 1.0) && high.iter().any(|v| v.abs() > 1.0));
@@ -623,17 +593,9 @@ mod tests {
     #[test]
     fn bad_input_is_named() {
         let message = |e: FrequencyError| e.to_string();
-        let image = GrayImage {
-            height: 2,
-            width: 2,
-            pixels: vec![0; 3],
-        };
-        assert!(message(log_spectrum(&image).unwrap_err()).contains("needs 4 pixels, got 3"));
-        let empty = GrayImage {
-            height: 0,
-            width: 2,
-            pixels: vec![],
-        };
+        let image = GrayImage::from_fn(2, 2, |_, _| 0);
+        let empty = GrayImage::from_fn(0, 2, |_, _| 0);
+        assert!(message(log_spectrum(&empty).unwrap_err()).contains("0x2"));
         assert!(message(keep_frequencies(&empty, Pass::Low(0.1)).unwrap_err()).contains("0x2"));
         assert!(
             message(keep_frequencies(&image, Pass::Band(0.3, 0.1)).unwrap_err()).contains("0.3")

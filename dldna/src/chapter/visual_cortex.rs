@@ -35,21 +35,15 @@ const BAR: f32 = 3.0;
 /// use dldna::visual_cortex::bar;
 ///
 /// let standing = bar(9, 90.0, 2.0);
-/// assert_eq!(standing.pixels[..9], [0, 0, 0, 0, 0, 255, 255, 255, 0]);
+/// assert_eq!(standing.pixels()[..9], [0, 0, 0, 0, 0, 255, 255, 255, 0]);
 /// ```
 pub fn bar(size: usize, degrees: f32, offset: f32) -> GrayImage {
-    let brightness = |(row, column): (usize, usize)| {
+    GrayImage::from_fn(size, size, |row, column| {
         let (_, across) = along_and_across(row, column, size, degrees);
         // A pixel that the edge of the bar cuts is as bright as the part of it that is covered.
         let covered = (BAR / 2.0 + 0.5 - (across - offset).abs()).clamp(0.0, 1.0);
         (255.0 * covered).round() as u8
-    };
-    let places = (0..size).flat_map(|row| (0..size).map(move |column| (row, column)));
-    GrayImage {
-        height: size,
-        width: size,
-        pixels: places.map(brightness).collect(),
-    }
+    })
 }
 
 /// A picture drawn with characters: each `#` becomes a bright square of `scale` × `scale` pixels, everything else stays black. Lines
@@ -58,24 +52,19 @@ pub fn bar(size: usize, degrees: f32, offset: f32) -> GrayImage {
 /// # Example
 /// ```
 /// let corner = dldna::visual_cortex::drawing(&["##", "#"], 1);
-/// assert_eq!(corner.pixels, [255, 255, 255, 0]);
+/// assert_eq!(corner.pixels(), [255, 255, 255, 0]);
 /// ```
 pub fn drawing(lines: &[&str], scale: usize) -> GrayImage {
-    let longest = lines.iter().map(|l| l.chars().count()).max().unwrap_or(0);
-    let mut pixels = Vec::new();
-    for line in lines {
-        let mut row: Vec<u8> = line
-            .chars()
-            .flat_map(|c| std::iter::repeat_n(if c == '#' { 255 } else { 0 }, scale))
-            .collect();
-        row.resize(longest * scale, 0);
-        pixels.extend(row.repeat(scale));
-    }
-    GrayImage {
-        height: lines.len() * scale,
-        width: longest * scale,
-        pixels,
-    }
+    let lines: Vec<Vec<char>> = lines.iter().map(|l| l.chars().collect()).collect();
+    let longest = lines.iter().map(Vec::len).max().unwrap_or(0);
+    GrayImage::from_fn(
+        lines.len() * scale,
+        longest * scale,
+        |row, column| match lines[row / scale].get(column / scale) {
+            Some('#') => 255,
+            _ => 0,
+        },
+    )
 }
 
 /// Coordinates of a pixel from the centre of a square: along lines of the given angle, and across them.
@@ -147,12 +136,12 @@ impl SimpleCell {
 
     /// How strongly the cell fires that looks at the centre of `image`: 0 to 1. An image without pixels excites no cell.
     pub fn response(&self, image: &GrayImage) -> f32 {
-        let centre = (image.height / 2, image.width / 2);
+        let centre = (image.height() / 2, image.width() / 2);
         self.response_map(image).get(centre).copied().unwrap_or(0.0)
     }
 
     /// How strongly each of many such cells fires, one at every pixel of `image`: a convolution, then a ReLU. Of shape
-    /// (height, width); beyond its border the image is mirrored. Pixels that `image` lacks count as black.
+    /// (height, width); beyond its border the image is mirrored.
     ///
     /// # Example
     /// ```
@@ -163,10 +152,7 @@ impl SimpleCell {
     /// assert!(responses[[20, 20]] < 0.01);
     /// ```
     pub fn response_map(&self, image: &GrayImage) -> Array2<f32> {
-        let light = Array2::from_shape_fn((image.height, image.width), |(row, column)| {
-            let pixel = image.pixels.get(row * image.width + column);
-            pixel.map_or(0.0, |&p| f32::from(p) / 255.0)
-        });
+        let light = image.to_array().mapv(|p| f32::from(p) / 255.0);
         apply_filter_f32(&light, &self.receptive_field).mapv(|sum| sum.max(0.0))
     }
 
@@ -212,7 +198,7 @@ impl ComplexCell {
         self.simple
             .response_map(image)
             .indexed_iter()
-            .filter(|((row, column), _)| near(*row, image.height) && near(*column, image.width))
+            .filter(|((row, column), _)| near(*row, image.height()) && near(*column, image.width()))
             .map(|(_, &response)| response)
             .fold(0.0, f32::max)
     }
@@ -224,11 +210,7 @@ mod tests {
 
     #[test]
     fn even_light_excites_no_cell() {
-        let white = GrayImage {
-            height: 31,
-            width: 31,
-            pixels: vec![255; 31 * 31],
-        };
+        let white = GrayImage::from_fn(31, 31, |_, _| 255);
         for degrees in [0.0, 30.0, 45.0, 90.0, 135.0] {
             assert!(SimpleCell::new(degrees).response(&white) < 1e-5);
         }
@@ -253,7 +235,7 @@ mod tests {
         assert_eq!(bar(21, 30.0, 0.0), bar(21, 210.0, 0.0));
         // A bar of 45° runs from the lower left to the upper right.
         let rising = bar(5, 45.0, 0.0);
-        assert!(rising.pixels[4] > 200 && rising.pixels[20] > 200 && rising.pixels[0] == 0);
+        assert!(rising.pixels()[4] > 200 && rising.pixels()[20] > 200 && rising.pixels()[0] == 0);
     }
 
     #[test]
@@ -267,17 +249,17 @@ mod tests {
     #[test]
     fn nothing_in_gives_nothing_out() {
         let empty = drawing(&[], 3);
-        assert_eq!((empty.height, empty.width), (0, 0));
+        assert_eq!((empty.height(), empty.width()), (0, 0));
         assert_eq!(SimpleCell::new(0.0).response(&empty), 0.0);
         assert_eq!(ComplexCell::new(0.0, 4).response(&empty), 0.0);
-        assert!(bar(0, 0.0, 0.0).pixels.is_empty());
+        assert!(bar(0, 0.0, 0.0).pixels().is_empty());
     }
 
     #[test]
     fn drawings_are_enlarged_in_both_directions() {
         let image = drawing(&[".#", "#"], 2);
-        assert_eq!((image.height, image.width), (4, 4));
-        assert_eq!(image.pixels[..4], [0, 0, 255, 255]);
-        assert_eq!(image.pixels[12..], [255, 255, 0, 0]);
+        assert_eq!((image.height(), image.width()), (4, 4));
+        assert_eq!(image.pixels()[..4], [0, 0, 255, 255]);
+        assert_eq!(image.pixels()[12..], [255, 255, 0, 0]);
     }
 }

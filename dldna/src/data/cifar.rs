@@ -8,7 +8,10 @@
 use super::{DataError, Dataset, DatasetError, RemoteFile, Split, Store, owned};
 use crate::data::idx::{gunzip, is_gzip};
 use crate::image::RgbImage;
+use std::io::{self, Cursor, Read};
+use std::ops::Range;
 use std::path::Path;
+use tar::Archive;
 use thiserror::Error;
 
 /// The ten classes of CIFAR-10, in the order of their labels.
@@ -66,11 +69,19 @@ pub enum CifarError {
         /// Its first byte.
         label: u8,
     },
-    /// The archive lacks a file, or is none.
+    /// The archive lacks a file, or ends within it.
     #[error("{name} is not in the archive, or is cut short there")]
     Missing {
         /// The file.
         name: &'static str,
+    },
+    /// The archive is damaged, or is none.
+    #[error("{name} is not in the archive as far as it can be read: {source}")]
+    Unreadable {
+        /// The file that was looked for.
+        name: &'static str,
+        /// What is wrong with the archive.
+        source: io::Error,
     },
 }
 
@@ -83,7 +94,7 @@ pub enum CifarError {
 /// record.extend([vec![10; 1024], vec![200; 1024], vec![30; 1024]].concat());
 /// let dataset = ColorDataset::from_bytes(&record)?;
 /// assert_eq!(dataset.class_name(0)?, "frog");
-/// assert_eq!(dataset.image(0)?.pixels[..3], [10, 200, 30]);
+/// assert_eq!(dataset.image(0)?.pixels()[..3], [10, 200, 30]);
 /// assert_eq!(dataset.to_bytes(), record);
 /// # Ok::<(), dldna::data::DataError>(())
 /// ```
@@ -160,7 +171,7 @@ impl ColorDataset {
         let gray = self
             .records
             .iter()
-            .flat_map(|record| image(record).to_gray().pixels);
+            .flat_map(|record| image(record).to_gray().into_pixels());
         let labels = self.records.iter().map(|record| record[0]).collect();
         Dataset::new(gray.collect(), labels, SIDE, SIDE, owned(CIFAR10_CLASSES))
             .expect("labels are checked where records are read")
@@ -176,12 +187,10 @@ impl ColorDataset {
 /// The colours of a record, pixel by pixel.
 fn image(record: &[u8; RECORD]) -> RgbImage {
     let colors = &record[1..];
-    let pixels = (0..PLANE).flat_map(|at| [colors[at], colors[PLANE + at], colors[2 * PLANE + at]]);
-    RgbImage {
-        height: SIDE,
-        width: SIDE,
-        pixels: pixels.collect(),
-    }
+    RgbImage::from_fn(SIDE, SIDE, |row, column| {
+        let at = SIDE * row + column;
+        [colors[at], colors[PLANE + at], colors[2 * PLANE + at]]
+    })
 }
 
 /// A training and a test set in colour.
@@ -223,7 +232,7 @@ impl ColorSplit {
             bytes
         };
         read(|name| {
-            let content = file_in_tar(tar, name).ok_or(CifarError::Missing { name })?;
+            let content = file_in_tar(tar, name)?;
             ColorDataset::from_bytes(content).map_err(|error| DataError::from(error).at(name))
         })
     }
@@ -252,25 +261,25 @@ fn read(
     })
 }
 
-/// The content of a file in a tar archive: blocks of 512 bytes, for each file one with its name (bytes 0 to 99) and its
-/// size in octal digits (bytes 124 to 135), and then its content, filled up to whole blocks.
-fn file_in_tar<'a>(tar: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    const BLOCK: usize = 512;
-    let mut rest = tar;
-    loop {
-        let header = rest.get(..BLOCK)?;
-        let end = header[..100]
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(100);
-        let size = str::from_utf8(&header[124..136]).ok()?;
-        let size = usize::from_str_radix(size.trim_matches(['\0', ' ']), 8).ok()?;
-        let content = rest.get(BLOCK..BLOCK.checked_add(size)?)?;
-        if &header[..end] == name.as_bytes() {
-            return Some(content);
+/// The content of a file in a tar archive.
+fn file_in_tar<'a>(tar: &'a [u8], name: &'static str) -> Result<&'a [u8], CifarError> {
+    let unreadable = |source| CifarError::Unreadable { name, source };
+    let mut archive = Archive::new(Cursor::new(tar));
+    for entry in archive.entries_with_seek().map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        if entry.path_bytes() == name.as_bytes() {
+            let content = content_place(&entry).and_then(|place| tar.get(place));
+            return content.ok_or(CifarError::Missing { name });
         }
-        rest = rest.get(BLOCK + size.checked_next_multiple_of(BLOCK)?..)?;
     }
+    Err(CifarError::Missing { name })
+}
+
+/// Where in the archive the content of an entry is.
+fn content_place<R: Read>(entry: &tar::Entry<R>) -> Option<Range<usize>> {
+    let start = usize::try_from(entry.raw_file_position()).ok()?;
+    let size = usize::try_from(entry.size()).ok()?;
+    Some(start..start.checked_add(size)?)
 }
 
 /// The whole of CIFAR-10: from the folder `cifar-10-batches-bin` or the archive on this machine, or downloaded.

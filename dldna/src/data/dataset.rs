@@ -15,7 +15,7 @@ use crate::image::GrayImage;
 ///
 /// let names = ["dark", "light"].map(String::from).to_vec();
 /// let dataset = Dataset::new(vec![0, 10, 250, 255], vec![0, 1], 1, 2, names)?;
-/// assert_eq!(dataset.image(1)?.pixels, [250, 255]);
+/// assert_eq!(dataset.image(1)?.pixels(), [250, 255]);
 /// # Ok::<(), dldna::data::DataError>(())
 /// ```
 pub trait DatasetExt: Sized {
@@ -72,12 +72,11 @@ impl DatasetExt for Dataset {
     }
 
     fn image(&self, index: usize) -> Result<GrayImage, DataError> {
-        let pixels = self.pixels(index)?.to_vec();
-        Ok(GrayImage {
-            height: self.height(),
-            width: self.width(),
-            pixels,
-        })
+        let pixels = self.pixels(index)?;
+        let width = self.width();
+        Ok(GrayImage::from_fn(self.height(), width, |row, column| {
+            pixels[row * width + column]
+        }))
     }
 }
 

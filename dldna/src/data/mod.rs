@@ -14,7 +14,6 @@
 
 pub mod cifar;
 mod dataset;
-mod download;
 pub mod idx;
 mod store;
 
@@ -27,10 +26,10 @@ use thiserror::Error;
 
 use cifar::{CifarError, ColorSplit};
 pub use dataset::{Batch, Dataset, DatasetError, DatasetExt, Normalisation, Split};
-pub use download::{DownloadError, fetch};
 use idx::{Idx, IdxError};
 pub use store::{RemoteFile, Store};
 
+pub use crate::download::{DownloadError, fetch};
 use crate::image::{ImageError, RgbImage};
 
 /// What can go wrong with data sets.
@@ -227,7 +226,7 @@ pub fn mnist_sample() -> Result<Split, DataError> {
 ///
 /// ```
 /// let photograph = dldna::data::photograph()?;
-/// assert_eq!((photograph.height, photograph.width), (600, 868));
+/// assert_eq!((photograph.height(), photograph.width()), (600, 868));
 /// # Ok::<(), dldna::image::ImageError>(())
 /// ```
 ///

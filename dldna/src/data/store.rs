@@ -1,16 +1,15 @@
 //! Finds the files of the full data sets on this machine, or downloads them.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
-use super::download::fetch;
 use super::idx::{gunzip, is_gzip};
 use super::{DataError, chosen_folder, shipped};
+use crate::atomic_file;
+use crate::download::fetch;
 
 /// A gzip file is longer than its content only by its header and a few bytes for each block that does not shrink.
 const GZIP_OVERHEAD: u64 = 64 << 10;
@@ -86,8 +85,13 @@ impl Store {
 
     fn download(&self, file: &RemoteFile, check: Check) -> Result<Vec<u8>, DataError> {
         let target = self.cache.join(&file.path);
+        let unwritable = |source| DataError::Write {
+            path: target.clone(),
+            source,
+        };
         // A cache that cannot be written is better known before the download than after it.
-        TemporaryFile::beside(&target)?;
+        fs::create_dir_all(target.parent().unwrap_or(&self.cache)).map_err(unwritable)?;
+        atomic_file::probe(&target).map_err(unwritable)?;
         let mut attempts = Vec::new();
         for url in &file.urls {
             let packed = match fetch(url, file.size + GZIP_OVERHEAD) {
@@ -98,7 +102,10 @@ impl Store {
                 }
             };
             match check(&packed, file) {
-                Ok(content) => return write_whole(&target, &packed).map(|()| content),
+                Ok(content) => {
+                    atomic_file::write(&target, &packed).map_err(unwritable)?;
+                    return Ok(content);
+                }
                 Err(error) => attempts.push(error.at(url)),
             }
         }
@@ -169,47 +176,4 @@ fn checked(content: Vec<u8>, file: &RemoteFile) -> Result<Vec<u8>, DataError> {
         });
     }
     Ok(content)
-}
-
-fn write_whole(target: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    let failed = |source| DataError::Write {
-        path: target.into(),
-        source,
-    };
-    let mut temporary = TemporaryFile::beside(target)?;
-    temporary.file.write_all(bytes).map_err(failed)?;
-    // On the disk before it has its name: after a power cut there is a whole file or none.
-    temporary.file.sync_all().map_err(failed)?;
-    fs::rename(&temporary.path, target).map_err(failed)
-}
-
-/// A file that goes away with this value, unless it was renamed.
-struct TemporaryFile {
-    path: PathBuf,
-    file: File,
-}
-
-impl TemporaryFile {
-    /// An empty file in the folder of `target`, which is made if need be.
-    fn beside(target: &Path) -> Result<TemporaryFile, DataError> {
-        let failed = |source| DataError::Write {
-            path: target.into(),
-            source,
-        };
-        fs::create_dir_all(target.parent().unwrap_or(Path::new("."))).map_err(failed)?;
-        // Process and time make the name; `create_new` sees to it that nobody else has the file.
-        let nanoseconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_nanos();
-        let path = target.with_file_name(format!(".download-{}-{nanoseconds}", std::process::id()));
-        let file = File::create_new(&path).map_err(failed)?;
-        Ok(TemporaryFile { path, file })
-    }
-}
-
-impl Drop for TemporaryFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
 }

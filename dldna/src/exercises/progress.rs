@@ -1,11 +1,12 @@
 //! What the learner has done, kept from day to day.
 
 use super::{exercises, find};
+use crate::atomic_file;
 use crate::table::Table;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The name of the file, in the notebook's folder.
@@ -128,7 +129,7 @@ fn update(
         ));
     }
     if *passed != read || damage.is_some() {
-        write(path, passed).map_err(write_error)?;
+        atomic_file::write(path, to_text(passed).as_bytes()).map_err(write_error)?;
     }
     Ok(damage)
 }
@@ -167,24 +168,16 @@ fn keep_aside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
         .map(|number| path.with_extension(format!("damaged-{number}.txt")))
         .find(|path| !path.exists());
     let aside = free.expect("an endless range");
-    fs::write(&aside, bytes)?;
+    atomic_file::write(&aside, bytes)?;
     Ok(aside)
 }
 
-/// Replaces the file, whole or not at all.
-fn write(path: &Path, passed: &Passed) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(HEADER.as_bytes())?;
-    for (exercise, part) in passed {
-        writeln!(file, "{exercise} {part}")?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+/// What the file says of what passed.
+fn to_text(passed: &Passed) -> String {
+    let lines = passed
+        .iter()
+        .map(|(exercise, part)| format!("{exercise} {part}\n"));
+    std::iter::once(HEADER.to_owned()).chain(lines).collect()
 }
 
 impl Progress {

@@ -1,13 +1,10 @@
 //! A finished figure.
 
+use crate::atomic_file;
 use crate::display::{Content, emit};
 use crate::plot::PlotError;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Figures saved so far.
-static SAVED: AtomicUsize = AtomicUsize::new(0);
 
 /// A finished figure: an opaque picture that a notebook shows when it is the last value of a cell.
 ///
@@ -78,24 +75,9 @@ impl Figure {
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), PlotError> {
         let path = path.as_ref();
-        // Two figures saved at once under the same name do not share their unfinished file.
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(format!(
-            ".{}.{}.part",
-            std::process::id(),
-            SAVED.fetch_add(1, Ordering::Relaxed)
-        ));
-        let write = || {
-            std::fs::write(&unfinished, self.png())?;
-            std::fs::rename(&unfinished, path)
-        };
-        write().map_err(|source| {
-            // Nothing to remove if it could not even be created.
-            let _ = std::fs::remove_file(&unfinished);
-            PlotError::Save {
-                path: path.to_owned(),
-                source,
-            }
+        atomic_file::write(path, self.png()).map_err(|source| PlotError::Save {
+            path: path.to_owned(),
+            source,
         })
     }
 

@@ -32,10 +32,8 @@ pub struct ImageGrid {
 #[derive(Clone, Debug)]
 struct Panel {
     name: String,
+    /// Values that do not fill whole rows are reported when it is drawn.
     raster: Raster,
-    /// Number of values or bytes that came; a picture that contradicts its size is reported when drawn.
-    got: usize,
-    expected: usize,
 }
 
 const WIDTH: f32 = 900.0;
@@ -58,23 +56,19 @@ impl ImageGrid {
 
     /// Adds a gray picture.
     pub fn gray(self, name: &str, image: &GrayImage) -> Self {
-        let expected = image.width * image.height;
-        self.with_panel(name, Raster::from_gray(image), image.pixels.len(), expected)
+        self.with_panel(name, Raster::from_gray(image))
     }
 
     /// Adds a colour picture.
     pub fn rgb(self, name: &str, image: &RgbImage) -> Self {
-        let expected = 3 * image.width * image.height;
-        self.with_panel(name, Raster::from_rgb(image), image.pixels.len(), expected)
+        self.with_panel(name, Raster::from_rgb(image))
     }
 
     /// Adds `values`, given row by row, each row `width` long, coloured as in a
     /// [`HeatMap`](crate::plot::HeatMap) of its own.
     pub fn values(self, name: &str, width: usize, values: &[f32], map: ColorMap) -> Self {
         let (low, high) = ends(values, map).unwrap_or((0.0, 1.0));
-        let raster = Raster::from_values(width, values, low, high, map);
-        let expected = raster.width * raster.height;
-        self.with_panel(name, raster, values.len(), expected)
+        self.with_panel(name, Raster::from_values(width, values, low, high, map))
     }
 
     /// Adds an array, whose first axis runs down, coloured like [`values`](ImageGrid::values).
@@ -83,12 +77,10 @@ impl ImageGrid {
         self.values(name, array.ncols(), &values, map)
     }
 
-    fn with_panel(mut self, name: &str, raster: Raster, got: usize, expected: usize) -> Self {
+    fn with_panel(mut self, name: &str, raster: Raster) -> Self {
         self.panels.push(Panel {
             name: name.to_owned(),
             raster,
-            got,
-            expected,
         });
         self
     }
@@ -96,23 +88,19 @@ impl ImageGrid {
     /// Draws the grid.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] without pictures or with an empty one, [`PlotError::Count`] when a picture has not width × height pixels.
+    /// [`PlotError::Empty`] without pictures or with an empty one, [`PlotError::Count`] when values do not fill whole rows.
     pub fn draw(&self) -> Result<Figure, PlotError> {
-        if self.panels.is_empty() || self.panels.iter().any(|p| p.expected == 0) {
+        let size = |panel: &Panel| panel.raster.width * panel.raster.height;
+        if self.panels.is_empty() || self.panels.iter().any(|p| size(p) == 0) {
             return Err(PlotError::Empty {
                 what: "a grid of pictures, and each picture,",
             });
         }
         for panel in &self.panels {
-            if panel.got != panel.expected {
-                let Panel {
-                    name,
-                    expected,
-                    got,
-                    ..
-                } = panel.clone();
+            let (expected, got) = (size(panel), panel.raster.pixels.len());
+            if got != expected {
                 return Err(PlotError::Count {
-                    name,
+                    name: panel.name.clone(),
                     expected,
                     got,
                 });

@@ -15,23 +15,23 @@ pub(crate) struct Raster {
 
 impl Raster {
     pub fn from_gray(image: &GrayImage) -> Self {
-        let pixels = image.pixels.iter().map(|&v| [v; 3]).collect();
+        let pixels = image.pixels().iter().map(|&v| [v; 3]).collect();
         Raster {
-            width: image.width,
-            height: image.height,
+            width: image.width(),
+            height: image.height(),
             pixels,
         }
     }
 
     pub fn from_rgb(image: &RgbImage) -> Self {
         let pixels = image
-            .pixels
+            .pixels()
             .chunks_exact(3)
             .map(|p| [p[0], p[1], p[2]])
             .collect();
         Raster {
-            width: image.width,
-            height: image.height,
+            width: image.width(),
+            height: image.height(),
             pixels,
         }
     }

@@ -2,17 +2,28 @@
 //!
 //! Nothing is written here: a download that breaks off leaves nothing behind.
 
+use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
+use std::iter::successors;
 use std::time::{Duration, Instant};
 
+use reqwest::Certificate;
+use reqwest::blocking::{Client, Response};
 use thiserror::Error;
-use ureq::Agent;
 
-/// How long to wait for a connection, for the first answer, and for each further piece of the file.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// For the first answer, and for each further piece of the file.
+    piece: Duration,
+    /// For the whole file, however steadily it drips.
+    whole: Duration,
+}
 
-/// No download may take longer, however steadily it drips.
-const LONGEST: Duration = Duration::from_secs(30 * 60);
+const PATIENCE: Patience = Patience {
+    piece: Duration::from_secs(20),
+    whole: Duration::from_secs(30 * 60),
+};
 
 /// What can go wrong with a download.
 #[derive(Debug, Error)]
@@ -53,6 +64,16 @@ pub enum DownloadError {
         /// Bytes that came before.
         received: u64,
     },
+    /// Data kept coming, but too slowly.
+    #[error("{url}: not finished after {seconds} seconds and {received} bytes")]
+    TooSlow {
+        /// The address.
+        url: String,
+        /// How long it took until then.
+        seconds: u64,
+        /// Bytes that came.
+        received: u64,
+    },
     /// The file is longer than it can rightly be.
     #[error("{url}: expected at most {limit} bytes, {}", describe_excess(*announced))]
     TooLong {
@@ -91,66 +112,37 @@ fn describe_excess(announced: Option<u64>) -> String {
 /// Downloads `url` into memory; files of more than `limit` bytes are refused.
 ///
 /// Progress is shown on one line of standard output once the download takes longer than a moment. Proxies are taken from the
-/// usual environment variables (`HTTPS_PROXY`, `ALL_PROXY`).
+/// usual environment variables (`HTTPS_PROXY`, `ALL_PROXY`). Of an encrypted address the certificate must come from the system's
+/// list of authorities or from Mozilla's.
 ///
 /// # Errors
-/// If the server cannot be reached, answers with an error, breaks off, falls silent, or sends too much.
+/// If the server cannot be reached, answers with an error, breaks off, falls silent, is too slow, or sends too much.
 pub fn fetch(url: &str, limit: u64) -> Result<Vec<u8>, DownloadError> {
     fetch_within(url, limit, PATIENCE)
 }
 
-fn fetch_within(url: &str, limit: u64, patience: Duration) -> Result<Vec<u8>, DownloadError> {
-    let config = Agent::config_builder()
-        .timeout_resolve(Some(patience))
-        .timeout_connect(Some(patience))
-        .timeout_recv_response(Some(patience))
-        .timeout_per_read(Some(patience))
-        .timeout_global(Some(LONGEST))
-        .build();
-    let response = Agent::new_with_config(config)
-        .get(url)
-        .call()
-        .map_err(|error| match error {
-            ureq::Error::StatusCode(status) => DownloadError::Status {
-                url: url.into(),
-                status,
-            },
-            ureq::Error::Timeout(_) => DownloadError::Stalled {
-                url: url.into(),
-                seconds: patience.as_secs(),
-                received: 0,
-            },
-            other => DownloadError::Unreachable {
-                url: url.into(),
-                reason: other.to_string(),
-            },
-        })?;
-
-    let announced = response.body().content_length();
+fn fetch_within(url: &str, limit: u64, patience: Patience) -> Result<Vec<u8>, DownloadError> {
+    let start = Instant::now();
+    let mut response = request(url, patience)?;
+    let announced = response.content_length();
+    let too_long = |announced| DownloadError::TooLong {
+        url: url.into(),
+        limit,
+        announced,
+    };
     if announced.is_some_and(|length| length > limit) {
-        return Err(DownloadError::TooLong {
-            url: url.into(),
-            limit,
-            announced,
-        });
+        return Err(too_long(announced));
     }
-    let mut body = response.into_body().into_reader();
     let mut bytes = Vec::new();
     let mut progress = Progress::new(url, announced);
     let mut piece = vec![0; 64 << 10];
     loop {
         let received = bytes.len() as u64;
-        match body.read(&mut piece) {
-            Ok(0) => break,
+        match response.read(&mut piece) {
+            Ok(0) => return Ok(bytes),
             Ok(count) => bytes.extend_from_slice(&piece[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if is_timeout(&error) => {
-                return Err(DownloadError::Stalled {
-                    url: url.into(),
-                    seconds: patience.as_secs(),
-                    received,
-                });
-            }
+            Err(error) if is_timeout(&error) => return Err(stalled(url, patience, received)),
             Err(_) => {
                 return Err(DownloadError::Cut {
                     url: url.into(),
@@ -160,30 +152,77 @@ fn fetch_within(url: &str, limit: u64, patience: Duration) -> Result<Vec<u8>, Do
             }
         }
         if bytes.len() as u64 > limit {
-            return Err(DownloadError::TooLong {
+            return Err(too_long(None));
+        }
+        if start.elapsed() > patience.whole {
+            return Err(DownloadError::TooSlow {
                 url: url.into(),
-                limit,
-                announced: None,
+                seconds: patience.whole.as_secs(),
+                received,
             });
         }
         progress.show(bytes.len() as u64);
     }
-    let received = bytes.len() as u64;
-    if announced.is_some_and(|length| length != received) {
-        return Err(DownloadError::Cut {
+}
+
+/// Asks for `url`; what comes back is the file, not yet read.
+fn request(url: &str, patience: Patience) -> Result<Response, DownloadError> {
+    let response = client(patience).and_then(|client| client.get(url).send());
+    let response = response.map_err(|error| {
+        if error.is_timeout() {
+            return stalled(url, patience, 0);
+        }
+        DownloadError::Unreachable {
             url: url.into(),
-            expected: announced,
-            received,
+            reason: first_cause(&error),
+        }
+    })?;
+    let status = response.status();
+    if !status.is_success() {
+        return Err(DownloadError::Status {
+            url: url.into(),
+            status: status.as_u16(),
         });
     }
-    Ok(bytes)
+    Ok(response)
+}
+
+fn client(patience: Patience) -> reqwest::Result<Client> {
+    // Where a provider is installed already, that one is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // A bare container has no list of its own.
+    let mozilla = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    let mozilla: Vec<Certificate> = mozilla
+        .map(|certificate| Certificate::from_der(certificate))
+        .collect::<Result<_, _>>()?;
+    Client::builder()
+        // Some servers refuse those that do not say who they are.
+        .user_agent(concat!("dldna/", env!("CARGO_PKG_VERSION")))
+        .tls_certs_merge(mozilla)
+        // Not for the whole file: for the answer, and then for each read.
+        .timeout(patience.piece)
+        .build()
+}
+
+fn stalled(url: &str, patience: Patience, received: u64) -> DownloadError {
+    DownloadError::Stalled {
+        url: url.into(),
+        seconds: patience.piece.as_secs(),
+        received,
+    }
+}
+
+/// What an error comes from in the end: the layers above it say only that they failed, too.
+fn first_cause(error: &dyn Error) -> String {
+    let causes = successors(Some(error), |&error| error.source());
+    causes.last().map_or_else(String::new, ToString::to_string)
 }
 
 fn is_timeout(error: &std::io::Error) -> bool {
     let inner = error
         .get_ref()
-        .and_then(|inner| inner.downcast_ref::<ureq::Error>());
-    error.kind() == ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
+        .and_then(|inner| inner.downcast_ref::<reqwest::Error>());
+    inner.is_some_and(reqwest::Error::is_timeout)
 }
 
 /// One line that is written over and over: bytes, share, speed.
@@ -249,25 +288,73 @@ fn progress_line(name: &str, received: u64, total: Option<u64>, elapsed: Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::JoinHandle;
 
-    #[test]
-    fn a_silent_server_is_given_up() {
+    /// A server for one client: begins an answer of 100 bytes, and goes on with what `then` does.
+    fn serve(then: impl FnOnce(TcpStream) + Send + 'static) -> (String, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/silent", listener.local_addr().unwrap());
+        let url = format!("http://{}/file", listener.local_addr().unwrap());
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 1024]);
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegin")
                 .unwrap();
-            // Holds the connection open until the client hangs up.
-            let _ = stream.read(&mut [0; 1]);
+            then(stream);
         });
-        let error = fetch_within(&url, 1000, Duration::from_secs(1)).unwrap_err();
+        (url, server)
+    }
+
+    fn message(url: &str, patience: Patience) -> String {
+        fetch_within(url, 1000, patience).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_silent_server_is_given_up() {
+        // Holds the connection open until the client hangs up.
+        let (url, server) = serve(|mut stream| drop(stream.read(&mut [0; 1])));
+        let patience = Patience {
+            piece: Duration::from_secs(1),
+            ..PATIENCE
+        };
         assert_eq!(
-            error.to_string(),
+            message(&url, patience),
             format!("{url}: no data for 1 seconds, after 5 bytes")
+        );
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_never_answers_is_given_up() {
+        // Nobody accepts the connection; the system holds it.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/file", listener.local_addr().unwrap());
+        let patience = Patience {
+            piece: Duration::from_secs(1),
+            ..PATIENCE
+        };
+        assert_eq!(
+            message(&url, patience),
+            format!("{url}: no data for 1 seconds, after 0 bytes")
+        );
+    }
+
+    #[test]
+    fn a_dripping_server_is_given_up() {
+        let (url, server) = serve(|mut stream| {
+            while stream.write_all(b".").is_ok() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let patience = Patience {
+            whole: Duration::from_secs(1),
+            ..PATIENCE
+        };
+        let message = message(&url, patience);
+        assert!(
+            message.contains("not finished after 1 seconds"),
+            "{message}"
         );
         server.join().unwrap();
     }
