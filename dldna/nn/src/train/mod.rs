@@ -22,6 +22,7 @@ pub use history::{Epoch, History};
 pub use loss::{AUXILIARY_WEIGHT, TrainingOutput, smoothed_targets};
 
 use crate::data::{Batch, Dataset, Split};
+use crate::resnet::ResNet18;
 use crate::weights::for_each_tensor;
 use augment::augment;
 use dfdx::prelude::*;
@@ -57,6 +58,9 @@ impl<const CLASSES: usize, D: TrainDevice, N> Classifier<CLASSES, D> for N where
         + ModuleMut<Images<OwnedTape<f32, D>, D>, Output: TrainingOutput<CLASSES, D>, Error = D::Err>
 {
 }
+
+/// The network of the book's section 7.2.4, built on the CPU.
+pub type FashionResNet18 = <ResNet18<1, 10> as BuildOnDevice<Cpu, f32>>::Built;
 
 /// How to train. The default is the book's recipe on images of 28x28 pixels.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,7 +199,7 @@ impl TrainConfig {
 
 /// A trained network, and how it got there.
 #[derive(Debug, Clone)]
-pub struct Trained<N> {
+pub struct Trained<N = FashionResNet18> {
     /// The network.
     pub model: N,
     /// Loss and accuracy after each epoch.

@@ -23,12 +23,6 @@ use crate::device::{AnyDevice, device};
 use crate::resnet::ResNet18;
 use dfdx::prelude::*;
 
-/// The network of the book's section 7.2.4, built on the CPU.
-pub type FashionResNet18 = <ResNet18<1, 10> as BuildOnDevice<Cpu, f32>>::Built;
-
-/// A trained network, and how it got there: by default that of section 7.2.4.
-pub type Trained<N = FashionResNet18> = dldna_nn::train::Trained<N>;
-
 impl From<DataError> for TrainError {
     fn from(error: DataError) -> Self {
         TrainError::Data(Box::new(error))
