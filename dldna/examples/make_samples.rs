@@ -34,7 +34,7 @@ fn draw(set: &Dataset, count: usize) -> Result<Dataset, Box<dyn Error>> {
     let mut drawn = Vec::new();
     for class in 0..set.class_names().len() {
         let mut members: Vec<usize> = (0..set.len())
-            .filter(|&i| usize::from(set.labels()[i]) == class)
+            .filter(|&i| set.labels()[i] == class)
             .collect();
         members.shuffle(&mut StdRng::seed_from_u64(class as u64));
         if set.label(0)? == class && !members[..count].contains(&0) {
@@ -47,7 +47,7 @@ fn draw(set: &Dataset, count: usize) -> Result<Dataset, Box<dyn Error>> {
 }
 
 fn write(set: &Dataset, folder: &Path, part: &str) -> Result<(), Box<dyn Error>> {
-    let (images, labels) = set.to_idx();
+    let (images, labels) = set.to_idx()?;
     write_gzip(
         &images,
         &folder.join(format!("{part}-images-idx3-ubyte.gz")),

@@ -8,7 +8,7 @@
 use dldna::data::fashion_mnist;
 use dldna::prelude::*;
 use dldna::resnet::ResNet20;
-use dldna::train::{Schedule, TrainConfig, TrainError, train, train_resnet18};
+use dldna::train::{Augmentation, Schedule, TrainConfig, TrainError, train, train_resnet18};
 
 fn main() -> Result<(), TrainError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,7 +27,7 @@ fn main() -> Result<(), TrainError> {
             let recipe = TrainConfig {
                 learning_rate: 5e-3,
                 schedule: Schedule::OneCycle,
-                augment: true,
+                augmentations: vec![Augmentation::Shift(2), Augmentation::Mirror],
                 ..config
             };
             train(network, &fashion_mnist()?, &recipe)?.history

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::display::{Content, emit};
 use dfdx::prelude::{Const, Cpu, HasShape, Tensor, TensorFromVec};
+use dldna_nn::data::Picture;
 use ndarray::Array2;
 use thiserror::Error;
 use zune_jpeg::JpegDecoder;
@@ -135,6 +136,24 @@ pub struct GrayImage {
     width: usize,
     /// `height * width` values, row after row.
     pixels: Vec<u8>,
+}
+
+impl Picture for GrayImage {
+    fn height(&self) -> usize {
+        self.height
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn channels(&self) -> usize {
+        1
+    }
+
+    fn values(&self) -> &[u8] {
+        &self.pixels
+    }
 }
 
 impl GrayImage {
@@ -349,6 +368,24 @@ pub struct RgbImage {
     width: usize,
     /// Red, green, blue, red, green, blue, ..: `3 * height * width` values, row after row.
     pixels: Vec<u8>,
+}
+
+impl Picture for RgbImage {
+    fn height(&self) -> usize {
+        self.height
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn channels(&self) -> usize {
+        3
+    }
+
+    fn values(&self) -> &[u8] {
+        &self.pixels
+    }
 }
 
 impl RgbImage {

@@ -8,8 +8,8 @@ use dldna::data::{self, Dataset, Split};
 use dldna::prelude::*;
 use dldna::resnet::ResNet20;
 use dldna::train::{
-    AUXILIARY_WEIGHT, Adam, Schedule, TrainConfig, TrainError, Trained, TrainingOutput, evaluate,
-    load_model, save_model, smoothed_targets, train,
+    AUXILIARY_WEIGHT, Adam, Augmentation, Schedule, TrainConfig, TrainError, Trained,
+    TrainingOutput, evaluate, load_model, save_model, smoothed_targets, train,
 };
 use dldna::weights::WeightsError;
 use std::process::{Command, Stdio};
@@ -84,7 +84,7 @@ fn it_learns() {
         epochs: 8,
         image_size: 14,
         subset: Some(400),
-        augment: false,
+
         ..quiet(8)
     })
     .unwrap();
@@ -109,7 +109,7 @@ fn a_stopped_training_goes_on_as_if_nothing_had_been() {
         let checkpoint = folder.path().join(format!("{schedule:?}"));
         let whole = TrainConfig {
             schedule,
-            augment: true,
+            augmentations: vec![Augmentation::Shift(2), Augmentation::Mirror],
             ..quiet(3)
         };
         let without_stop = run(&whole).unwrap();

@@ -111,7 +111,7 @@ impl fmt::Display for SmallNetwork {
 /// Images in the batch whose gradients are measured.
 const BATCH: usize = 64;
 
-fn norms<N: Classifier<10>>(mut network: N, split: &Split) -> Result<Vec<f32>, TrainError> {
+fn norms<N: Classifier<1, 10>>(mut network: N, split: &Split) -> Result<Vec<f32>, TrainError> {
     let first = split.train.batches(BATCH, NORMALISATION).next();
     let batch = first.ok_or(TrainError::Empty {
         set: "training",

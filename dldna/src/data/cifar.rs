@@ -172,7 +172,7 @@ impl ColorDataset {
             .records
             .iter()
             .flat_map(|record| image(record).to_gray().into_pixels());
-        let labels = self.records.iter().map(|record| record[0]).collect();
+        let labels = self.records.iter().map(|record| record[0].into()).collect();
         Dataset::new(gray.collect(), labels, SIDE, SIDE, owned(CIFAR10_CLASSES))
             .expect("labels are checked where records are read")
     }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-pub use dldna_nn::data::{Batch, Dataset, DatasetError, Normalisation, Split};
+pub use dldna_nn::data::{
+    Batch, Dataset, DatasetError, Normalisation, Picture, Pixels, Split, resize, stripes,
+};
 
 use super::DataError;
 use super::idx::Idx;
@@ -30,7 +32,10 @@ pub trait DatasetExt: Sized {
     ) -> Result<Self, DataError>;
 
     /// The two IDX files of this set: images, then labels.
-    fn to_idx(&self) -> (Idx, Idx);
+    ///
+    /// # Errors
+    /// [`DatasetError::Label`] for a label above 255, which the format does not know.
+    fn to_idx(&self) -> Result<(Idx, Idx), DataError>;
 
     /// The image at `index`.
     ///
@@ -58,17 +63,24 @@ impl DatasetExt for Dataset {
             .map_err(|error| error.at(format!("{} and {}", images.display(), labels.display())))
     }
 
-    fn to_idx(&self) -> (Idx, Idx) {
+    fn to_idx(&self) -> Result<(Idx, Idx), DataError> {
+        let bytes = self.labels().iter().enumerate().map(|(index, &label)| {
+            u8::try_from(label).map_err(|_| DatasetError::Label {
+                index,
+                label,
+                classes: 256,
+            })
+        });
         let sizes = [self.len(), self.height(), self.width()].map(|size| size as u32);
         let labels = Idx {
             sizes: vec![sizes[0]],
-            values: self.labels().to_vec(),
+            values: bytes.collect::<Result<_, _>>()?,
         };
         let images = Idx {
             sizes: sizes.to_vec(),
             values: self.all_pixels().to_vec(),
         };
-        (images, labels)
+        Ok((images, labels))
     }
 
     fn image(&self, index: usize) -> Result<GrayImage, DataError> {
@@ -99,7 +111,7 @@ pub(super) fn from_idx(
     let (height, width) = (height as usize, width as usize);
     Ok(Dataset::new(
         images.values,
-        labels.values,
+        labels.values.into_iter().map(usize::from).collect(),
         height,
         width,
         class_names,

@@ -25,7 +25,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use cifar::{CifarError, ColorSplit};
-pub use dataset::{Batch, Dataset, DatasetError, DatasetExt, Normalisation, Split};
+pub use dataset::{
+    Batch, Dataset, DatasetError, DatasetExt, Normalisation, Picture, Pixels, Split, resize,
+    stripes,
+};
 use idx::{Idx, IdxError};
 pub use store::{RemoteFile, Store};
 

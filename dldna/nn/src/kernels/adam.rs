@@ -15,6 +15,9 @@ pub struct AdamStep {
     pub betas: (f32, f32),
     /// Keeps the division from failing where all gradients were 0.
     pub epsilon: f32,
+    /// How much of itself a parameter loses in a step, times the learning rate: AdamW's. Loshchilov and Hutter,
+    /// *Decoupled Weight Decay Regularization*, 2017, algorithm 2.
+    pub weight_decay: f32,
     /// Number of this step, from 1.
     pub step: i32,
 }
@@ -25,12 +28,13 @@ impl AdamStep {
     /// ```text
     /// first  = beta1 first  + (1 - beta1) gradient
     /// second = beta2 second + (1 - beta2) gradient^2
+    /// parameter -= learning_rate weight_decay parameter
     /// parameter -= learning_rate (first / (1 - beta1^step)) / (sqrt(second / (1 - beta2^step)) + epsilon)
     /// ```
     ///
     /// ```
     /// use dldna_nn::kernels::adam::AdamStep;
-    /// let step = AdamStep { learning_rate: 0.1, betas: (0.9, 0.999), epsilon: 1e-8, step: 1 };
+    /// let step = AdamStep { learning_rate: 0.1, betas: (0.9, 0.999), epsilon: 1e-8, weight_decay: 0.0, step: 1 };
     /// let (mut parameter, mut gradient) = ([1.0], [5.0]);
     /// step.update(&mut parameter, &mut gradient, &mut [0.0], &mut [0.0]);
     /// assert!((parameter[0] - 0.9f32).abs() < 1e-6); // the first step is one learning rate long
@@ -47,6 +51,7 @@ impl AdamStep {
         let rate = self.learning_rate / (1.0 - beta1.powi(self.step));
         let correction = (1.0 - beta2.powi(self.step)).sqrt().recip();
         let epsilon = self.epsilon;
+        let kept = 1.0 - self.learning_rate * self.weight_decay;
         parameters
             .par_chunks_mut(CHUNK)
             .zip(gradients.par_chunks_mut(CHUNK))
@@ -64,7 +69,7 @@ impl AdamStep {
                         for ((p, g), (m, v)) in parameters.zip(moments) {
                             *m = beta1 * *m + (1.0 - beta1) * *g;
                             *v = beta2 * *v + (1.0 - beta2) * *g * *g;
-                            *p -= rate * *m / (v.sqrt() * correction + epsilon);
+                            *p = kept * *p - rate * *m / (v.sqrt() * correction + epsilon);
                             *g = 0.0;
                         }
                     },

@@ -14,7 +14,7 @@
 //! | [`batch_norm`] | normalisation by the statistics of the batch |
 //! | [`layer_norm`] | normalisation of each pixel over its channels |
 //! | [`activation`] | ReLU and the like, and their slopes |
-//! | [`adam`] | one step of the optimizer |
+//! | [`adam`], [`sgd`] | one step of an optimizer |
 //! | [`elementwise`] | sums of two slices |
 //! | [`planes`] | sums over each channel of each image, and a factor for each |
 //! | [`matmul`] | the matrix product under all of it |
@@ -35,6 +35,7 @@ pub mod matmul;
 pub mod planes;
 pub mod pool2d;
 pub mod scratch;
+pub mod sgd;
 pub mod transpose;
 pub mod vector;
 pub mod window;

@@ -31,7 +31,7 @@ impl<const CLASSES: usize> BoxedClassifier<CLASSES> {
     /// Hides the type of `network`.
     pub fn new<N>(network: N) -> Self
     where
-        N: Classifier<CLASSES>
+        N: Classifier<1, CLASSES>
             + ModuleMut<Images<OwnedTape<f32, Cpu>>, Output = Logits<CLASSES, OwnedTape<f32, Cpu>>>
             + Send
             + 'static,
@@ -77,7 +77,7 @@ trait Object<const CLASSES: usize>: Send {
 
 impl<const CLASSES: usize, N> Object<CLASSES> for N
 where
-    N: Classifier<CLASSES>
+    N: Classifier<1, CLASSES>
         + ModuleMut<Images<OwnedTape<f32, Cpu>>, Output = Logits<CLASSES, OwnedTape<f32, Cpu>>>
         + Send,
 {

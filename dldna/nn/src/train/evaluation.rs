@@ -7,10 +7,7 @@ use dfdx::prelude::*;
 use std::fmt;
 
 /// The book's normalisation: pixels between -1 and 1.
-pub const NORMALISATION: Normalisation = Normalisation {
-    mean: 0.5,
-    std: 0.5,
-};
+pub const NORMALISATION: Normalisation = Normalisation::BOOK;
 
 /// What [`evaluate`] has measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +92,8 @@ impl fmt::Display for ConfusionMatrix {
     }
 }
 
-/// Applies `network` to all images of `data`, resized to `image_size`, and compares with their labels.
+/// Applies `network` to all images of `data`, resized to `image_size`, and compares with their labels. The pixels go from -1
+/// to 1, as in a training without other settings; [`Trained::evaluate`](super::Trained::evaluate) knows how it was.
 ///
 /// # Errors
 /// [`TrainError`] where there is no image, where the classes are not those of the network, or where a layer cannot take
@@ -110,16 +108,36 @@ impl fmt::Display for ConfusionMatrix {
 /// assert!(evaluation.accuracy() < 0.9); // not trained yet
 /// # Ok::<(), dldna_nn::train::TrainError>(())
 /// ```
-pub fn evaluate<const CLASSES: usize, D: TrainDevice, N: Classifier<CLASSES, D>>(
+pub fn evaluate<
+    const CHANNELS: usize,
+    const CLASSES: usize,
+    D: TrainDevice,
+    N: Classifier<CHANNELS, CLASSES, D>,
+>(
     network: &N,
-    data: &Dataset,
+    data: &Dataset<CHANNELS>,
     image_size: usize,
 ) -> Result<Evaluation, TrainError> {
-    check_data::<CLASSES>("test", data, 1)?;
+    evaluate_with(network, data, image_size, NORMALISATION)
+}
+
+/// [`evaluate`] with any normalisation.
+pub(super) fn evaluate_with<
+    const CHANNELS: usize,
+    const CLASSES: usize,
+    D: TrainDevice,
+    N: Classifier<CHANNELS, CLASSES, D>,
+>(
+    network: &N,
+    data: &Dataset<CHANNELS>,
+    image_size: usize,
+    normalisation: Normalisation,
+) -> Result<Evaluation, TrainError> {
+    check_data::<CHANNELS, CLASSES>("test", data, 1)?;
     let dev = device_of(network);
     let mut loss = 0.0;
     let mut confusion = ConfusionMatrix::new(data.class_names());
-    for batch in data.batches(EVALUATION_BATCH, NORMALISATION) {
+    for batch in data.batches(EVALUATION_BATCH, normalisation) {
         let images = to_device(&batch.resized(image_size), &dev)?;
         let logits = network.try_forward(images).map_err(D::explain)?;
         let (sum, predictions) = judge(&logits, &batch.labels);

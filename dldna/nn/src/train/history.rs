@@ -29,6 +29,32 @@ impl History {
         self.epochs.last()
     }
 
+    /// The epoch with the smallest test loss, counted from 0, and what it reached; the first of equals.
+    ///
+    /// ```
+    /// use dldna_nn::train::{Epoch, History};
+    ///
+    /// let epoch = |test_loss| Epoch { train_loss: 1.0, train_accuracy: 0.8, test_loss, test_accuracy: 0.7 };
+    /// let history = History { epochs: vec![epoch(1.1), epoch(0.9), epoch(1.0)] };
+    /// assert_eq!(history.best().unwrap().0, 1);
+    /// ```
+    pub fn best(&self) -> Option<(usize, &Epoch)> {
+        let epochs = self.epochs.iter().enumerate();
+        epochs.min_by(|(_, a), (_, b)| a.test_loss.total_cmp(&b.test_loss))
+    }
+
+    /// What is wrong with a training whose loss is far above that of a guess, `ln(classes)`.
+    pub(super) fn warning(&self, classes: usize, learning_rate: f32) -> Option<String> {
+        let loss = self.last()?.train_loss;
+        let guess = (classes.max(2) as f32).ln();
+        (loss > 3.0 * guess).then(|| {
+            format!(
+                "warning: the training loss is {loss:.3}, and a guess would give {guess:.3}: \
+                 the network does not learn. Try a smaller learning rate than {learning_rate}"
+            )
+        })
+    }
+
     fn table(&self) -> Table {
         let mut table = Table::new(
             &[

@@ -38,10 +38,5 @@ pub fn train_small_google_net(
     }
     let network = dev.build_module::<AuxiliarySmallGoogLeNet<1, 10>, f32>();
     let trained = train(network, split, config)?;
-    let (start, end) = trained.model;
-    Ok(Trained {
-        model: (start, end.main),
-        history: trained.history,
-        finished: trained.finished,
-    })
+    Ok(trained.map(|(start, end)| (start, end.main)))
 }

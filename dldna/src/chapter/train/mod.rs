@@ -62,11 +62,7 @@ pub fn train_resnet18(config: &TrainConfig) -> Result<Trained, TrainError> {
             }
             let model = model.try_to_device(&gpu).map_err(Cuda::explain)?;
             let trained = train(model, &split, config)?;
-            Ok(Trained {
-                model: trained.model.to_device(&Cpu::default()),
-                history: trained.history,
-                finished: trained.finished,
-            })
+            Ok(trained.map(|model| model.to_device(&Cpu::default())))
         }
     }
 }

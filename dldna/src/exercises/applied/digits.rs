@@ -85,7 +85,7 @@ fn check_normalise(function: Box<Normalise>) -> Answer {
         part: "normalise",
         inputs,
         show: |pixels| format!("pixels {pixels:?}"),
-        reference: |pixels| per_pixel(pixels, |p| (p / 255.0 - MNIST.mean) / MNIST.std),
+        reference: |pixels| per_pixel(pixels, |p| (p / 255.0 - MNIST.mean[0]) / MNIST.std[0]),
         mistakes: &[
             (
                 |pixels| per_pixel(pixels, |p| p / 255.0),
@@ -93,31 +93,31 @@ fn check_normalise(function: Box<Normalise>) -> Answer {
                  standard deviation.",
             ),
             (
-                |pixels| per_pixel(pixels, |p| p / 255.0 - MNIST.mean),
+                |pixels| per_pixel(pixels, |p| p / 255.0 - MNIST.mean[0]),
                 "The division by the standard deviation is missing.",
             ),
             (
-                |pixels| per_pixel(pixels, |p| p / 255.0 / MNIST.std),
+                |pixels| per_pixel(pixels, |p| p / 255.0 / MNIST.std[0]),
                 "The mean is not subtracted.",
             ),
             (
-                |pixels| per_pixel(pixels, |p| (p - MNIST.mean) / MNIST.std),
+                |pixels| per_pixel(pixels, |p| (p - MNIST.mean[0]) / MNIST.std[0]),
                 "The pixels are still between 0 and 255. Mean and standard deviation belong to pixels between 0 and 1.",
             ),
             (
-                |pixels| per_pixel(pixels, |p| (p / 255.0 - MNIST.mean) * MNIST.std),
+                |pixels| per_pixel(pixels, |p| (p / 255.0 - MNIST.mean[0]) * MNIST.std[0]),
                 "You multiply by the standard deviation. Divide, so that the result has a standard deviation of 1.",
             ),
             (
-                |pixels| per_pixel(pixels, |p| (p / 256.0 - MNIST.mean) / MNIST.std),
+                |pixels| per_pixel(pixels, |p| (p / 256.0 - MNIST.mean[0]) / MNIST.std[0]),
                 "The largest pixel is 255, and becomes 1.",
             ),
             (
-                |pixels| per_pixel(pixels, |p| (p / 255.0 - MNIST.std) / MNIST.mean),
+                |pixels| per_pixel(pixels, |p| (p / 255.0 - MNIST.std[0]) / MNIST.mean[0]),
                 "Mean and standard deviation are swapped.",
             ),
             (
-                |pixels| per_pixel(pixels, |p| p / 255.0 - MNIST.mean / MNIST.std),
+                |pixels| per_pixel(pixels, |p| p / 255.0 - MNIST.mean[0] / MNIST.std[0]),
                 "A division binds more tightly than a subtraction: (pixel - mean) needs its brackets.",
             ),
         ],

@@ -1,14 +1,13 @@
-//! A step of Adam on the CPU, in place.
+//! A step of an optimizer on the CPU, in place.
 
-use super::{Moments, walk};
-use crate::kernels::adam::AdamStep;
+use super::{Moments, Step, walk};
 use crate::kernels::elements::elements_mut;
 use dfdx::prelude::{tensor_collection::*, *};
 use std::collections::BTreeMap;
 
 /// Moves all trainable parameters of `network`, and sets their gradients to 0.
 pub(super) fn step<M: TensorCollection<f32, Cpu>>(
-    step: AdamStep,
+    step: Step,
     network: &mut M,
     gradients: &mut Gradients<f32, Cpu>,
     moments: &mut BTreeMap<String, Moments<Cpu>>,
@@ -22,7 +21,7 @@ pub(super) fn step<M: TensorCollection<f32, Cpu>>(
 }
 
 struct Update<'a> {
-    step: AdamStep,
+    step: Step,
     gradients: &'a mut Gradients<f32, Cpu>,
     moments: &'a mut BTreeMap<String, Moments<Cpu>>,
 }
@@ -44,7 +43,10 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
         let gradient = self.gradients.get_or_alloc_mut(tensor)?;
         let Moments { first, second } = Moments::of(self.moments, name, tensor.device(), gradient)?;
         let values = elements_mut(tensor).ok_or(CpuError::WrongNumElements)?;
-        self.step.update(values, gradient, first, second);
+        match self.step.for_axes(S::NUM_DIMS) {
+            Step::Adam(step) => step.update(values, gradient, first, second),
+            Step::Sgd(step) => step.update(values, gradient, first),
+        }
         Ok(None)
     }
 }
