@@ -1373,3 +1373,53 @@ fn cifar_comes_from_a_folder_or_from_an_archive() {
     let error = ColorSplit::from_folder(folder.path()).unwrap_err();
     assert!(error.to_string().contains("data_batch_4.bin"), "{error}");
 }
+
+#[test]
+fn a_folder_of_pictures_is_a_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    let png = |height, width, color: [u8; 3]| {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        let pixels = color.repeat((height * width) as usize);
+        encoder
+            .write_header()
+            .unwrap()
+            .write_image_data(&pixels)
+            .unwrap();
+        bytes
+    };
+    write("red/a.png", &png(3, 5, [200, 0, 0]));
+    write("red/deeper/b.PNG", &png(9, 2, [100, 0, 0]));
+    write("blue/c.png", &png(4, 4, [0, 0, 50]));
+    write("blue/broken.jpg", b"not a picture");
+    write("blue/notes.txt", b"not looked at");
+    write("notes.txt", b"not looked at");
+
+    let read = data::ImageFolder::<3>::read(folder.path(), 4).unwrap();
+    assert_eq!(read.images.class_names(), ["blue", "red"]);
+    assert_eq!(read.images.labels(), [0, 1, 1]);
+    assert_eq!(
+        read.images.pixels(1).unwrap()[..17],
+        [&[200; 16][..], &[0]].concat()
+    );
+    assert_eq!(read.unreadable.len(), 1);
+    assert!(read.unreadable[0].0.ends_with("blue/broken.jpg"));
+    let gray = data::ImageFolder::<1>::read(folder.path(), 2).unwrap();
+    assert_eq!(gray.images.pixels(1).unwrap(), [60; 4]); // 0.299 of 200
+
+    let error = data::ImageFolder::<3>::read(folder.path().join("red"), 4).unwrap();
+    assert_eq!(error.images.class_names(), ["deeper"]);
+    let empty = tempfile::tempdir().unwrap();
+    let error = data::ImageFolder::<3>::read(empty.path(), 4)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("expected a sub-folder"), "{error}");
+    let error = data::ImageFolder::<3>::read(empty.path().join("no"), 4).unwrap_err();
+    assert!(matches!(error, DataError::Read { .. }), "{error}");
+}

@@ -246,7 +246,7 @@ fn a_checkpoint_of_another_training_is_refused() {
     assert!(error.contains("not a complete safetensors file"), "{error}");
 
     let error = run(&TrainConfig {
-        checkpoint: Some(folder.path().join("no/such/folder")),
+        checkpoint: Some(path.join("below a file")),
         ..quiet(1)
     })
     .unwrap_err();

@@ -15,6 +15,7 @@
 pub mod cifar;
 mod dataset;
 pub mod idx;
+mod image_folder;
 mod store;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use dataset::{
     stripes,
 };
 use idx::{Idx, IdxError};
+pub use image_folder::ImageFolder;
 pub use store::{RemoteFile, Store};
 
 pub use crate::download::{DownloadError, fetch};
@@ -114,6 +116,19 @@ pub enum DataError {
     /// The pixels and labels are no data set, or it has no such image.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// A folder of pictures without one that can be read.
+    #[error(
+        "{} has no picture: expected a sub-folder with PNG or JPEG files for each class; it has {classes} sub-folders, and {unreadable} files that cannot be read",
+        folder.display()
+    )]
+    NoPictures {
+        /// The folder.
+        folder: PathBuf,
+        /// Its sub-folders.
+        classes: usize,
+        /// Files in them that look like pictures.
+        unreadable: usize,
+    },
     /// Another error, with the file or URL it belongs to.
     #[error("{origin}: {source}")]
     At {

@@ -7,8 +7,7 @@ mod picture;
 pub use batch::Batch;
 pub(crate) use batch::{mirror, shift};
 pub use normalisation::Normalisation;
-pub(crate) use picture::planes;
-pub use picture::{Picture, Pixels, resize};
+pub use picture::{Picture, Pixels, resize, resized_planes};
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -100,7 +99,7 @@ impl Dataset<1> {
         width: usize,
         class_names: Vec<String>,
     ) -> Result<Dataset, DatasetError> {
-        Dataset::checked(images, labels, height, width, class_names)
+        Dataset::from_planes(images, labels, height, width, class_names)
     }
 }
 
@@ -125,7 +124,7 @@ impl Dataset<3> {
         width: usize,
         class_names: Vec<String>,
     ) -> Result<Dataset<3>, DatasetError> {
-        Dataset::checked(images, labels, height, width, class_names)
+        Dataset::from_planes(images, labels, height, width, class_names)
     }
 
     /// The images in grey: `0.299 red + 0.587 green + 0.114 blue`, rounded. ITU-R BT.601, as in OpenCV.
@@ -154,7 +153,12 @@ impl Dataset<3> {
 }
 
 impl<const CHANNELS: usize> Dataset<CHANNELS> {
-    fn checked(
+    /// Images of `CHANNELS` planes each, `(count, CHANNELS, height, width)`, and one label for each: [`Dataset::new`] and
+    /// [`Dataset::color`] for code that serves both.
+    ///
+    /// # Errors
+    /// As those of [`Dataset::new`].
+    pub fn from_planes(
         images: Vec<u8>,
         labels: Vec<usize>,
         height: usize,
@@ -310,6 +314,36 @@ impl<const CHANNELS: usize> Dataset<CHANNELS> {
             return Err(self.no_image(index));
         }
         Ok(self.picked(indices))
+    }
+
+    /// A training and a test set: of each class the same share goes to the test set, at least one image where there are
+    /// two; `seed` decides which.
+    ///
+    /// ```
+    /// use dldna_nn::data::stripes;
+    /// let split = stripes(20, 0, 4).train.split(0.2, 7);
+    /// assert_eq!((split.train.len(), split.test.len()), (16, 4));
+    /// assert_eq!(split.test.labels().iter().sum::<usize>(), 2); // two of each class
+    /// ```
+    pub fn split(&self, test_share: f64, seed: u64) -> Split<CHANNELS> {
+        let mut random = StdRng::seed_from_u64(seed);
+        let (mut train, mut test) = (Vec::new(), Vec::new());
+        for class in 0..self.class_names.len() {
+            let mut members: Vec<usize> = (0..self.len())
+                .filter(|&index| self.labels[index] == class)
+                .collect();
+            members.shuffle(&mut random);
+            let wanted = (members.len() as f64 * test_share.clamp(0.0, 1.0)).round() as usize;
+            let least = usize::from(members.len() > 1 && test_share > 0.0);
+            train.extend(members.split_off(wanted.max(least)));
+            test.extend(members);
+        }
+        train.sort_unstable();
+        test.sort_unstable();
+        Split {
+            train: self.picked(&train),
+            test: self.picked(&test),
+        }
     }
 
     fn no_image(&self, index: usize) -> DatasetError {

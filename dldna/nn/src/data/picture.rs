@@ -59,9 +59,24 @@ impl Picture for Pixels<'_> {
     }
 }
 
-/// The planes of a picture, `(channels, height, width)`, in grey or in colour as `channels` says: grey is
-/// `0.299 red + 0.587 green + 0.114 blue`, and a grey picture has its values in all three colours.
-pub(crate) fn planes(picture: &impl Picture, channels: usize) -> Vec<f32> {
+/// The planes of a picture at another size, `(channels, height, width)`, in 0..=255: each resized by [`resize`]. With
+/// `channels` 1 a picture in colour becomes grey, `0.299 red + 0.587 green + 0.114 blue`; with 3 a grey one has its values
+/// in all three colours. A picture without pixels has no planes.
+///
+/// ```
+/// use dldna_nn::data::{Pixels, resized_planes};
+/// let red = Pixels::new(1, 2, 3, &[200, 0, 0, 100, 0, 0]).unwrap();
+/// assert_eq!(resized_planes(&red, 3, (1, 1)), [150.0, 0.0, 0.0]);
+/// ```
+pub fn resized_planes(picture: &impl Picture, channels: usize, to: (usize, usize)) -> Vec<f32> {
+    let from = (picture.height(), picture.width());
+    let planes = planes(picture, channels);
+    let planes = planes.chunks_exact((from.0 * from.1).max(1));
+    planes.flat_map(|plane| resize(plane, from, to)).collect()
+}
+
+/// The planes of a picture as it is.
+fn planes(picture: &impl Picture, channels: usize) -> Vec<f32> {
     let values = picture.values();
     let pixels = values.chunks_exact(picture.channels().max(1));
     let value = |pixel: &[u8], channel: usize| match (pixel, channels) {

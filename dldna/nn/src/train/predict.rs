@@ -1,7 +1,7 @@
 //! What a trained network says of a picture.
 
 use super::{Classifier, Preprocessing, TrainDevice, TrainError, Trained, device_of, to_device};
-use crate::data::{Batch, Picture, planes, resize};
+use crate::data::{Batch, Picture, resized_planes};
 use crate::table::Table;
 use std::fmt;
 
@@ -113,17 +113,14 @@ fn prepared<const CHANNELS: usize>(
     picture: &impl Picture,
     preprocessing: &Preprocessing,
 ) -> Result<Batch<CHANNELS>, TrainError> {
-    let from = (picture.height(), picture.width());
-    let plane = from.0 * from.1;
-    if plane == 0 {
+    let size = preprocessing.image_size;
+    let planes = resized_planes(picture, CHANNELS, (size, size));
+    if planes.is_empty() {
         let (set, needed) = ("picture", 1);
         return Err(TrainError::Empty { set, needed });
     }
-    let size = preprocessing.image_size;
-    let planes = planes(picture, CHANNELS);
-    let mut images = Vec::with_capacity(CHANNELS * size * size);
-    for (channel, plane) in planes.chunks_exact(plane).enumerate() {
-        let values = resize(plane, from, (size, size));
+    let mut images = Vec::with_capacity(planes.len());
+    for (channel, values) in planes.chunks_exact(size * size).enumerate() {
         images.extend(
             values
                 .iter()
