@@ -7,7 +7,7 @@
 //! | [`scaling`] | how one number makes a family of networks, B0 to B7, and what each costs |
 //! | [`prediction`] | how accurate a scaled network might be |
 //! | [`published`] | the paper's comparison with other networks |
-//! | [`load_torch_weights`] | torchvision's weights |
+//! | [`load_torch_weights`] | the weights of torchvision and timm |
 //!
 //! ```
 //! use dldna_nn::{efficientnet::EfficientNetB0, prelude::*};
@@ -23,12 +23,12 @@ mod blocks;
 pub mod prediction;
 pub mod published;
 pub mod scaling;
-mod torch_weights;
+pub(super) mod torch_weights;
 
 pub use crate::nn::ConvNorm;
+pub use crate::weights::load_torch_weights;
 pub use blocks::{Gate, MBConv, SqueezeExcitation};
 pub use scaling::compound_scaling;
-pub use torch_weights::load_torch_weights;
 
 use crate::network;
 use crate::nn::{Linear, SiLU, Stage, mean};
