@@ -102,6 +102,7 @@ pub fn load_model_from_bytes<M: TensorCollection<f32, D>, D: Device<f32>>(
 /// |---|---|
 /// | [`resnet`](crate::resnet) | the book, torchvision, timm (`resnet18`) |
 /// | [`efficientnet`](crate::efficientnet) | torchvision, timm (`efficientnet_b0`, `efficientnet_lite0`), `efficientnet_pytorch`; of a single block the book |
+/// | [`mobilenet`](crate::mobilenet) | torchvision, timm (`mobilenetv2_100`) |
 ///
 /// The batch norms of `efficientnet_pytorch`, which come from TensorFlow, add 1e-3 to the variance and ours 1e-5: the
 /// difference is added to their running variances.
