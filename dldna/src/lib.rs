@@ -32,5 +32,7 @@ pub mod prelude;
 
 pub use chapter::*;
 use dldna_nn::table;
-pub use dldna_nn::{device, display, efficientnet, kernels, network, nn, resnet, summary, weights};
+pub use dldna_nn::{
+    device, display, efficientnet, kernels, mobilenet, network, nn, resnet, summary, weights,
+};
 pub use notebook::{VERSION, VersionMismatch, check_notebook};

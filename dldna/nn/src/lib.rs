@@ -3,7 +3,7 @@
 //! | you want to | look in |
 //! |---|---|
 //! | write a network | [`network!`], [`nn`] for its layers, and [`prelude`] for everything at once |
-//! | take a network of the literature | [`resnet`], [`vgg`], [`inception`], [`efficientnet`], [`convnext`] |
+//! | take a network of the literature | [`resnet`], [`vgg`], [`inception`], [`mobilenet`], [`efficientnet`], [`convnext`] |
 //! | train it, measure it | [`train`], with images in memory from [`data`] |
 //! | save weights, load them, take PyTorch's | [`weights`] |
 //! | count parameters, sizes and work | [`summary`] |
@@ -50,7 +50,7 @@ pub mod train;
 pub mod weights;
 
 pub use device::device;
-pub use families::{convnext, efficientnet, inception, resnet, vgg};
+pub use families::{convnext, efficientnet, inception, mobilenet, resnet, vgg};
 
 /// The README's program runs.
 #[cfg(doctest)]

@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `blocks` | [`MBConv`] and its parts: expand, depthwise convolution, squeeze-and-excitation, project |
 //! | here | the network of the paper's table 1, and a small one for small images |
+//! | `lite` | [`EfficientNetLite0`], for small devices |
 //! | [`scaling`] | how one number makes a family of networks, B0 to B7, and what each costs |
 //! | [`prediction`] | how accurate a scaled network might be |
 //! | [`published`] | the paper's comparison with other networks |
-//! | [`load_torch_weights`] | torchvision's weights |
+//! | [`load_torch_weights`] | the weights of torchvision and timm |
 //!
 //! ```
 //! use dldna_nn::{efficientnet::EfficientNetB0, prelude::*};
@@ -20,15 +21,17 @@
 //! ```
 
 mod blocks;
+mod lite;
 pub mod prediction;
 pub mod published;
 pub mod scaling;
-mod torch_weights;
+pub(super) mod torch_weights;
 
 pub use crate::nn::ConvNorm;
+pub use crate::weights::load_torch_weights;
 pub use blocks::{Gate, MBConv, SqueezeExcitation};
+pub use lite::EfficientNetLite0;
 pub use scaling::compound_scaling;
-pub use torch_weights::load_torch_weights;
 
 use crate::network;
 use crate::nn::{Linear, SiLU, Stage, mean};
@@ -36,7 +39,10 @@ use dfdx::prelude::DropoutOneIn;
 
 /// The networks once built on a device: the same types.
 pub mod modules {
-    pub use super::{ConvNorm, EfficientNetB0, Gate, MBConv, SmallEfficientNet, SqueezeExcitation};
+    pub use super::{
+        ConvNorm, EfficientNetB0, EfficientNetLite0, Gate, MBConv, SmallEfficientNet,
+        SqueezeExcitation,
+    };
 }
 
 /// `LAYERS` blocks. The first changes channels and size, the others keep them. Stable Rust cannot multiply the numbers of

@@ -19,11 +19,11 @@
 //! ```
 
 mod blocks;
-mod torch_weights;
+pub(super) mod torch_weights;
 
 pub use crate::nn::Stage;
+pub use crate::weights::load_torch_weights;
 pub use blocks::{BasicBlock, Bottleneck, BottleneckBlock, PlainBlock};
-pub use torch_weights::load_torch_weights;
 
 use crate::network;
 use crate::nn::{BatchNorm2D, BiasedConv2D, Linear, MaxPool2D, mean, relu};
