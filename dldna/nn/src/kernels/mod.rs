@@ -10,7 +10,9 @@
 //! | [`conv2d`] | convolution, forward and both gradients, as matrix products over unfolded windows |
 //! | [`winograd`] | 3x3 convolution of stride 1 with a quarter of the multiplications |
 //! | [`depthwise`] | convolution of each channel with its own kernel |
+//! | [`grouped`] | convolution in groups of channels |
 //! | [`pool2d`] | max and average pooling |
+//! | [`separable`] | padding, upsampling and adaptive pooling: linear maps of rows and columns |
 //! | [`batch_norm`] | normalisation by the statistics of the batch |
 //! | [`layer_norm`] | normalisation of each pixel over its channels |
 //! | [`activation`] | ReLU and the like, and their slopes |
@@ -30,11 +32,13 @@ pub mod conv2d;
 pub mod depthwise;
 pub(crate) mod elements;
 pub mod elementwise;
+pub mod grouped;
 pub mod layer_norm;
 pub mod matmul;
 pub mod planes;
 pub mod pool2d;
 pub mod scratch;
+pub mod separable;
 pub mod sgd;
 pub mod transpose;
 pub mod vector;

@@ -4,6 +4,7 @@
 //! that adds the gradients. What the backward pass needs of the input and the weights is moved into that closure; it
 //! shares their memory.
 
+use super::conv_transpose2d::transposed_size;
 use super::device::{Backward, concat_shape, flows, *};
 use super::error::{LayerError, remember};
 use super::fallback::Fallback;
@@ -14,11 +15,13 @@ use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::elements::ElementSlice;
 use crate::kernels::elementwise::{add, multiply};
+use crate::kernels::grouped::GroupedConv2d;
 use crate::kernels::layer_norm::LayerNorm;
 use crate::kernels::matmul::{Matrix, MatrixMut, Store, matmul};
 use crate::kernels::planes;
 use crate::kernels::pool2d::Pool2d;
 use crate::kernels::scratch::Scratch;
+use crate::kernels::separable::SeparableMap;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
 use std::mem::take;
@@ -82,7 +85,7 @@ fn window_too_large<T>(
     }))
 }
 
-/// A convolution of either kind.
+/// A convolution of any kind.
 trait ConvolutionKernel: Sync + Send {
     fn output_size(&self) -> (usize, usize);
     fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]);
@@ -90,20 +93,33 @@ trait ConvolutionKernel: Sync + Send {
     fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]);
 }
 
-impl ConvolutionKernel for Conv2d {
-    fn output_size(&self) -> (usize, usize) {
-        self.output_size()
-    }
-    fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
-        self.forward(input, weight, bias, output);
-    }
-    fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
-        self.backward_weight(input, d_output, d_weight);
-    }
-    fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
-        self.backward_input(weight, d_output, d_input);
-    }
+macro_rules! convolution_kernel {
+    ($Kernel:ty) => {
+        impl ConvolutionKernel for $Kernel {
+            fn output_size(&self) -> (usize, usize) {
+                self.output_size()
+            }
+            fn forward(
+                &self,
+                input: &[f32],
+                weight: &[f32],
+                bias: Option<&[f32]>,
+                output: &mut [f32],
+            ) {
+                self.forward(input, weight, bias, output);
+            }
+            fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
+                self.backward_weight(input, d_output, d_weight);
+            }
+            fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
+                self.backward_input(weight, d_output, d_input);
+            }
+        }
+    };
 }
+
+convolution_kernel!(Conv2d);
+convolution_kernel!(GroupedConv2d);
 
 impl ConvolutionKernel for Depthwise {
     fn output_size(&self) -> (usize, usize) {
@@ -132,18 +148,22 @@ fn kernel_for(
 ) -> Result<(Box<dyn ConvolutionKernel>, (usize, usize, usize, usize))> {
     let &(batch, channels, height, width) = x.shape();
     let size = (height, width);
+    let outputs = conv.weight.shape().0;
     let kernel = if conv.groups == 1 {
-        Conv2d::new(channels, conv.weight.shape().0, conv.window, size)
+        Conv2d::new(channels, outputs, conv.window, size)
+            .map(|kernel| Box::new(kernel) as Box<dyn ConvolutionKernel>)
+    } else if conv.is_depthwise() {
+        Depthwise::new(channels, conv.window, size)
             .map(|kernel| Box::new(kernel) as Box<dyn ConvolutionKernel>)
     } else {
-        Depthwise::new(channels, conv.window, size)
+        GroupedConv2d::new((channels, outputs), conv.groups, conv.window, size)
             .map(|kernel| Box::new(kernel) as Box<dyn ConvolutionKernel>)
     };
     let Some(kernel) = kernel else {
         return window_too_large(conv.layer(), conv.window, size);
     };
     let (height, width) = kernel.output_size();
-    Ok((kernel, (batch, conv.weight.shape().0, height, width)))
+    Ok((kernel, (batch, outputs, height, width)))
 }
 
 /// `values + factor * by`, one by one.
@@ -281,6 +301,36 @@ impl LayerDevice for Cpu {
                 on_pool(|| kernel.backward_weight(&input, &d_output, d_weight));
                 let d_input = gradients.get_or_alloc_mut(&d_x)?;
                 on_pool(|| kernel.backward_input(&weights, &d_output, d_input));
+                Ok(())
+            },
+        )
+    }
+
+    fn conv_transpose2d(
+        x: Batch<Cpu>,
+        weight: Batch<Cpu>,
+        window: Window,
+    ) -> Result<Operation<Cpu>> {
+        let (&(batch, _, height, width), &(inputs, outputs, ..)) = (x.shape(), weight.shape());
+        let size = transposed_size(window, (height, width)).map_err(Cpu::error)?;
+        let shape = (batch, outputs, size.0, size.1);
+        let Some(kernel) = Conv2d::new(outputs, inputs, window, size) else {
+            return window_too_large("ConvTranspose2D", window, size);
+        };
+        let (input, weights) = (shared(&x)?, shared(&weight)?);
+        let mut output = Scratch::zeros(elements(&shape));
+        on_pool(|| kernel.backward_input(&weights, &input, &mut output));
+        let (d_x, d_w) = (x.ghost(), weight.ghost());
+        operation(
+            x.device(),
+            output.into_vec(),
+            shape,
+            move |d_output, gradients| {
+                let d_weight = gradients.get_or_alloc_mut(&d_w)?;
+                on_pool(|| kernel.backward_weight(&d_output, &input, d_weight));
+                let mut d_input = Scratch::any(input.len());
+                on_pool(|| kernel.forward(&d_output, &weights, None, &mut d_input));
+                add(gradients.get_or_alloc_mut(&d_x)?, &d_input);
                 Ok(())
             },
         )
@@ -525,6 +575,26 @@ impl LayerDevice for Cpu {
             (batch, channels, 1, 1),
             move |d_means, gradients| {
                 planes::means_backward(&d_means, pixels, gradients.get_or_alloc_mut(&d_x)?);
+                Ok(())
+            },
+        )
+    }
+
+    fn separable_map(x: Batch<Cpu>, map: SeparableMap) -> Result<Operation<Cpu>> {
+        let &(batch, channels, ..) = x.shape();
+        let (height, width) = map.output_size();
+        let shape = (batch, channels, height, width);
+        let input = shared(&x)?;
+        let mut output = Scratch::zeros(elements(&shape));
+        on_pool(|| map.add_to(&input, &mut output));
+        let d_x = x.ghost();
+        operation(
+            x.device(),
+            output.into_vec(),
+            shape,
+            move |d_output, gradients| {
+                let d_input = gradients.get_or_alloc_mut(&d_x)?;
+                on_pool(|| map.transposed().add_to(&d_output, d_input));
                 Ok(())
             },
         )

@@ -5,6 +5,7 @@ use super::error::{LayerError, remember};
 use super::fallback::{Fallback, layer_device_by_fallback};
 use super::flow::Flow;
 use crate::kernels::activation::Activation;
+use crate::kernels::separable::SeparableMap;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
 

@@ -6,6 +6,7 @@
 use super::error::LayerError;
 use super::flow::Flow;
 use crate::kernels::activation::Activation;
+use crate::kernels::separable::SeparableMap;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
 
@@ -45,6 +46,15 @@ pub trait LayerDevice: ReportError {
 
     /// Convolution, with its bias.
     fn conv2d(x: Batch<Self>, conv: Convolution<Self>) -> Result<Operation<Self>, Self::Err>;
+
+    /// Transposed convolution: the gradient of a convolution by its input, as a layer. `x (batch, in, height, width)` is in
+    /// the place of the convolution's result, `weight (in, out, kernel height, kernel width)` is the convolution's, and the
+    /// result is of the size that [`transposed_size`](super::conv_transpose2d::transposed_size) has.
+    fn conv_transpose2d(
+        x: Batch<Self>,
+        weight: Batch<Self>,
+        window: Window,
+    ) -> Result<Operation<Self>, Self::Err>;
 
     /// Convolution without its bias, and the statistics of its result: what a batch norm behind it starts from in
     /// training. The backward pass is that of [`batch_norm2d_train`](Self::batch_norm2d_train).
@@ -95,6 +105,9 @@ pub trait LayerDevice: ReportError {
 
     /// The mean of each channel of each image: `(batch, channel, 1, 1)`.
     fn global_avg_pool2d(x: Batch<Self>) -> Result<Operation<Self>, Self::Err>;
+
+    /// A linear map of each plane of `x`, which have the size that it takes.
+    fn separable_map(x: Batch<Self>, map: SeparableMap) -> Result<Operation<Self>, Self::Err>;
 
     /// `weight x + bias` for feature vectors `x (batch, features, 1, 1)` and `weight (outputs, features)`.
     fn linear(
@@ -199,17 +212,24 @@ pub struct Convolution<D: Storage<f32>> {
     pub bias: Option<Channels<D>>,
     /// Kernel size, stride, padding and dilation.
     pub window: Window,
-    /// 1, or the number of channels for a depthwise convolution.
+    /// The channels are divided into so many groups, which do not meet: 1, or the number of channels for a depthwise
+    /// convolution, or between.
     pub groups: usize,
 }
 
 impl<D: Storage<f32>> Convolution<D> {
+    /// Whether each channel has a kernel of its own, and gives one.
+    pub(super) fn is_depthwise(&self) -> bool {
+        let &(outputs, inputs, ..) = self.weight.shape();
+        inputs == 1 && outputs == self.groups
+    }
+
     /// The name of the layer, for errors.
     pub(super) fn layer(&self) -> &'static str {
-        if self.groups == 1 {
-            "Conv2D"
-        } else {
-            "DepthwiseConv2D"
+        match self.groups {
+            1 => "Conv2D",
+            _ if self.is_depthwise() => "DepthwiseConv2D",
+            _ => "GroupedConv2D",
         }
     }
 }

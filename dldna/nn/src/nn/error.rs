@@ -23,6 +23,37 @@ pub enum LayerError {
         /// Width of the image that came.
         width: usize,
     },
+    /// The image has too few pixels for a padding, or none at all.
+    #[error(
+        "{layer}: expected images of at least {least}x{least} pixels, these are {height}x{width}"
+    )]
+    ImageTooSmall {
+        /// Name of the layer's type.
+        layer: &'static str,
+        /// The least height and width.
+        least: usize,
+        /// Height of the image that came.
+        height: usize,
+        /// Width of the image that came.
+        width: usize,
+    },
+    /// A group of a single value has no variance.
+    #[error(
+        "GroupNorm: expected images with more than one value in each of {groups} groups, these are {}",
+        by(images)
+    )]
+    GroupsTooSmall {
+        /// Groups of channels.
+        groups: usize,
+        /// Shape of the images that came.
+        images: [usize; 4],
+    },
+    /// A dropout with a probability that is none.
+    #[error("Dropout2D: a probability is a number from 0 to 1, this is {probability}")]
+    Probability {
+        /// As a text, since numbers that are none have no equals.
+        probability: String,
+    },
     /// Batch statistics of a single value have no variance.
     #[error(
         "BatchNorm2D: training needs more than one value per channel, this batch has {count}; use more images or larger ones"

@@ -38,7 +38,7 @@
 //! | how on a GPU | `cuda.rs`, and [`fallback`] |
 //!
 //! To add a layer: its operation in `device.rs` if there is none that it can use (with `cpu.rs` and [`fallback`]), and a
-//! file with `layer!` and `image_layer!`.
+//! file with `layer!` and `image_layer!`, or with `separable_layer!` where it has no weights and maps rows and columns.
 //!
 //! A size that only shows at run time, such as an image smaller than the kernel, is an error of `try_forward`.
 //! dfdx fixes the type of that error to the device's, which has no room for words; [`last_error`] has them.
@@ -47,10 +47,12 @@
 //! middle of the network cannot: its memory was given on to save half of the peak.
 
 mod activation;
+mod adaptive_avg_pool2d;
 mod batch_norm2d;
 mod combine;
 mod conv2d;
 mod conv_norm;
+mod conv_transpose2d;
 #[cfg(not(feature = "fallback"))]
 mod cpu;
 #[cfg(feature = "fallback")]
@@ -59,6 +61,7 @@ mod cpu_by_fallback;
 mod cuda;
 mod depthwise_conv2d;
 mod device;
+mod dropout2d;
 mod error;
 pub mod fallback;
 mod flatten;
@@ -66,26 +69,34 @@ mod flow;
 mod forward;
 mod functions;
 mod global_pool;
+mod group_norm;
+mod grouped_conv2d;
 mod layer;
 mod layer_norm2d;
 mod layer_scale;
 mod linear;
 pub mod network;
+mod pad2d;
 mod pool2d;
 mod rectangular_conv2d;
 mod run;
+mod separable;
 mod stage;
+mod upsample2d;
 mod width;
 
 pub use activation::{ActivationLayer, GELU, ReLU, ReLU6, SiLU};
+pub use adaptive_avg_pool2d::AdaptiveAvgPool2D;
 pub use batch_norm2d::BatchNorm2D;
 pub use conv_norm::ConvNorm;
+pub use conv_transpose2d::{BiasedConvTranspose2D, ConvTranspose2D};
 pub use conv2d::{BiasedConv2D, Conv2D};
 pub use depthwise_conv2d::DepthwiseConv2D;
 pub use device::{
     Backward, Batch, BatchStatistics, ChannelStatistics, Channels, Convolution, Epilogue,
     LayerDevice, NormParameters, Operation, ReportError,
 };
+pub use dropout2d::Dropout2D;
 pub use error::{LayerError, last_error};
 pub use flatten::Flatten;
 pub use flow::Flow;
@@ -94,15 +105,19 @@ pub use functions::{
     Activate, Branches, cat, gelu, mean, relu, relu6, scale_channels, sigmoid, silu, squeeze,
 };
 pub use global_pool::AvgPoolGlobal;
+pub use group_norm::GroupNorm;
+pub use grouped_conv2d::{GroupedConv2D, PerGroup};
 pub use layer_norm2d::LayerNorm2D;
 pub use layer_scale::LayerScale;
 pub use linear::Linear;
 pub use network::Element;
+pub use pad2d::{ReflectPad2D, ReplicatePad2D, ZeroPad2D};
 pub use pool2d::{AvgPool2D, MaxPool2D};
 pub use rectangular_conv2d::RectangularConv2D;
 use run::run_any;
 pub use run::{Entering, Leaving, run, summarize};
 pub use stage::Stage;
+pub use upsample2d::{UpsampleBilinear2D, UpsampleNearest2D};
 pub use width::assert_width;
 
 pub use crate::kernels::activation::Activation;
@@ -110,8 +125,10 @@ pub use crate::kernels::activation::Activation;
 /// The layers once built on a device: the same types, and those of dfdx.
 pub mod modules {
     pub use super::{
-        AvgPool2D, AvgPoolGlobal, BatchNorm2D, BiasedConv2D, Conv2D, DepthwiseConv2D, Flatten,
-        GELU, LayerNorm2D, Linear, MaxPool2D, ReLU, ReLU6, RectangularConv2D, SiLU,
+        AdaptiveAvgPool2D, AvgPool2D, AvgPoolGlobal, BatchNorm2D, BiasedConv2D,
+        BiasedConvTranspose2D, Conv2D, ConvTranspose2D, DepthwiseConv2D, Dropout2D, Flatten, GELU,
+        GroupNorm, GroupedConv2D, LayerNorm2D, Linear, MaxPool2D, ReLU, ReLU6, RectangularConv2D,
+        ReflectPad2D, ReplicatePad2D, SiLU, UpsampleBilinear2D, UpsampleNearest2D, ZeroPad2D,
     };
     pub use dfdx::nn::modules::*;
 }

@@ -27,11 +27,28 @@ pub const fn assert_width(what: &str, expected: usize, found: usize) {
         length = write_number(&mut text, length, expected);
         length = write(&mut text, length, b" channels, but the type says ");
         length = write_number(&mut text, length, found);
-        let (text, _) = text.split_at(length);
-        match std::str::from_utf8(text) {
-            Ok(text) => panic!("{}", text),
-            Err(_) => panic!("a width is not what it has to be"),
-        }
+        stop(&text, length);
+    }
+}
+
+/// Stops the compilation where channels cannot be divided into so many groups, and names both numbers.
+pub(super) const fn assert_groups(channels: usize, groups: usize) {
+    if groups == 0 || !channels.is_multiple_of(groups) {
+        let mut text = [0; 160];
+        let mut length = write_number(&mut text, 0, channels);
+        length = write(&mut text, length, b" channels cannot be divided into ");
+        length = write_number(&mut text, length, groups);
+        length = write(&mut text, length, b" groups of one size");
+        stop(&text, length);
+    }
+}
+
+/// Stops with the first `length` bytes of `text`.
+const fn stop(text: &[u8], length: usize) -> ! {
+    let (text, _) = text.split_at(length);
+    match std::str::from_utf8(text) {
+        Ok(text) => panic!("{}", text),
+        Err(_) => panic!("a width is not what it has to be"),
     }
 }
 

@@ -4,6 +4,7 @@
 //! A convolution is then one product of matrices (Chellapilla et al., *High Performance Convolutional Neural Networks
 //! for Document Processing*, 2006).
 
+use super::super::conv_transpose2d::transposed_size;
 use super::super::device::*;
 use super::super::error::LayerError;
 use super::{Fallback, Leaf, Recomputed, Recorded, Rows, leaves, part};
@@ -52,7 +53,8 @@ impl Fallback {
         let &(batch, channels, ..) = x.shape();
         let (height, width) = taps.output;
         let columns = channels * taps.count * taps.positions();
-        let copies = if conv.groups == 1 { 2 } else { 1 }; // as gathered, and in order
+        let depthwise = conv.groups > 1 && conv.is_depthwise();
+        let copies = if depthwise { 1 } else { 2 }; // as gathered, and in order
         Ok(Recomputed {
             dev: x.device().clone(),
             leaves,
@@ -60,14 +62,60 @@ impl Fallback {
             shape: (batch, conv.weight.shape().0, height, width),
             operation: Box::new(move |chunk| {
                 let columns = taps.gather(part(&x, chunk)?, 0.0)?; // (n, channels, taps * positions)
-                let y = if conv.groups == 1 {
-                    product(columns, &conv, taps.positions())?
-                } else {
+                let y = if depthwise {
                     products_by_channel(columns, &conv, &taps)?
+                } else {
+                    let weight = conv.weight.retaped::<Recorded<D>>();
+                    product(columns, weight, conv.groups, taps.positions())?
                 };
                 with_bias(y, conv.bias.as_ref())
             }),
         })
+    }
+
+    /// Transposed convolution, as [`LayerDevice::conv_transpose2d`].
+    ///
+    /// # Errors
+    /// Those of the device, and [`LayerError::ImageTooSmall`].
+    ///
+    /// # Example
+    /// ```
+    /// use dldna_nn::{kernels::window::Window, nn::fallback::Fallback, prelude::*};
+    ///
+    /// let dev = Cpu::default();
+    /// let pixel = dev.tensor_from_vec(vec![10.0], (1, 1, 1, 1));
+    /// let weight = dev.tensor_from_vec(vec![1.0, 2.0, 3.0, 4.0], (1, 1, 2, 2));
+    /// let stamped = Fallback::default().conv_transpose2d(pixel, weight, Window::square(2, 2, 0, 1))?;
+    /// assert_eq!(stamped.output.as_vec(), [10.0, 20.0, 30.0, 40.0]);
+    /// # Ok::<(), CpuError>(())
+    /// ```
+    pub fn conv_transpose2d<D: ReportError>(
+        &self,
+        x: Batch<D>,
+        weight: Batch<D>,
+        window: Window,
+    ) -> Result<Operation<D>, D::Err> {
+        let (&(batch, channels, height, width), &(_, outputs, ..)) = (x.shape(), weight.shape());
+        let size = transposed_size(window, (height, width)).map_err(D::error)?;
+        let taps = match Sliding::new(window, size) {
+            Some(sliding) => Taps::of_transposed(x.device(), sliding)?,
+            None => return Err(too_large::<D>("ConvTranspose2D", window, size)),
+        };
+        Recomputed {
+            dev: x.device().clone(),
+            leaves: leaves([&x as &dyn Leaf<D>, &weight]),
+            chunks: self.chunks(batch, 2 * channels * taps.count * taps.positions()),
+            shape: (batch, outputs, size.0, size.1),
+            operation: Box::new(move |chunk| {
+                let columns = taps.gather(part(&x, chunk)?, 0.0)?;
+                let weight = weight.retaped::<Recorded<D>>();
+                let weight = weight
+                    .try_permute::<(usize, usize, usize, usize), Axes4<1, 0, 2, 3>>()?
+                    .try_contiguous()?;
+                product(columns, weight, 1, taps.positions())
+            }),
+        }
+        .run()
     }
 
     /// The largest value of each window, as [`LayerDevice::max_pool2d`].
@@ -153,22 +201,22 @@ impl Fallback {
     }
 }
 
-/// `(n, in, taps * positions)` to `(n, out, positions)`: one product for all images. For the weights' gradient dfdx
-/// would else make one for each on a GPU.
+/// `(n, in, taps * positions)` to `(n, out, positions)`: for each group one product for all images. For the weights'
+/// gradient dfdx would else make one for each on a GPU.
 fn product<D: ReportError>(
     columns: Rows<D, Recorded<D>>,
-    conv: &Convolution<D>,
+    weight: Tensor<(usize, usize, usize, usize), f32, D, Recorded<D>>,
+    groups: usize,
     positions: usize,
 ) -> Result<Rows<D, Recorded<D>>, D::Err> {
-    let &(outputs, channels, height, width) = conv.weight.shape();
+    let &(outputs, channels, height, width) = weight.shape();
     let (n, terms) = (columns.shape().0, channels * height * width);
     let columns = columns
-        .try_reshape_like(&(n, terms, positions))?
-        .try_permute::<(usize, usize, usize), Axes3<1, 0, 2>>()?
-        .try_reshape_like(&(terms, n * positions))?;
-    let weight = conv.weight.retaped::<Recorded<D>>();
+        .try_reshape_like(&(n, groups, terms, positions))?
+        .try_permute::<(usize, usize, usize, usize), Axes4<1, 2, 0, 3>>()?
+        .try_reshape_like(&(groups, terms, n * positions))?;
     let y = weight
-        .try_reshape_like(&(outputs, terms))?
+        .try_reshape_like(&(groups, outputs / groups, terms))?
         .try_matmul(columns)?;
     y.try_reshape_like(&(outputs, n, positions))?
         .try_permute::<(usize, usize, usize), Axes3<1, 0, 2>>()?
@@ -274,12 +322,44 @@ impl<D: ReportError> Taps<D> {
                 }));
             }
         }
+        Self::with_index(dev, index, outside, sliding.output)
+    }
+
+    /// The other way round: which result each tap of a window meets at each pixel.
+    fn of_transposed(dev: &D, sliding: Sliding) -> Result<Self, D::Err> {
+        let (window, (_, width)) = (sliding.window, sliding.input);
+        let outside = sliding.output_pixels();
+        let (count, pixels) = (window.kernel.0 * window.kernel.1, sliding.input_pixels());
+        let mut index = vec![outside; count * pixels];
+        for (tap, index) in index.chunks_exact_mut(pixels).enumerate() {
+            let (tap_row, tap_column) = (tap / window.kernel.1, tap % window.kernel.1);
+            let (columns, start) = sliding.columns(tap_column);
+            for row in 0..sliding.output.0 {
+                let Some(pixel_row) = sliding.input_row(row, tap_row) else {
+                    continue;
+                };
+                let first = pixel_row * width + start;
+                for (step, column) in columns.clone().enumerate() {
+                    index[first + step * window.stride] = row * sliding.output.1 + column;
+                }
+            }
+        }
+        Self::with_index(dev, index, outside, sliding.input)
+    }
+
+    fn with_index(
+        dev: &D,
+        index: Vec<usize>,
+        outside: usize,
+        output: (usize, usize),
+    ) -> Result<Self, D::Err> {
+        let all = index.len();
         Ok(Self {
             identity: index.iter().copied().eq(0..outside),
             padded: index.contains(&outside),
-            index: dev.try_tensor_from_vec(index, (count * positions,))?,
-            count,
-            output: sliding.output,
+            index: dev.try_tensor_from_vec(index, (all,))?,
+            count: all / (output.0 * output.1),
+            output,
         })
     }
 

@@ -10,6 +10,14 @@ macro_rules! layer_device_by_fallback {
                 Fallback::default().conv2d(x, conv)
             }
 
+            fn conv_transpose2d(
+                x: Batch<$Device>,
+                weight: Batch<$Device>,
+                window: Window,
+            ) -> Result<Operation<$Device>> {
+                Fallback::default().conv_transpose2d(x, weight, window)
+            }
+
             fn conv2d_statistics(
                 x: Batch<$Device>,
                 conv: Convolution<$Device>,
@@ -65,6 +73,10 @@ macro_rules! layer_device_by_fallback {
 
             fn global_avg_pool2d(x: Batch<$Device>) -> Result<Operation<$Device>> {
                 Fallback::default().global_avg_pool2d(x)
+            }
+
+            fn separable_map(x: Batch<$Device>, map: SeparableMap) -> Result<Operation<$Device>> {
+                Fallback::default().separable_map(x, map)
             }
 
             fn linear(

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | here | an operation that keeps nothing but its inputs, and is computed again for its gradients |
 //! | `convolution` | convolutions and poolings: gather what is under the window, then multiply |
+//! | `separable` | padding, upsampling and adaptive pooling: a product of matrices for rows and one for columns |
 //! | `normalization` | batch and layer normalisation |
 //! | `elementwise` | activations, sums, channels side by side, and the linear layer |
 //!
@@ -15,6 +16,7 @@ mod convolution;
 mod device;
 mod elementwise;
 mod normalization;
+mod separable;
 #[cfg(all(test, not(feature = "fallback")))]
 mod tests;
 

@@ -4,6 +4,7 @@
 use super::super::device::*;
 use super::Fallback;
 use crate::kernels::activation::Activation;
+use crate::kernels::separable::{LinearMap, SeparableMap};
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
 use proptest::prelude::*;
@@ -178,6 +179,9 @@ proptest! {
         let window = Window::square(kernel, stride, padding, dilation);
         compare_convolution(&x, dev.sample_normal_like(&(4, 3, kernel, kernel)), window, 1)?;
         compare_convolution(&x, dev.sample_normal_like(&(3, 1, kernel, kernel)), window, 3)?;
+        compare_convolution(&x, dev.sample_normal_like(&(6, 1, kernel, kernel)), window, 3)?;
+        let four: Batch<Cpu> = dev.sample_normal_like(&(batch, 4, height, width));
+        compare_convolution(&four, dev.sample_normal_like(&(6, 2, kernel, kernel)), window, 2)?;
         // Poolings have no dilation.
         let window = Window { dilation: 1, ..window };
         Compared {
@@ -195,6 +199,46 @@ proptest! {
             batches: &[&x],
             channels: &[],
         }.agree()?;
+    }
+
+    #[test]
+    fn transposed_windows_equal_the_kernels(
+        (batch, height, width) in (1..6usize, 1..6usize, 1..6usize),
+        (kernel, stride, padding) in (1..4usize, 1..4usize, 0..3usize),
+        seed: u64,
+    ) {
+        let dev = Cpu::seed_from_u64(seed);
+        let x: Batch<Cpu> = dev.sample_normal_like(&(batch, 3, height, width));
+        let weight: Batch<Cpu> = dev.sample_normal_like(&(3, 2, kernel, kernel));
+        let window = Window::square(kernel, stride, padding, 1);
+        Compared {
+            kernel: Cpu::conv_transpose2d(x.clone(), weight.clone(), window),
+            fallback: SMALL.conv_transpose2d(x.clone(), weight.clone(), window),
+            batches: &[&x, &weight],
+            channels: &[],
+        }.agree()?;
+    }
+
+    #[test]
+    fn maps_of_rows_and_columns_equal_the_kernels(
+        (batch, height, width) in (1..6usize, 1..6usize, 1..6usize),
+        number in 1..5usize,
+        seed: u64,
+    ) {
+        let dev = Cpu::seed_from_u64(seed);
+        let x: Batch<Cpu> = dev.sample_normal_like(&(batch, 3, height, width));
+        for (rows, columns) in [
+            (LinearMap::zero_padding(height, number), LinearMap::adaptive_mean(width, number)),
+            (LinearMap::linear(height, number), LinearMap::replicate_padding(width, number)),
+        ] {
+            let map = SeparableMap { rows: rows.unwrap(), columns: columns.unwrap() };
+            Compared {
+                kernel: Cpu::separable_map(x.clone(), map.clone()),
+                fallback: SMALL.separable_map(x.clone(), map),
+                batches: &[&x],
+                channels: &[],
+            }.agree()?;
+        }
     }
 
     #[test]
