@@ -172,9 +172,9 @@ fn template() -> Result<String> {
 
 fn data() -> Result<String> {
     let folder = paths::repository().join("data");
-    for name in ["datasets.toml", "building.jpg"] {
+    for name in ["samples", "building.jpg"] {
         ensure!(
-            folder.join(name).is_file(),
+            folder.join(name).exists(),
             "{} is missing",
             folder.join(name).display()
         );

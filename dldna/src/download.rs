@@ -1,14 +1,18 @@
 //! One file over HTTP or HTTPS, into memory.
 //!
-//! Nothing is written here: a download that breaks off leaves nothing behind.
+//! Where the connection is lost, the rest is asked for by a `Range` (RFC 9110, section 14). What has come can be kept in a file, from
+//! which a later call goes on.
 
 use std::error::Error;
-use std::io::{ErrorKind, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::iter::successors;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use reqwest::Certificate;
 use reqwest::blocking::{Client, Response};
+use reqwest::header::{CONTENT_RANGE, RANGE};
+use reqwest::{Certificate, StatusCode};
 use thiserror::Error;
 
 /// How long to wait.
@@ -16,14 +20,20 @@ use thiserror::Error;
 struct Patience {
     /// For the first answer, and for each further piece of the file.
     piece: Duration,
-    /// For the whole file, however steadily it drips.
-    whole: Duration,
+    /// In each stretch of this length [`SLOWEST`] bytes a second must come.
+    stretch: Duration,
 }
 
 const PATIENCE: Patience = Patience {
     piece: Duration::from_secs(20),
-    whole: Duration::from_secs(30 * 60),
+    stretch: Duration::from_secs(60),
 };
+
+/// Bytes a second. A slow line takes an hour for the largest of our files; below this it would take two days.
+const SLOWEST: u64 = 1000;
+
+/// How often a download goes on where it was cut, as long as more comes each time.
+const ATTEMPTS: usize = 20;
 
 /// What can go wrong with a download.
 #[derive(Debug, Error)]
@@ -65,13 +75,15 @@ pub enum DownloadError {
         received: u64,
     },
     /// Data kept coming, but too slowly.
-    #[error("{url}: not finished after {seconds} seconds and {received} bytes")]
+    #[error(
+        "{url}: less than {SLOWEST} bytes a second for {seconds} seconds, after {received} bytes"
+    )]
     TooSlow {
         /// The address.
         url: String,
-        /// How long it took until then.
+        /// How long it was so.
         seconds: u64,
-        /// Bytes that came.
+        /// Bytes that came in all.
         received: u64,
     },
     /// The file is longer than it can rightly be.
@@ -112,79 +124,261 @@ fn describe_excess(announced: Option<u64>) -> String {
 /// Downloads `url` into memory; files of more than `limit` bytes are refused.
 ///
 /// Progress is shown on one line of standard output once the download takes longer than a moment. Proxies are taken from the
-/// usual environment variables (`HTTPS_PROXY`, `ALL_PROXY`). Of an encrypted address the certificate must come from the system's
-/// list of authorities or from Mozilla's.
+/// usual environment variables (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`). Of an encrypted address the certificate must come from the
+/// system's list of authorities (or the file that `SSL_CERT_FILE` names) or from Mozilla's.
 ///
 /// # Errors
 /// If the server cannot be reached, answers with an error, breaks off, falls silent, is too slow, or sends too much.
 pub fn fetch(url: &str, limit: u64) -> Result<Vec<u8>, DownloadError> {
-    fetch_within(url, limit, PATIENCE)
+    let mut received = Received::in_memory();
+    fetch_within(url, limit, PATIENCE, &mut received)?;
+    Ok(received.bytes)
 }
 
-fn fetch_within(url: &str, limit: u64, patience: Patience) -> Result<Vec<u8>, DownloadError> {
-    let start = Instant::now();
-    let mut response = request(url, patience)?;
-    let announced = response.content_length();
+/// The same, going on with what has been `received` before.
+pub(crate) fn fetch_rest(
+    url: &str,
+    limit: u64,
+    received: &mut Received,
+) -> Result<(), DownloadError> {
+    fetch_within(url, limit, PATIENCE, received)
+}
+
+/// What has come of a file: in memory, and for another time in a file.
+pub(crate) struct Received {
+    pub bytes: Vec<u8>,
+    kept: Option<(PathBuf, File)>,
+}
+
+impl Received {
+    pub fn in_memory() -> Self {
+        Received {
+            bytes: Vec::new(),
+            kept: None,
+        }
+    }
+
+    /// Begins with the content of the file at `path`. It is kept in memory alone where the file cannot be used, or is in use by another
+    /// process.
+    pub fn in_file(path: &Path) -> Self {
+        Received::open(path).unwrap_or_else(|_| Received::in_memory())
+    }
+
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        file.try_lock()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Received {
+            bytes,
+            kept: Some((path.to_owned(), file)),
+        })
+    }
+
+    pub fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn push(&mut self, piece: &[u8]) {
+        self.bytes.extend_from_slice(piece);
+        let written = self.kept.as_mut().map(|(_, file)| file.write_all(piece));
+        if let Some(Err(_)) = written {
+            self.remove_file();
+        }
+    }
+
+    /// Begins anew.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        let cleared = self.kept.as_mut().map(|(_, file)| {
+            file.set_len(0)?;
+            file.rewind()
+        });
+        if let Some(Err(_)) = cleared {
+            self.remove_file();
+        }
+    }
+
+    /// Number of bytes that are kept for another time; an empty file is removed.
+    pub fn keep(mut self) -> u64 {
+        if self.bytes.is_empty() {
+            self.remove_file();
+        }
+        self.kept.as_ref().map_or(0, |_| self.len())
+    }
+
+    pub fn remove_file(&mut self) {
+        if let Some((path, file)) = self.kept.take() {
+            drop(file);
+            // What stays is found wrong by its hash and replaced.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn fetch_within(
+    url: &str,
+    limit: u64,
+    patience: Patience,
+    received: &mut Received,
+) -> Result<(), DownloadError> {
+    let mut lost = None;
+    for _ in 0..ATTEMPTS {
+        let before = received.len();
+        let error = match attempt(url, limit, patience, received) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let is_lost = matches!(
+            error,
+            DownloadError::Cut { .. } | DownloadError::Stalled { .. }
+        );
+        if !is_lost || received.len() <= before {
+            // Why the connection was lost tells more than what became of going on.
+            return Err(lost.unwrap_or(error));
+        }
+        lost = Some(error);
+    }
+    Err(lost.expect("each attempt but the last was lost"))
+}
+
+/// Asks for what is missing, once.
+fn attempt(
+    url: &str,
+    limit: u64,
+    patience: Patience,
+    received: &mut Received,
+) -> Result<(), DownloadError> {
+    let mut response = request_rest(url, patience, received)?;
+    let total = response.content_length().map(|rest| received.len() + rest);
     let too_long = |announced| DownloadError::TooLong {
         url: url.into(),
         limit,
         announced,
     };
-    if announced.is_some_and(|length| length > limit) {
-        return Err(too_long(announced));
+    if total.is_some_and(|length| length > limit) {
+        return Err(too_long(total));
     }
-    let mut bytes = Vec::new();
-    let mut progress = Progress::new(url, announced);
+    let mut progress = Progress::new(url, received.len(), total);
+    let mut pace = Pace::new(received.len());
     let mut piece = vec![0; 64 << 10];
     loop {
-        let received = bytes.len() as u64;
-        match response.read(&mut piece) {
-            Ok(0) => return Ok(bytes),
-            Ok(count) => bytes.extend_from_slice(&piece[..count]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if is_timeout(&error) => return Err(stalled(url, patience, received)),
+        let count = match response.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if is_timeout(&error) => {
+                return Err(stalled(url, patience, received.len()));
+            }
             Err(_) => {
                 return Err(DownloadError::Cut {
                     url: url.into(),
-                    expected: announced,
-                    received,
+                    expected: total,
+                    received: received.len(),
                 });
             }
-        }
-        if bytes.len() as u64 > limit {
+        };
+        if received.len() + count as u64 > limit {
+            received.clear();
             return Err(too_long(None));
         }
-        if start.elapsed() > patience.whole {
+        received.push(&piece[..count]);
+        if pace.is_too_slow(received.len(), patience.stretch) {
             return Err(DownloadError::TooSlow {
                 url: url.into(),
-                seconds: patience.whole.as_secs(),
-                received,
+                seconds: patience.stretch.as_secs(),
+                received: received.len(),
             });
         }
-        progress.show(bytes.len() as u64);
+        progress.show(received.len());
     }
 }
 
-/// Asks for `url`; what comes back is the file, not yet read.
-fn request(url: &str, patience: Patience) -> Result<Response, DownloadError> {
-    let response = client(patience).and_then(|client| client.get(url).send());
-    let response = response.map_err(|error| {
+/// Asks for the bytes from the end of `received` on. A server that begins anew is followed.
+fn request_rest(
+    url: &str,
+    patience: Patience,
+    received: &mut Received,
+) -> Result<Response, DownloadError> {
+    let response = request(url, patience, received.len())?;
+    if response.status() == StatusCode::PARTIAL_CONTENT
+        && first_byte(&response) == Some(received.len())
+    {
+        return Ok(response);
+    }
+    let asked_for_all = received.bytes.is_empty();
+    received.clear();
+    if asked_for_all || response.status() == StatusCode::OK {
+        return checked_status(url, response);
+    }
+    checked_status(url, request(url, patience, 0)?)
+}
+
+/// Where the part begins that came, from `Content-Range: bytes 100-199/200`.
+fn first_byte(response: &Response) -> Option<u64> {
+    let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    let (first, _) = range.strip_prefix("bytes ")?.split_once('-')?;
+    first.parse().ok()
+}
+
+/// Whether enough comes.
+struct Pace {
+    since: Instant,
+    received: u64,
+}
+
+impl Pace {
+    fn new(received: u64) -> Self {
+        Pace {
+            since: Instant::now(),
+            received,
+        }
+    }
+
+    fn is_too_slow(&mut self, received: u64, stretch: Duration) -> bool {
+        if self.since.elapsed() < stretch {
+            return false;
+        }
+        let came = received - self.received;
+        *self = Pace::new(received);
+        came < SLOWEST * stretch.as_secs()
+    }
+}
+
+/// Asks for `url` from byte `start` on; what comes back is the answer, whatever it says.
+fn request(url: &str, patience: Patience, start: u64) -> Result<Response, DownloadError> {
+    let ask = |client: Client| {
+        let request = client.get(url);
+        match start {
+            0 => request.send(),
+            _ => request.header(RANGE, format!("bytes={start}-")).send(),
+        }
+    };
+    client(patience).and_then(ask).map_err(|error| {
         if error.is_timeout() {
-            return stalled(url, patience, 0);
+            return stalled(url, patience, start);
         }
         DownloadError::Unreachable {
             url: url.into(),
             reason: first_cause(&error),
         }
-    })?;
-    let status = response.status();
-    if !status.is_success() {
-        return Err(DownloadError::Status {
+    })
+}
+
+fn checked_status(url: &str, response: Response) -> Result<Response, DownloadError> {
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        status => Err(DownloadError::Status {
             url: url.into(),
             status: status.as_u16(),
-        });
+        }),
     }
-    Ok(response)
 }
 
 fn client(patience: Patience) -> reqwest::Result<Client> {
@@ -228,6 +422,8 @@ fn is_timeout(error: &std::io::Error) -> bool {
 /// One line that is written over and over: bytes, share, speed.
 struct Progress {
     name: String,
+    /// Bytes that were there before.
+    before: u64,
     total: Option<u64>,
     start: Instant,
     last_shown: Instant,
@@ -235,11 +431,12 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(url: &str, total: Option<u64>) -> Self {
+    fn new(url: &str, before: u64, total: Option<u64>) -> Self {
         let name = url.rsplit('/').next().unwrap_or(url).to_string();
         let now = Instant::now();
         Progress {
             name,
+            before,
             total,
             start: now,
             last_shown: now,
@@ -255,7 +452,9 @@ impl Progress {
         self.line_open = true;
         // A full notebook output or a closed pipe must not end a download.
         let mut out = std::io::stdout();
-        let line = progress_line(&self.name, received, self.total, self.start.elapsed());
+        let speed =
+            megabytes(received - self.before) / self.start.elapsed().as_secs_f64().max(1e-3);
+        let line = progress_line(&self.name, received, self.total, speed);
         let _ = write!(out, "\r{line}").and_then(|()| out.flush());
     }
 }
@@ -268,9 +467,12 @@ impl Drop for Progress {
     }
 }
 
-fn progress_line(name: &str, received: u64, total: Option<u64>, elapsed: Duration) -> String {
-    let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    let speed = megabytes(received) / elapsed.as_secs_f64().max(1e-3);
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// `speed` is in megabytes a second.
+fn progress_line(name: &str, received: u64, total: Option<u64>, speed: f64) -> String {
     let done = match total {
         Some(total) if total > 0 => {
             let percent = received * 100 / total;
@@ -307,7 +509,9 @@ mod tests {
     }
 
     fn message(url: &str, patience: Patience) -> String {
-        fetch_within(url, 1000, patience).unwrap_err().to_string()
+        let mut received = Received::in_memory();
+        let error = fetch_within(url, 1000, patience, &mut received);
+        error.unwrap_err().to_string()
     }
 
     #[test]
@@ -348,12 +552,12 @@ mod tests {
             }
         });
         let patience = Patience {
-            whole: Duration::from_secs(1),
+            stretch: Duration::from_secs(1),
             ..PATIENCE
         };
         let message = message(&url, patience);
         assert!(
-            message.contains("not finished after 1 seconds"),
+            message.contains("less than 1000 bytes a second for 1 seconds"),
             "{message}"
         );
         server.join().unwrap();
@@ -361,10 +565,10 @@ mod tests {
 
     #[test]
     fn the_progress_line_holds_amount_share_and_speed() {
-        let line = progress_line("a.gz", 13_200_000, Some(26_400_000), Duration::from_secs(4));
+        let line = progress_line("a.gz", 13_200_000, Some(26_400_000), 3.3);
         assert_eq!(line, "a.gz:   13.2 of 26.4 MB  50 %   3.3 MB/s ");
         assert_eq!(
-            progress_line("a.gz", 500_000, None, Duration::from_secs(1)),
+            progress_line("a.gz", 500_000, None, 0.5),
             "a.gz:    0.5 MB   0.5 MB/s "
         );
     }

@@ -4,7 +4,11 @@
 mod common;
 
 use common::{matrix, read};
-use dldna::filter_utils::{Filter, GrayImage, apply_filter, apply_filter_f32};
+use dldna::filter_utils::{
+    Filter, GrayImage, add_noise, apply_filter, apply_filter_f32, apply_multiple_filters,
+    create_convolution_animation, flip_kernel, root_mean_square_error, show_kernels,
+    visualize_convolution_step,
+};
 use ndarray::Array2;
 use proptest::prelude::*;
 use safetensors::SafeTensors;
@@ -145,6 +149,91 @@ proptest! {
             for column in 1..11 - shift {
                 prop_assert_eq!(b.pixels()[row * 12 + column], a.pixels()[row * 12 + column + shift]);
             }
+        }
+    }
+}
+
+/// The promise of equal bits ends where OpenCV begins to use a Fourier transform: the sums are right all the same.
+#[test]
+fn large_kernels_give_the_rounded_sums() {
+    let (height, width) = (40, 56);
+    let pixel = |i: usize| ((i * i * 31 + i * 7) % 256) as u8;
+    let image = GrayImage::new(height, width, (0..height * width).map(pixel).collect()).unwrap();
+    let values = image.to_array().mapv(f64::from);
+    for side in [11, 12, 16, 25] {
+        let weight = |(i, j): (usize, usize)| (((i * 13 + j * 29) % 17) as f32 - 7.5) / 512.0;
+        let kernel = Array2::from_shape_fn((side, side), weight);
+        let got = apply_filter(&image, &kernel);
+        for row in 0..height {
+            for column in 0..width {
+                let want = sum_at(&values, &kernel, row, column).clamp(0.0, 255.0);
+                let got = f64::from(got.pixels()[row * width + column]);
+                assert!(
+                    (got - want).abs() <= 0.5 + 1e-3,
+                    "{side}: {got}, expected {want}"
+                );
+            }
+        }
+    }
+}
+
+/// 0, 1, huge, tiny, not a number, infinite, negative, and any other.
+fn number() -> impl Strategy<Value = f32> {
+    let special = vec![
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        1e-45,
+        -1e-45,
+        1e30,
+        f32::MAX,
+        f32::MIN,
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+    ];
+    prop_oneof![prop::sample::select(special), any::<f32>()]
+}
+
+fn size() -> impl Strategy<Value = usize> {
+    let special = vec![
+        0,
+        1,
+        2,
+        1001,
+        1003,
+        1 << 32,
+        usize::MAX / 2 + 1,
+        usize::MAX - 1,
+        usize::MAX,
+    ];
+    prop_oneof![prop::sample::select(special), 0_usize..9]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn filters_of_any_numbers_end(
+        (image, kernel) in image_and_kernel(), weights in prop::collection::vec(number(), 49),
+        deviation in number(), size in size(), place in (size(), size()), seed in any::<u64>()
+    ) {
+        if let Ok(filter) = Filter::gaussian(size, deviation) {
+            prop_assert!((filter.kernel.sum() - 1.0).abs() < 1e-4);
+        }
+        let noisy = add_noise(&image, deviation, seed);
+        prop_assert!(root_mean_square_error(&image, &noisy).unwrap() >= 0.0);
+        let strange = Array2::from_shape_vec((7, 7), weights).unwrap();
+        for kernel in [&kernel, &strange, &flip_kernel(&strange), &Array2::zeros((0, 0))] {
+            prop_assert_eq!(apply_filter(&image, kernel).width(), image.width());
+            let _ = apply_filter_f32(&strange, kernel);
+            let _ = visualize_convolution_step(&image, kernel, place.0, place.1);
+            let _ = visualize_convolution_step(&image, kernel, 0, 0);
+            let _ = create_convolution_animation(&image, kernel);
+            let filter = Filter::new("f", kernel.clone());
+            let _ = show_kernels(std::slice::from_ref(&filter));
+            prop_assert_eq!(apply_multiple_filters(&image, &[filter]).len(), 1);
         }
     }
 }

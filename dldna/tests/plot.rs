@@ -1,6 +1,7 @@
 //! Figures as a notebook gets them: sizes, files, and every kind of bad input.
 
 use dldna::plot::{BarChart, Chart, ColorMap, Figure, HeatMap, ImageGrid, PlotError, Timeline};
+use proptest::prelude::*;
 
 fn decode(figure: &Figure) -> Vec<u8> {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(figure.png()));
@@ -283,4 +284,283 @@ fn a_failed_save_leaves_nothing_behind() {
     let good = folder.path().join("good.png");
     figure.save(&good).unwrap();
     assert_eq!(std::fs::read(good).unwrap(), figure.png());
+}
+
+#[test]
+fn debug_shows_sizes_and_no_values() {
+    let values = [0.5; 12];
+    let map = HeatMap::new("Map", 3, 4, &values);
+    assert_eq!(format!("{map:?}"), r#"HeatMap { "Map", 3 x 4 }"#);
+    let figure = map.draw().unwrap();
+    let size = format!("Figure {{ {} x {} }}", figure.width(), figure.height());
+    assert_eq!(format!("{figure:?}"), size);
+    let grid = ImageGrid::new("", 1).values("a", 40, &[1.0; 4000], ColorMap::Gray);
+    let chart = Chart::new("").line("a", &[1.0; 4000], &[2.0; 4000]);
+    for text in [format!("{grid:?}"), format!("{chart:?}")] {
+        assert!(text.len() < 200, "{text}");
+    }
+}
+
+#[test]
+fn letters_without_a_glyph_are_named() {
+    let one = [1.0];
+    let titles = [
+        ("训练", "训 (U+8BAD), 练 (U+7EC3)"),
+        ("학습", "학 (U+D559), 습 (U+C2B5)"),
+        ("обучение", "б (U+0431)"),
+        ("10 €", "€ (U+20AC)"),
+        ("e\u{301}", "U+0301"),
+        ("\u{1f600}", "U+1F600"),
+    ];
+    for (title, named) in titles {
+        let figures = [
+            Chart::new(title).line("", &one, &one).draw(),
+            Chart::new("").line(title, &one, &one).draw(),
+            Chart::new("").x_label(title).line("", &one, &one).draw(),
+            Chart::new("").y_label(title).line("", &one, &one).draw(),
+            BarChart::new(title, &["a"]).bars("", &one).draw(),
+            BarChart::new("", &[title]).bars("", &one).draw(),
+            BarChart::new("", &["a"]).bars(title, &one).draw(),
+            BarChart::new("", &["a"])
+                .bars("", &one)
+                .value_label(title)
+                .draw(),
+            HeatMap::new(title, 1, 1, &[1.0]).draw(),
+            HeatMap::new("", 1, 1, &[1.0]).row_labels(&[title]).draw(),
+            HeatMap::new("", 1, 1, &[1.0])
+                .column_labels(&[title])
+                .draw(),
+            HeatMap::new("", 1, 1, &[1.0]).x_label(title).draw(),
+            HeatMap::new("", 1, 1, &[1.0]).y_label(title).draw(),
+            ImageGrid::new(title, 1)
+                .values("", 1, &[1.0], ColorMap::Gray)
+                .draw(),
+            ImageGrid::new("", 1)
+                .values(title, 1, &[1.0], ColorMap::Gray)
+                .draw(),
+            Timeline::new(title).event(1, "", "").draw(),
+            Timeline::new("").event(1, title, "").draw(),
+            Timeline::new("").event(1, "", title).draw(),
+        ];
+        for (place, figure) in figures.into_iter().enumerate() {
+            let error = figure.unwrap_err();
+            assert!(
+                matches!(error, PlotError::Letters { .. }),
+                "{title} {place}: {error}"
+            );
+            let parts: Vec<&str> = named.split(", ").collect();
+            for part in parts {
+                assert!(error.to_string().contains(part), "{title} {place}: {error}");
+            }
+        }
+    }
+    let many: String = ('一'..'丠').collect();
+    let error = Timeline::new(&many)
+        .event(1, "", "")
+        .draw()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("and 22 more") && error.len() < 400,
+        "{error}"
+    );
+    // What the fonts have, and what is no letter.
+    let fine = "Größe, naïve Δx → 10⁻³ ≤ ∞\n\tœuvre";
+    Timeline::new(fine).event(1, fine, fine).draw().unwrap();
+}
+
+#[test]
+fn extreme_values_are_drawn_or_refused() {
+    let tiny = 5e-324;
+    Chart::new("")
+        .line("", &[0.0, tiny], &[0.0, tiny])
+        .draw()
+        .unwrap();
+    Chart::new("")
+        .points("", &[0.0, tiny], &[-tiny, tiny])
+        .draw()
+        .unwrap();
+    Chart::new("")
+        .line("", &[tiny, 1.0], &[tiny, 1e300])
+        .log_x()
+        .log_y()
+        .draw()
+        .unwrap();
+    BarChart::new("", &["a", "b"])
+        .bars("", &[1e-320, -1e-320])
+        .draw()
+        .unwrap();
+    BarChart::new("", &["a", "b"])
+        .bars("", &[1e300, -1e300])
+        .draw()
+        .unwrap();
+    let beyond = BarChart::new("", &["a", "b"])
+        .bars("", &[1.7e308, -1.7e308])
+        .draw();
+    assert!(matches!(beyond, Err(PlotError::Empty { .. })), "{beyond:?}");
+    for value in [f32::MAX, f32::MIN, -1e17, 1e-45, 0.0] {
+        HeatMap::new("", 1, 2, &[value; 2]).draw().unwrap();
+        HeatMap::new("", 1, 2, &[value, -value]).draw().unwrap();
+    }
+    // A map of one value has no marks outside of its scale.
+    let size = |value: f32| HeatMap::new("", 1, 1, &[value]).draw().unwrap().height();
+    assert_eq!(size(-1e17), size(1.0));
+    // The ends of all numbers are the ends of the colours.
+    let figure = HeatMap::new("", 1, 2, &[f32::MIN, f32::MAX])
+        .draw()
+        .unwrap();
+    for end in [0.0, 1.0] {
+        assert!(count(&figure, ColorMap::Viridis.color(end)) > 500);
+    }
+    for (low, high) in [(f32::NAN, 1.0), (0.0, f32::INFINITY), (1.0, 0.0)] {
+        let error = HeatMap::new("", 1, 1, &[1.0])
+            .range(low, high)
+            .draw()
+            .unwrap_err();
+        assert!(matches!(error, PlotError::Range { .. }), "{error}");
+    }
+    let error = HeatMap::new("m", usize::MAX, 2, &[1.0, 2.0])
+        .draw()
+        .unwrap_err();
+    assert!(matches!(error, PlotError::Count { got: 2, .. }), "{error}");
+}
+
+#[test]
+fn many_pictures_a_row_make_a_wide_figure_or_none() {
+    let grid = |count: usize| {
+        let grid = ImageGrid::new("", count);
+        let grid = (0..count).fold(grid, |grid, _| grid.values("", 1, &[1.0], ColorMap::Gray));
+        grid.draw()
+    };
+    assert!(grid(100).unwrap().width() > 900);
+    assert!(matches!(grid(1000), Err(PlotError::TooLarge { .. })));
+    let wide = HeatMap::new("", 1, 1, &[1.0]).draw().unwrap();
+    let many = vec![wide; 2000];
+    assert!(matches!(
+        Figure::row(&many),
+        Err(PlotError::TooLarge { .. })
+    ));
+    assert!(matches!(
+        Figure::column(&many),
+        Err(PlotError::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn a_line_through_points_all_over_the_chart_takes_no_time_to_speak_of() {
+    let x: Vec<f64> = (0..20_000).map(|i| f64::from(i % 2)).collect();
+    let y: Vec<f64> = (0..20_000).map(|i| f64::from(i * 7919 % 1000)).collect();
+    let start = std::time::Instant::now();
+    Chart::new("").line("", &x, &y).draw().unwrap();
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
+/// 0, 1, huge, tiny, not a number, infinite, negative, and any other.
+fn number() -> impl Strategy<Value = f64> {
+    let special = vec![
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        5e-324,
+        -5e-324,
+        1e-300,
+        1e16,
+        -1e17,
+        1e300,
+        -1e300,
+        f64::MAX,
+        f64::MIN,
+        f64::MIN_POSITIVE,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+    ];
+    prop_oneof![3 => prop::sample::select(special), 1 => any::<f64>(), 1 => -1e3..1e3]
+}
+
+fn number_f32() -> impl Strategy<Value = f32> {
+    prop_oneof![number().prop_map(|v| v as f32), any::<f32>()]
+}
+
+fn size() -> impl Strategy<Value = usize> {
+    let special = vec![
+        0,
+        1,
+        2,
+        7,
+        1000,
+        1 << 31,
+        1 << 32,
+        usize::MAX / 2 + 1,
+        usize::MAX - 1,
+        usize::MAX,
+    ];
+    prop_oneof![prop::sample::select(special), 0_usize..40]
+}
+
+fn map() -> impl Strategy<Value = ColorMap> {
+    use ColorMap::*;
+    prop::sample::select(vec![Viridis, Gray, Diverging, Cyclic])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn charts_of_any_numbers_end(
+        x in prop::collection::vec(number(), 0..6), y in prop::collection::vec(number(), 0..6),
+        low in prop::collection::vec(number(), 0..6), logs in any::<[bool; 2]>()
+    ) {
+        let mut chart = Chart::new("t").line("a", &x, &y).points("b", &y, &y).band("c", &x, &low, &y);
+        if x.len() == y.len() {
+            chart = chart.line("d", &low, &low);
+        }
+        if logs[0] { chart = chart.log_x(); }
+        if logs[1] { chart = chart.log_y(); }
+        let _ = chart.draw();
+        let alone = Chart::new("").line("a", &y, &y);
+        let _ = if logs[0] { alone.log_x().log_y() } else { alone }.draw();
+        let band = Chart::new("").band("a", &y, &y, &y);
+        let _ = band.draw();
+    }
+
+    #[test]
+    fn bars_of_any_numbers_end(values in prop::collection::vec(number(), 0..6), log in any::<bool>(), more in any::<bool>()) {
+        let labels = vec!["a label"; values.len()];
+        let mut chart = BarChart::new("t", &labels).bars("a", &values).value_label("v");
+        if more { chart = chart.bars("b", &values); }
+        if log { chart = chart.log(); }
+        let _ = chart.draw();
+    }
+
+    #[test]
+    fn heat_maps_of_any_numbers_end(
+        rows in size(), columns in size(), values in prop::collection::vec(number_f32(), 0..13),
+        range in prop::option::of((number_f32(), number_f32())), show in any::<bool>(), map in map()
+    ) {
+        for (rows, columns) in [(rows, columns), (1, values.len()), (values.len(), 1)] {
+            let mut figure = HeatMap::new("t", rows, columns, &values).color_map(map);
+            if let Some((low, high)) = range { figure = figure.range(low, high); }
+            if show { figure = figure.show_values(); }
+            let _ = figure.draw();
+        }
+    }
+
+    #[test]
+    fn grids_of_any_numbers_end(columns in size(), width in size(), values in prop::collection::vec(number_f32(), 0..13), map in map()) {
+        let _ = ImageGrid::new("t", columns).values("a", width, &values, map).draw();
+        let _ = ImageGrid::new("t", columns).values("a", 1, &values, map).values("b", 1, &values, map).draw();
+    }
+
+    #[test]
+    fn timelines_of_any_years_end(years in prop::collection::vec(any::<i32>(), 0..5)) {
+        let line = years.iter().fold(Timeline::new(""), |line, &year| line.event(year, "a", "b"));
+        let _ = line.event(0, "", "").event(i32::MAX, "", "").event(i32::MIN, "", "").draw();
+    }
+
+    #[test]
+    fn every_number_has_a_colour(value in number_f32(), map in map()) {
+        let _ = map.color(value);
+    }
 }

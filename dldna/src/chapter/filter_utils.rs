@@ -55,9 +55,9 @@ pub enum FilterError {
         /// Columns.
         width: usize,
     },
-    /// A spread that is not positive and finite, or a Gaussian kernel without a pixel in its centre.
+    /// A spread that is not positive and finite, or a Gaussian kernel without a pixel in its centre, or with more than there is room for.
     #[error(
-        "a Gaussian kernel needs an odd size and a positive standard deviation, got size {size} and standard deviation {standard_deviation}"
+        "a Gaussian kernel needs an odd size of at most {LARGEST_GAUSSIAN} and a positive standard deviation, got size {size} and standard deviation {standard_deviation}"
     )]
     Gaussian {
         /// Rows and columns asked for.
@@ -134,7 +134,7 @@ impl Filter {
     /// The weights fall to a hundredth of the centre's at three standard deviations, so a size of six of them loses little.
     ///
     /// # Errors
-    /// [`FilterError::Gaussian`] when the size is even, or the standard deviation is not positive and finite.
+    /// [`FilterError::Gaussian`] when the size is even or above 1001, or the standard deviation is not positive and finite.
     ///
     /// # Example
     /// ```
@@ -146,7 +146,10 @@ impl Filter {
     /// # Ok::<(), dldna::filter_utils::FilterError>(())
     /// ```
     pub fn gaussian(size: usize, standard_deviation: f32) -> Result<Filter, FilterError> {
-        if size.is_multiple_of(2) || !(standard_deviation > 0.0 && standard_deviation.is_finite()) {
+        if size.is_multiple_of(2)
+            || size > LARGEST_GAUSSIAN
+            || !(standard_deviation > 0.0 && standard_deviation.is_finite())
+        {
             return Err(FilterError::Gaussian {
                 size,
                 standard_deviation,
@@ -224,6 +227,9 @@ impl Filter {
         )
     }
 }
+
+/// A million weights; a photograph is hardly wider.
+const LARGEST_GAUSSIAN: usize = 1001;
 
 /// exp(−x² / 2σ²) at the distances x from the centre, scaled to a sum of one; the kernel is the outer product with itself.
 fn gaussian_kernel(size: usize, standard_deviation: f64) -> Array2<f32> {
@@ -354,7 +360,10 @@ fn correlate(
     sums
 }
 
-/// Slides `kernel` over `image`: `cv2.filter2D` on 8-bit images, bit for bit.
+/// Slides `kernel` over `image`: `cv2.filter2D` on 8-bit images, bit for bit for kernels of fewer than 130 weights (up to 11 × 11).
+///
+/// From there on OpenCV computes by a Fourier transform, whose rounding moves a pixel by one where the sum comes close to a half; here
+/// the products are summed for kernels of every size.
 ///
 /// The result has the image's size. Beyond the border the image is mirrored at its last pixel. Sums are rounded to the nearest whole
 /// number (halves to the even one) and clipped to 0..255. The kernel may have any size; its centre is at `(rows / 2, columns / 2)`.
@@ -673,7 +682,15 @@ mod tests {
 
     #[test]
     fn a_gaussian_is_refused_where_it_has_no_meaning() {
-        for (size, deviation) in [(4, 1.0), (0, 1.0), (3, 0.0), (3, -1.0), (3, f32::NAN)] {
+        for (size, deviation) in [
+            (4, 1.0),
+            (0, 1.0),
+            (1003, 1.0),
+            (usize::MAX, 1.0),
+            (3, 0.0),
+            (3, -1.0),
+            (3, f32::NAN),
+        ] {
             let error = Filter::gaussian(size, deviation).unwrap_err().to_string();
             assert!(error.contains(&format!("size {size}")), "{error}");
         }

@@ -8,6 +8,7 @@
 use super::{DataError, Dataset, DatasetError, RemoteFile, Split, Store, owned};
 use crate::data::idx::{gunzip, is_gzip};
 use crate::image::RgbImage;
+use std::fmt;
 use std::io::{self, Cursor, Read};
 use std::ops::Range;
 use std::path::Path;
@@ -48,6 +49,9 @@ const FILES: [&str; 6] = [
 /// An unpacked archive is refused above this size; the real one has 184 MB.
 const LARGEST_ARCHIVE: u64 = 1 << 28;
 
+/// A record of CIFAR-100 has two labels.
+const RECORD_OF_100: usize = RECORD + 1;
+
 /// What can be wrong with a file of CIFAR-10.
 #[derive(Debug, Error)]
 pub enum CifarError {
@@ -60,6 +64,12 @@ pub enum CifarError {
         records: usize,
         /// Bytes after the last whole one.
         rest: usize,
+    },
+    /// Another data set of the same authors, or CIFAR-10 in another form.
+    #[error("expected CIFAR-10 in its binary version (cifar-10-binary.tar.gz), found {found}")]
+    Other {
+        /// What it is.
+        found: &'static str,
     },
     /// A label that is none of the ten.
     #[error("record {record} begins with the label {label}: expected 0 to 9")]
@@ -98,10 +108,17 @@ pub enum CifarError {
 /// assert_eq!(dataset.to_bytes(), record);
 /// # Ok::<(), dldna::data::DataError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ColorDataset {
     /// As in the file.
     records: Vec<[u8; RECORD]>,
+}
+
+/// The number of images alone: their pixels would fill the screen.
+impl fmt::Debug for ColorDataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ColorDataset {{ {} images }}", self.len())
+    }
 }
 
 impl ColorDataset {
@@ -111,6 +128,9 @@ impl ColorDataset {
     /// [`CifarError`] if there is no record, if the last one is cut short, or if a label is above 9.
     pub fn from_bytes(bytes: &[u8]) -> Result<ColorDataset, CifarError> {
         let (records, rest) = bytes.as_chunks::<RECORD>();
+        if let Some(found) = other_file(bytes) {
+            return Err(CifarError::Other { found });
+        }
         if records.is_empty() || !rest.is_empty() {
             return Err(CifarError::Truncated {
                 records: records.len(),
@@ -184,6 +204,36 @@ impl ColorDataset {
     }
 }
 
+/// What a file is that people take for one of CIFAR-10.
+fn other_file(bytes: &[u8]) -> Option<&'static str> {
+    let whole = |record: usize| !bytes.is_empty() && bytes.len().is_multiple_of(record);
+    if bytes.starts_with(&[0x80, 0x02]) && !whole(RECORD) {
+        Some("a file of the Python version")
+    } else if bytes.starts_with(b"MATLAB") {
+        Some("a file of the Matlab version")
+    } else if whole(RECORD_OF_100) && !whole(RECORD) {
+        Some("a file of CIFAR-100")
+    } else {
+        None
+    }
+}
+
+/// What an archive is that people take for that of CIFAR-10, by the name of a file in it.
+fn other_archive(name: &[u8]) -> Option<&'static str> {
+    const FOLDERS: [(&[u8], &str); 5] = [
+        (b"cifar-10-batches-py", "its Python version"),
+        (b"cifar-10-batches-mat", "its Matlab version"),
+        (b"cifar-100-binary", "CIFAR-100"),
+        (b"cifar-100-python", "CIFAR-100"),
+        (b"cifar-100-matlab", "CIFAR-100"),
+    ];
+    let parts = || name.split(|&byte| byte == b'/');
+    let known = FOLDERS
+        .iter()
+        .find(|(folder, _)| parts().any(|part| part == *folder));
+    known.map(|&(_, found)| found)
+}
+
 /// The colours of a record, pixel by pixel.
 fn image(record: &[u8; RECORD]) -> RgbImage {
     let colors = &record[1..];
@@ -203,13 +253,16 @@ pub struct ColorSplit {
 }
 
 impl ColorSplit {
-    /// Reads the six files from the folder that holds `cifar-10-batches-bin`.
+    /// Reads the six files from the folder that holds `cifar-10-batches-bin`, or from that folder itself.
     ///
     /// # Errors
     /// If a file cannot be read or is none of CIFAR-10; the error names it.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<ColorSplit, DataError> {
+        let folder = folder.as_ref();
+        let own_name = |name: &'static str| name.rsplit('/').next().unwrap_or(name);
+        let inside = !folder.join(FILES[5]).exists() && folder.join(own_name(FILES[5])).exists();
         read(|name| {
-            let path = folder.as_ref().join(name);
+            let path = folder.join(if inside { own_name(name) } else { name });
             let bytes = std::fs::read(&path).map_err(|source| DataError::Read {
                 path: path.clone(),
                 source,
@@ -267,12 +320,21 @@ fn file_in_tar<'a>(tar: &'a [u8], name: &'static str) -> Result<&'a [u8], CifarE
     let mut archive = Archive::new(Cursor::new(tar));
     for entry in archive.entries_with_seek().map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        if entry.path_bytes() == name.as_bytes() {
+        if let Some(found) = other_archive(&entry.path_bytes()) {
+            return Err(CifarError::Other { found });
+        }
+        if is_named(&entry.path_bytes(), name.as_bytes()) {
             let content = content_place(&entry).and_then(|place| tar.get(place));
             return content.ok_or(CifarError::Missing { name });
         }
     }
     Err(CifarError::Missing { name })
+}
+
+/// Whether a path ends in `name`: archives are also made with `./` or a folder before it.
+fn is_named(path: &[u8], name: &[u8]) -> bool {
+    let before = path.strip_suffix(name);
+    before.is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
 }
 
 /// Where in the archive the content of an entry is.
@@ -295,11 +357,18 @@ pub(super) fn load() -> Result<ColorSplit, DataError> {
     }
 }
 
+/// The authors' page, the tutorials of Swift for TensorFlow, and those of MindSpore.
+const ADDRESSES: [&str; 3] = [
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/cifar-10-binary.tar.gz",
+    "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/cifar-10-binary.tar.gz",
+];
+
 /// The archive as the authors' page has it.
 fn archive() -> RemoteFile {
     RemoteFile {
         path: "cifar-10-binary.tar.gz".to_owned(),
-        urls: vec!["https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz".to_owned()],
+        urls: ADDRESSES.map(str::to_owned).to_vec(),
         size: 170_052_171,
         sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd".to_owned(),
         licence: "none named; the authors ask to cite Krizhevsky 2009".to_owned(),

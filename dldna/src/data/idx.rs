@@ -3,6 +3,7 @@
 //! A file of unsigned bytes: two zero bytes, the type code `0x08`, the number of dimensions, each dimension as a big-endian
 //! 32 bit number, then the values, the last dimension running fastest (<http://yann.lecun.com/exdb/mnist/>).
 
+use std::fmt;
 use std::io::Read;
 
 use flate2::bufread::MultiGzDecoder;
@@ -68,12 +69,19 @@ pub enum IdxError {
 /// assert_eq!(Idx::from_bytes(&bytes, 1)?, labels);
 /// # Ok::<(), dldna::data::idx::IdxError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Idx {
     /// Size of each dimension; images have `[count, height, width]`, labels `[count]`.
     pub sizes: Vec<u32>,
     /// All values, the last dimension running fastest.
     pub values: Vec<u8>,
+}
+
+/// The sizes alone: the values would fill the screen.
+impl fmt::Debug for Idx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Idx {{ sizes: {:?} }}", self.sizes)
+    }
 }
 
 impl Idx {

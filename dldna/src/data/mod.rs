@@ -10,7 +10,11 @@
 //! | [`photograph`] | one, in colour | nothing |
 //!
 //! Full sets are looked for in the folder that `DLDNA_DATA` names, in the repository's `data/cache` and in Debian's
-//! `/usr/share/datasets`, each with one folder per set (`fashion-mnist`, `mnist`). Otherwise they are downloaded to `data/cache`.
+//! `/usr/share/datasets`, each with one folder per set (`fashion-mnist`, `mnist`). Otherwise they are downloaded: to the folder
+//! `DLDNA_DATA` if it can be written, else to `data/cache`.
+//!
+//! The repository is the one around the current folder: notebooks, and programs that run below it, find the data of their own copy
+//! even if it was moved after it was built. Elsewhere it is the one where the crate was built.
 
 pub mod cifar;
 mod dataset;
@@ -49,7 +53,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// A downloaded file could not be kept.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {source}. The environment variable DLDNA_DATA names another folder for data", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -91,9 +95,10 @@ pub enum DataError {
     },
     /// A file is not on this machine and could not be downloaded.
     #[error(
-        "{path} is not in {}, and downloading it failed:{}\n{way_out}",
+        "{path} is not in {}, and downloading it failed:{}{}\n{way_out}",
         list_folders(folders),
-        list_attempts(attempts)
+        list_attempts(attempts),
+        describe_kept(*kept)
     )]
     Unavailable {
         /// The file, relative to the folders.
@@ -102,6 +107,8 @@ pub enum DataError {
         folders: Vec<PathBuf>,
         /// What went wrong with each address.
         attempts: Vec<DataError>,
+        /// Bytes that came before and are kept, so that the next call goes on from there.
+        kept: u64,
         /// What can be done instead.
         way_out: String,
     },
@@ -161,6 +168,13 @@ fn list_attempts(attempts: &[DataError]) -> String {
         .iter()
         .map(|error| format!("\n  {error}"))
         .collect()
+}
+
+fn describe_kept(kept: u64) -> String {
+    match kept {
+        0 => String::new(),
+        _ => format!("\n{kept} bytes of it are kept: the next call goes on from there."),
+    }
 }
 
 /// The ten classes of Fashion-MNIST, in the order of their labels.
@@ -254,12 +268,11 @@ pub fn photograph() -> Result<RgbImage, ImageError> {
     RgbImage::from_path(shipped_file("building.jpg"))
 }
 
-/// The files of the full data sets, by name of the set: `data/datasets.toml`.
+/// The files of the full data sets, by name of the set: `datasets.toml` beside this module.
 ///
 /// The four files of a set come in the order training images, training labels, test images, test labels.
 pub fn catalogue() -> BTreeMap<String, [RemoteFile; 4]> {
-    basic_toml::from_str(include_str!("../../../data/datasets.toml"))
-        .expect("a test reads this file")
+    basic_toml::from_str(include_str!("datasets.toml")).expect("a test reads this file")
 }
 
 fn full_set(name: &str, classes: [&str; 10]) -> Result<Split, DataError> {
@@ -292,12 +305,13 @@ fn owned(classes: [&str; 10]) -> Vec<String> {
     classes.map(String::from).to_vec()
 }
 
-/// The repository's `data` folder.
+/// The repository's `data` folder: of the repository around the current folder, else where the crate was built.
 fn shipped() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."))
-        .join("data")
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data");
+    let current = std::env::current_dir().unwrap_or_default();
+    let around = current.ancestors().map(|folder| folder.join("data"));
+    let mut around = around.filter(|data| data.join("samples").is_dir());
+    around.next().unwrap_or(built)
 }
 
 /// The folder that the environment variable `DLDNA_DATA` names, if it is set.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::idx::{gunzip, is_gzip};
 use super::{DataError, chosen_folder, shipped};
 use crate::atomic_file;
-use crate::download::fetch;
+use crate::download::{Received, fetch_rest};
 
 /// A gzip file is longer than its content only by its header and a few bytes for each block that does not shrink.
 const GZIP_OVERHEAD: u64 = 64 << 10;
@@ -41,20 +41,28 @@ pub struct Store {
 }
 
 impl Store {
-    /// The folder named by `DLDNA_DATA`, the repository's `data/cache`, Debian's `/usr/share/datasets`; downloads go to `data/cache`.
+    /// The folder named by `DLDNA_DATA`, the repository's `data/cache`, Debian's `/usr/share/datasets`; downloads go to the first of
+    /// them that is not for reading only.
     pub fn standard() -> Store {
-        let cache = shipped().join("cache");
-        let folders = chosen_folder()
-            .into_iter()
-            .chain([cache.clone(), "/usr/share/datasets".into()])
-            .collect();
-        Store { folders, cache }
+        let (chosen, cache) = (chosen_folder(), shipped().join("cache"));
+        let is_writable = |folder: &PathBuf| atomic_file::probe(&folder.join("file")).is_ok();
+        Store {
+            cache: chosen.clone().filter(is_writable).unwrap_or(cache.clone()),
+            folders: chosen
+                .into_iter()
+                .chain([cache, "/usr/share/datasets".into()])
+                .collect(),
+        }
     }
 
     /// The unpacked content of a file: from the first folder that has it, packed or not, or downloaded.
     ///
+    /// A file is also found under the names that other programs give it: with a dot before `idx` (7-Zip), in torchvision's folder
+    /// `MNIST/raw`, in a folder of its own name (Kaggle), or in the data folder itself.
+    ///
     /// Length and SHA-256 are checked in each case. A download appears in the cache whole or not at all: it is checked in memory,
-    /// written to a temporary file beside its place, and renamed. Two processes that download the same file do no harm to each other.
+    /// written to a temporary file beside its place, and renamed. What came of one that failed is kept beside it, as `*.part`, and
+    /// the next call goes on from there. Two processes that download the same file do no harm to each other.
     ///
     /// # Errors
     /// If a file that was found is damaged, if the cache cannot be written, or if no address delivers the right file.
@@ -68,19 +76,30 @@ impl Store {
     }
 
     fn load_with(&self, file: &RemoteFile, check: Check) -> Result<Vec<u8>, DataError> {
-        match self.find(file) {
-            Some(path) => read_checked(&path, file, check),
-            None => self.download(file, check),
+        if let Some(path) = self.find(file) {
+            return read_checked(&path, file, check);
         }
+        let loose = self.loose_places(file).into_iter();
+        let mut right = loose.filter_map(|path| read_checked(&path, file, check).ok());
+        right.next().map_or_else(|| self.download(file, check), Ok)
     }
 
+    /// The first of the places where no other file can be meant.
     fn find(&self, file: &RemoteFile) -> Option<PathBuf> {
-        let plain = file.path.strip_suffix(".gz").unwrap_or(&file.path);
-        let places = self
-            .folders
-            .iter()
-            .flat_map(|folder| [folder.join(&file.path), folder.join(plain)]);
-        places.into_iter().find(|path| path.exists())
+        let (set, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
+        let sets = [set, torchvision_folder(set)];
+        let folders = self.folders.iter();
+        let places = folders.flat_map(|folder| sets.map(|set| folder.join(set)));
+        places.flat_map(|folder| files_named(&folder, name)).next()
+    }
+
+    /// Files of the right name outside of a folder of the set: MNIST and Fashion-MNIST share their names.
+    fn loose_places(&self, file: &RemoteFile) -> Vec<PathBuf> {
+        let name = file.path.rsplit('/').next().unwrap_or(&file.path);
+        let folders = self.folders.iter();
+        folders
+            .flat_map(|folder| files_named(folder, name))
+            .collect()
     }
 
     fn download(&self, file: &RemoteFile, check: Check) -> Result<Vec<u8>, DataError> {
@@ -92,30 +111,86 @@ impl Store {
         // A cache that cannot be written is better known before the download than after it.
         fs::create_dir_all(target.parent().unwrap_or(&self.cache)).map_err(unwritable)?;
         atomic_file::probe(&target).map_err(unwritable)?;
-        let mut attempts = Vec::new();
-        for url in &file.urls {
-            let packed = match fetch(url, file.size + GZIP_OVERHEAD) {
-                Ok(packed) => packed,
-                Err(error) => {
-                    attempts.push(DataError::from(error));
-                    continue;
-                }
-            };
-            match check(&packed, file) {
+        // Mirrors pack the same content differently: each has a part of its own.
+        let parts: Vec<PathBuf> = (1..=file.urls.len()).map(|n| part_of(&target, n)).collect();
+        let (mut attempts, mut kept) = (Vec::new(), 0);
+        for (url, part) in file.urls.iter().zip(&parts) {
+            let mut received = Received::in_file(part);
+            match download_from(url, file, check, &mut received) {
                 Ok(content) => {
-                    atomic_file::write(&target, &packed).map_err(unwritable)?;
+                    let written = atomic_file::write(&target, &received.bytes);
+                    received.remove_file();
+                    written.map_err(unwritable)?;
+                    // Those of other mirrors are of no more use.
+                    parts.iter().for_each(|part| drop(fs::remove_file(part)));
                     return Ok(content);
                 }
-                Err(error) => attempts.push(error.at(url)),
+                Err(error) => attempts.push(error),
             }
+            kept = kept.max(received.keep());
         }
         Err(DataError::Unavailable {
             path: file.path.clone(),
             folders: self.folders.clone(),
             attempts,
+            kept,
             way_out: file.way_out.clone(),
         })
     }
+}
+
+/// The content of a file from one address. If it turns out wrong after going on from an earlier part, it is asked for anew.
+fn download_from(
+    url: &str,
+    file: &RemoteFile,
+    check: Check,
+    received: &mut Received,
+) -> Result<Vec<u8>, DataError> {
+    let limit = file.size + GZIP_OVERHEAD;
+    let was_begun = received.len() > 0;
+    fetch_rest(url, limit, received)?;
+    let mut content = check(&received.bytes, file);
+    if content.is_err() && was_begun {
+        received.clear();
+        fetch_rest(url, limit, received)?;
+        content = check(&received.bytes, file);
+    }
+    if content.is_err() {
+        received.clear();
+    }
+    content.map_err(|error| error.at(url))
+}
+
+/// Where a part of a download from the `n`-th address is kept.
+fn part_of(target: &Path, n: usize) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{n}.part"));
+    target.with_file_name(name)
+}
+
+/// What torchvision calls the folder of a set.
+fn torchvision_folder(set: &str) -> &str {
+    match set {
+        "mnist" => "MNIST/raw",
+        "fashion-mnist" => "FashionMNIST/raw",
+        other => other,
+    }
+}
+
+/// The files in `folder` that can be the one called `name`: packed or not, with 7-Zip's dot, in a folder of the same name.
+fn files_named(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let plain = name.strip_suffix(".gz").unwrap_or(name);
+    let mut names = vec![name.to_owned(), plain.to_owned()];
+    if plain.contains("-idx") {
+        names.extend([name.replace("-idx", ".idx"), plain.replace("-idx", ".idx")]);
+    }
+    let places = names.iter().flat_map(|name| {
+        let itself = folder.join(name);
+        let inside = names.iter().map(|name| itself.join(name));
+        let inside: Vec<PathBuf> = inside.collect();
+        std::iter::once(itself).chain(inside)
+    });
+    places.filter(|path| path.is_file()).collect()
 }
 
 /// Turns the bytes of a file into its content, and checks that it is the right one.

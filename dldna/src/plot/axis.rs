@@ -17,8 +17,8 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// An axis that holds all `values` that can be drawn (finite, and positive if `log`), or None if there is none. `margin` is the share
-    /// of the span left free at either end.
+    /// An axis that holds all `values` that can be drawn (finite, of a size up to [`LARGEST`], and positive if `log`), or None if there
+    /// is none. `margin` is the share of the span left free at either end.
     pub fn fit(
         values: impl Iterator<Item = f64> + Clone,
         log: bool,
@@ -29,12 +29,8 @@ impl Axis {
         let low = drawable.clone().reduce(f64::min)?;
         let high = drawable.clone().reduce(f64::max)?;
         let only_integers = !log && drawable.clone().all(|v| v.fract() == 0.0);
-        let span = if high > low { high - low } else { 1.0 };
-        let (low, high) = if high > low {
-            (low, high)
-        } else {
-            (low - 0.5, high + 0.5)
-        };
+        let (low, high) = with_span(low, high);
+        let span = high - low;
         Some(Axis::over(
             low - margin * span,
             high + margin * span,
@@ -44,8 +40,9 @@ impl Axis {
         ))
     }
 
-    /// An axis from `low` to `high` in plot coordinates.
+    /// An axis from `low` to `high` in plot coordinates, both of a size up to a few times [`LARGEST`].
     pub fn over(low: f64, high: f64, log: bool, ticks: usize, only_integers: bool) -> Axis {
+        let (low, high) = with_span(low, high);
         if log {
             let ticks = log_ticks(low, high, ticks);
             return Axis {
@@ -83,9 +80,10 @@ impl Axis {
 
     /// The number that stands at a tick.
     pub fn label(&self, tick: f64) -> String {
+        let size = self.high.abs().max(self.low.abs());
         if self.log {
             number(10f64.powf(tick))
-        } else if self.high.abs().max(self.low.abs()) >= 1e6 {
+        } else if size >= 1e6 || self.decimals > MOST_DECIMALS {
             number(tick)
         } else {
             fixed(tick, self.decimals)
@@ -116,9 +114,26 @@ impl Ranged for Axis {
     }
 }
 
+/// The largest value that is drawn: differences of such values are still finite.
+pub(crate) const LARGEST: f64 = 1e300;
+
+/// Numbers of one keep their meaning with so many digits; more would fill the figure.
+const MOST_DECIMALS: usize = 17;
+
 fn plot_coordinate(value: f64, log: bool) -> Option<f64> {
     let place = if log { value.log10() } else { value };
-    place.is_finite().then_some(place)
+    (value.abs() <= LARGEST && place.is_finite()).then_some(place)
+}
+
+/// The ends moved apart where nothing, or too little to be divided, lies between them.
+pub(super) fn with_span(low: f64, high: f64) -> (f64, f64) {
+    // Ten steps of the numbers around there, or of the smallest numbers.
+    let least = (10.0 * f64::EPSILON * low.abs().max(high.abs())).max(1e-300);
+    if high - low >= least {
+        return (low, high);
+    }
+    let half = 0.5 * (1e6 * least).max(1.0);
+    (low - half, high + half)
 }
 
 /// The step of 1, 2 or 5 times a power of ten that makes at most `count` intervals of `span`.
@@ -161,9 +176,10 @@ pub(crate) fn number(value: f64) -> String {
         .to_owned();
     }
     if !(1e-4..1e15).contains(&size) {
-        let exponent = (size.log10() + 1e-9).floor();
-        let mantissa = trimmed(value / 10f64.powf(exponent), 1);
-        let power = format!("10{}", superscript(exponent as i64));
+        let text = format!("{value:.1e}").replace('-', "−");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let mantissa = mantissa.trim_end_matches(".0");
+        let power = format!("10{}", superscript(exponent));
         return if mantissa == "1" {
             power
         } else {
@@ -207,10 +223,10 @@ pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     format!("{sign}{grouped}{rest}")
 }
 
-fn superscript(number: i64) -> String {
+fn superscript(number: &str) -> String {
     const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     let to_raised = |c: char| c.to_digit(10).map_or('⁻', |d| DIGITS[d as usize]);
-    number.to_string().chars().map(to_raised).collect()
+    number.chars().map(to_raised).collect()
 }
 
 #[cfg(test)]
@@ -233,6 +249,10 @@ mod tests {
             (4.1e9, "4.1G"),
             (1e-5, "10⁻⁵"),
             (2.5e-7, "2.5 × 10⁻⁷"),
+            (9.99e-6, "10⁻⁵"),
+            (-3e20, "−3 × 10²⁰"),
+            (5e-324, "4.9 × 10⁻³²⁴"),
+            (f64::MAX, "1.8 × 10³⁰⁸"),
             (f64::INFINITY, "∞"),
         ];
         for (value, text) in cases {

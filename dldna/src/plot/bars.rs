@@ -4,14 +4,15 @@ use super::axis::{Axis, number};
 use super::canvas::{Canvas, LABEL, draw_title, title_height};
 use super::chart::{color, draw_legend, widest};
 use super::color::{FAINT, MUTED};
+use super::text;
 use super::{Number, numbers};
 use crate::plot::{Figure, PlotError};
 use plotters::style::RGBColor;
 
 /// Bars with their values written at the end, single or in groups.
 ///
-/// The bars stand upright when their labels fit below them, else they lie. A value that cannot be drawn (not finite, or not positive on
-/// a logarithmic scale) has no bar.
+/// The bars stand upright when their labels fit below them, else they lie. A value that cannot be drawn (not finite, larger than
+/// 10³⁰⁰, or not positive on a logarithmic scale) has no bar.
 ///
 /// # Example
 /// ```
@@ -72,7 +73,7 @@ impl BarChart {
     ///
     /// # Errors
     /// [`PlotError::Count`] when a series has not one value for each label, [`PlotError::Empty`] when there is
-    /// nothing that can be drawn, [`PlotError::TooLarge`] for hundreds of bars.
+    /// nothing that can be drawn, [`PlotError::TooLarge`] for hundreds of bars, [`PlotError::Letters`] for letters that cannot be drawn.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         for (name, values) in &self.series {
             if values.len() != self.labels.len() {
@@ -83,6 +84,13 @@ impl BarChart {
                 });
             }
         }
+        let names = self.series.iter().map(|(name, _)| name);
+        let texts = self.labels.iter().chain(names);
+        text::check(
+            texts
+                .chain([&self.title, &self.value_label])
+                .map(String::as_str),
+        )?;
         let axis = self.axis().ok_or(PlotError::Empty {
             what: "a bar chart",
         })?;
@@ -135,7 +143,7 @@ impl BarChart {
             ));
         }
         let axis = Axis::fit(self.values().chain([0.0]), false, 0.0, 5)?;
-        self.values().find(|v| v.is_finite())?;
+        self.values().find_map(|v| axis.place(v))?;
         let span = axis.high - axis.low;
         let low = if axis.low < 0.0 {
             axis.low - 0.1 * span

@@ -78,6 +78,14 @@ impl TextStyle {
 /// Nobody looks at a figure of more pixels, and it would fill the memory.
 pub(crate) const LARGEST_SIDE: f32 = 8000.0;
 
+/// Refuses a figure of too many pixels.
+pub(crate) fn check_size(width: f32, height: f32) -> Result<(), PlotError> {
+    if width <= LARGEST_SIDE && height <= LARGEST_SIDE {
+        return Ok(());
+    }
+    Err(PlotError::TooLarge { width, height })
+}
+
 /// White paper; all coordinates are pixels of the finished figure.
 pub(crate) struct Canvas {
     width: usize,
@@ -100,9 +108,7 @@ impl Canvas {
 
     /// A canvas whose size depends on the reader's data.
     pub fn checked(width: f32, height: f32) -> Result<Self, PlotError> {
-        if width > LARGEST_SIDE || height > LARGEST_SIDE {
-            return Err(PlotError::TooLarge { width, height });
-        }
+        check_size(width, height)?;
         Ok(Canvas::new(width, height))
     }
 
@@ -178,6 +184,9 @@ impl Canvas {
 
     /// `raster` scaled to the given place.
     pub fn image(&mut self, raster: &Raster, x: f32, y: f32, width: f32, height: f32) {
+        if raster.pixels.is_empty() {
+            return;
+        }
         let (left, top) = point(x, y);
         let (right, bottom) = point(x + width, y + height);
         let scaled = raster.resized(
@@ -313,9 +322,9 @@ impl<'a> DrawingBackend for Surface<'a> {
         let radius = style.stroke_width() as f32 / 2.0;
         let reach = radius.ceil() as i32 + 1;
         for ends in path.windows(2) {
-            let ((x0, y0), (x1, y1)) = (ends[0], ends[1]);
+            let ((_, y0), (_, y1)) = (ends[0], ends[1]);
             for y in y0.min(y1) - reach..=y0.max(y1) + reach {
-                for x in x0.min(x1) - reach..=x0.max(x1) + reach {
+                for x in columns_near(y, ends[0], ends[1], radius + 1.0, reach) {
                     let coverage =
                         (radius + 0.5 - distance((x, y), ends[0], ends[1])).clamp(0.0, 1.0);
                     if coverage > 0.0 {
@@ -356,6 +365,30 @@ impl<'a> DrawingBackend for Surface<'a> {
         let width = text::width(text, size, weight(style));
         Ok((width.ceil() as u32, text::cap_height(size).ceil() as u32))
     }
+}
+
+/// The columns in which row `y` can come within `radius` of the segment between `a` and `b`, and none that are more than `reach` beyond
+/// its ends.
+fn columns_near(
+    y: i32,
+    a: BackendCoord,
+    b: BackendCoord,
+    radius: f32,
+    reach: i32,
+) -> std::ops::RangeInclusive<i32> {
+    let (first, last) = (a.0.min(b.0) - reach, a.0.max(b.0) + reach);
+    let (dx, dy) = ((b.0 - a.0) as f32, (b.1 - a.1) as f32);
+    if dy == 0.0 {
+        return first..=last;
+    }
+    // Where the line meets the row, and how far along the row one is within the radius of it.
+    let middle = a.0 as f32 + (y - a.1) as f32 * dx / dy;
+    let half = radius * dx.hypot(dy) / dy.abs();
+    let (left, right) = (
+        (middle - half).floor() as i32,
+        (middle + half).ceil() as i32,
+    );
+    left.max(first)..=right.min(last)
 }
 
 /// Distance of point `p` from the segment between `a` and `b`.

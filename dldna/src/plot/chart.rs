@@ -6,13 +6,15 @@ use super::canvas::{
     Canvas, LABEL, SCALE, TextStyle, draw_title, drawing_error, stroked, title_height,
 };
 use super::color::{FAINT, INK, MUTED, PALETTE};
+use super::text;
 use crate::plot::{Figure, PlotError};
 use plotters::prelude::{ChartBuilder, Circle, DrawingBackend, LineSeries, Polygon, TRANSPARENT};
 use plotters::style::{Color, IntoFont, RGBColor};
+use std::fmt;
 
 /// Lines, points and bands over two axes.
 ///
-/// A value that cannot be drawn (not finite, or not positive on a logarithmic axis) leaves a gap.
+/// A value that cannot be drawn (not finite, larger than 10³⁰⁰, or not positive on a logarithmic axis) leaves a gap.
 ///
 /// # Example
 /// ```
@@ -38,12 +40,25 @@ pub struct Chart {
     series: Vec<Series>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Series {
     name: String,
     x: Vec<f64>,
     y: Vec<f64>,
     mark: Mark,
+}
+
+/// How many points there are: the points themselves would fill the screen.
+impl fmt::Debug for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} {:?} of {} points",
+            self.mark,
+            self.name,
+            self.x.len()
+        )
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,7 +153,8 @@ impl Chart {
     /// Draws the chart.
     ///
     /// # Errors
-    /// [`PlotError::Lengths`] when a series has not as many x as y, [`PlotError::Empty`] when there is nothing that can be drawn.
+    /// [`PlotError::Lengths`] when a series has not as many x as y, [`PlotError::Empty`] when there is nothing that can be drawn,
+    /// [`PlotError::Letters`] for letters that cannot be drawn.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         for series in &self.series {
             if series.x.len() != series.y.len() {
@@ -146,6 +162,9 @@ impl Chart {
                 return Err(PlotError::Lengths { name, x, y });
             }
         }
+        let names = self.series.iter().map(|series| &series.name);
+        let texts = names.chain([&self.title, &self.x_label, &self.y_label]);
+        text::check(texts.map(String::as_str))?;
         let x_axis = self.x_axis().ok_or(PlotError::Empty { what: "a chart" })?;
         let y_axis = self.y_axis().ok_or(PlotError::Empty { what: "a chart" })?;
         let mut canvas = Canvas::new(WIDTH, HEIGHT);

@@ -1,8 +1,10 @@
 //! A finished figure.
 
+use super::canvas::check_size;
 use crate::atomic_file;
 use crate::display::{Content, emit};
 use crate::plot::PlotError;
+use std::fmt;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -16,13 +18,20 @@ use std::sync::OnceLock;
 /// assert_eq!(&figure.png()[1..4], b"PNG");
 /// # Ok::<(), dldna::plot::PlotError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Figure {
     width: usize,
     height: usize,
     /// RGB, row by row.
     pixels: Vec<u8>,
     png: OnceLock<Vec<u8>>,
+}
+
+/// The size alone: the pixels would fill the screen.
+impl fmt::Debug for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Figure {{ {} x {} }}", self.width, self.height)
+    }
 }
 
 impl Figure {
@@ -84,7 +93,7 @@ impl Figure {
     /// `figures` side by side, from the left, aligned at the top.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] without figures.
+    /// [`PlotError::Empty`] without figures, [`PlotError::TooLarge`] with too many.
     ///
     /// # Example
     /// ```
@@ -102,7 +111,7 @@ impl Figure {
         let height = height.ok_or(PlotError::Empty {
             what: "a row of figures",
         })?;
-        let mut sheet = Sheet::new(width, height);
+        let mut sheet = Sheet::new(width, height)?;
         let mut x = 0;
         for figure in figures {
             sheet.paste(figure, x, 0);
@@ -114,7 +123,7 @@ impl Figure {
     /// `figures` one below the other, aligned at the left.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] without figures.
+    /// [`PlotError::Empty`] without figures, [`PlotError::TooLarge`] with too many.
     ///
     /// # Example
     /// ```
@@ -131,7 +140,7 @@ impl Figure {
             what: "a column of figures",
         })?;
         let height = figures.iter().map(|f| f.height).sum();
-        let mut sheet = Sheet::new(width, height);
+        let mut sheet = Sheet::new(width, height)?;
         let mut y = 0;
         for figure in figures {
             sheet.paste(figure, 0, y);
@@ -153,11 +162,12 @@ struct Sheet {
 }
 
 impl Sheet {
-    fn new(width: usize, height: usize) -> Self {
-        Sheet {
+    fn new(width: usize, height: usize) -> Result<Self, PlotError> {
+        check_size(width as f32, height as f32)?;
+        Ok(Sheet {
             width,
             pixels: vec![255; 3 * width * height],
-        }
+        })
     }
 
     fn paste(&mut self, figure: &Figure, left: usize, top: usize) {

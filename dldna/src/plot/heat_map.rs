@@ -1,13 +1,15 @@
 //! A matrix as colours.
 
-use super::axis::{Axis, number};
+use super::axis::{Axis, number, with_span};
 use super::canvas::{Canvas, LABEL, TITLE, draw_title, title_height};
 use super::color::{FAINT, INK, MUTED};
 use super::matrix::write_values;
 use super::raster::Raster;
+use super::text;
 use crate::plot::{ColorMap, Figure, PlotError};
 use ndarray::Array2;
 use std::f32::consts::PI;
+use std::fmt;
 
 /// A matrix as colours, with a colour bar or the values themselves.
 ///
@@ -22,7 +24,7 @@ use std::f32::consts::PI;
 /// assert!(figure.height() > 100);
 /// # Ok::<(), dldna::plot::PlotError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HeatMap {
     title: String,
     rows: usize,
@@ -47,6 +49,17 @@ const EDGE: f32 = 14.0;
 const SLIMMEST: f32 = 24.0;
 /// Room for the numbers at the colour bar.
 const SHORTEST_BAR: f32 = 60.0;
+
+/// The title and the size: the values would fill the screen.
+impl fmt::Debug for HeatMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "HeatMap {{ {:?}, {} x {} }}",
+            self.title, self.rows, self.columns
+        )
+    }
+}
 
 impl HeatMap {
     /// A map of `values`, which are given row by row.
@@ -87,7 +100,7 @@ impl HeatMap {
         self
     }
 
-    /// The values at the ends of the colours. If not called: the smallest and largest value; for [`ColorMap::Diverging`] the same
+    /// The values at the ends of the colours, finite and the smaller one first. If not called: the smallest and largest value; for [`ColorMap::Diverging`] the same
     /// distance from zero on both sides; for [`ColorMap::Cyclic`] −π and π.
     pub fn range(mut self, low: f32, high: f32) -> Self {
         self.range = Some((low, high));
@@ -128,12 +141,18 @@ impl HeatMap {
     ///
     /// # Errors
     /// [`PlotError::Count`] when the number of values is not rows × columns or labels do not fit, [`PlotError::Empty`] without a
-    /// finite value.
+    /// finite value, [`PlotError::Range`] for a range that is none, [`PlotError::Letters`] for letters that cannot be drawn.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         self.check_counts()?;
         let automatic =
             ends(&self.values, self.map).ok_or(PlotError::Empty { what: "a heat map" })?;
+        let labels = self.row_labels.iter().chain(&self.column_labels);
+        let texts = labels.chain([&self.title, &self.x_label, &self.y_label]);
+        text::check(texts.map(String::as_str))?;
         let (low, high) = self.range.unwrap_or(automatic);
+        if !(low.is_finite() && high.is_finite() && low <= high) {
+            return Err(PlotError::Range { low, high });
+        }
         let cell = self.cell();
         // A matrix of one row or column is drawn as a strip that can be seen.
         let width = (cell * self.columns as f32).max(SLIMMEST);
@@ -227,7 +246,9 @@ impl HeatMap {
                 })
             }
         };
-        check(&self.title, self.rows * self.columns, self.values.len())?;
+        // As many values as an overflow would take nobody has.
+        let cells = self.rows.saturating_mul(self.columns);
+        check(&self.title, cells, self.values.len())?;
         if !self.row_labels.is_empty() {
             check("row labels", self.rows, self.row_labels.len())?;
         }
@@ -275,11 +296,9 @@ pub(super) fn ends(values: &[f32], map: ColorMap) -> Option<(f32, f32)> {
 
 /// The scale beside a map.
 struct ColorBar {
-    low: f32,
-    high: f32,
     map: ColorMap,
-    /// Value and text.
-    ticks: Vec<(f32, String)>,
+    /// Share of the way from the lower end, and text.
+    ticks: Vec<(f64, String)>,
 }
 
 impl ColorBar {
@@ -287,28 +306,26 @@ impl ColorBar {
         let is_circle = map == ColorMap::Cyclic && (low, high) == (-PI, PI);
         let ticks = if is_circle {
             [
-                (-PI, "−π"),
-                (-PI / 2.0, "−π/2"),
-                (0.0, "0"),
-                (PI / 2.0, "π/2"),
-                (PI, "π"),
+                (0.0, "−π"),
+                (0.25, "−π/2"),
+                (0.5, "0"),
+                (0.75, "π/2"),
+                (1.0, "π"),
             ]
             .map(|(v, text)| (v, text.to_owned()))
             .to_vec()
         } else {
-            let high = if high > low { high } else { low + 1.0 };
-            let axis = Axis::over(low.into(), high.into(), false, 5, false);
-            axis.ticks
-                .iter()
-                .map(|&t| (t as f32, axis.label(t)))
-                .collect()
+            let low = f64::from(low);
+            let axis = match f64::from(high) - low {
+                // One value: the scale goes up from it.
+                0.0 => Axis::over(low, with_span(low, low).1, false, 5, false),
+                span => Axis::over(low, low + span, false, 5, false),
+            };
+            let share = |tick: f64| (tick - axis.low) / (axis.high - axis.low);
+            let ticks = axis.ticks.iter();
+            ticks.map(|&tick| (share(tick), axis.label(tick))).collect()
         };
-        ColorBar {
-            low,
-            high,
-            map,
-            ticks,
-        }
+        ColorBar { map, ticks }
     }
 
     fn width(&self) -> f32 {
@@ -331,13 +348,8 @@ impl ColorBar {
             height,
         );
         canvas.frame(x, top, 16.0, height, 1.0, FAINT);
-        let span = if self.high > self.low {
-            self.high - self.low
-        } else {
-            1.0
-        };
-        for (value, text) in &self.ticks {
-            let y = top + height * (1.0 - (value - self.low) / span);
+        for (share, text) in &self.ticks {
+            let y = top + height * (1.0 - *share as f32);
             canvas.fill(x + 16.0, y.min(top + height - 1.0), 4.0, 1.0, MUTED);
             canvas.text(
                 text,

@@ -4,6 +4,7 @@ use super::canvas::{Canvas, LABEL, TITLE, draw_title, title_height};
 use super::color::FAINT;
 use super::heat_map::ends;
 use super::raster::Raster;
+use super::text;
 use crate::image::{GrayImage, RgbImage};
 use crate::plot::{ColorMap, Figure, PlotError};
 use ndarray::Array2;
@@ -41,6 +42,8 @@ const EDGE: f32 = 12.0;
 const GAP: f32 = 14.0;
 /// Small pictures are not blown up beyond this width.
 const LARGEST: f32 = 300.0;
+/// A picture that is narrower is not seen.
+const NARROWEST: f32 = 4.0;
 /// Nor are slender ones higher than this.
 const TALLEST: f32 = 900.0;
 
@@ -88,8 +91,12 @@ impl ImageGrid {
     /// Draws the grid.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] without pictures or with an empty one, [`PlotError::Count`] when values do not fill whole rows.
+    /// [`PlotError::Empty`] without pictures or with an empty one, [`PlotError::Count`] when values do not fill whole rows,
+    /// [`PlotError::TooLarge`] for hundreds of pictures a row, [`PlotError::Letters`] for letters that cannot be drawn.
     pub fn draw(&self) -> Result<Figure, PlotError> {
+        let names = self.panels.iter().map(|panel| &panel.name);
+        text::check(names.chain([&self.title]).map(String::as_str))?;
+        // No overflow: the height of a raster is what its pixels fill.
         let size = |panel: &Panel| panel.raster.width * panel.raster.height;
         if self.panels.is_empty() || self.panels.iter().any(|p| size(p) == 0) {
             return Err(PlotError::Empty {
@@ -108,6 +115,8 @@ impl ImageGrid {
         }
         let columns = self.columns.min(self.panels.len()) as f32;
         let panel_width = ((WIDTH - 2.0 * EDGE - (columns - 1.0) * GAP) / columns).floor();
+        // With many pictures a row the figure grows wider, up to its limit.
+        let panel_width = panel_width.max(NARROWEST);
         let panel_width = if columns < 3.0 && self.is_small() {
             panel_width.min(LARGEST)
         } else {

@@ -2,15 +2,23 @@
 
 use crate::image::{GrayImage, RgbImage};
 use crate::plot::ColorMap;
+use std::fmt;
 
 const NOT_A_NUMBER: [u8; 3] = [222; 3];
 
 /// RGB pixels, row by row.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Raster {
     pub width: usize,
     pub height: usize,
     pub pixels: Vec<[u8; 3]>,
+}
+
+/// The size alone: the pixels would fill the screen.
+impl fmt::Debug for Raster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Raster {{ {} x {} }}", self.width, self.height)
+    }
 }
 
 impl Raster {
@@ -38,6 +46,8 @@ impl Raster {
 
     /// `values` row by row, coloured so that `low` and `high` are the ends of `map`; what is not a number is light gray.
     pub fn from_values(width: usize, values: &[f32], low: f32, high: f32, map: ColorMap) -> Self {
+        // In f64, where differences of such values are finite.
+        let (low, high) = (f64::from(low), f64::from(high));
         let span = if high > low { high - low } else { 1.0 };
         let pixels = values
             .iter()
@@ -45,7 +55,7 @@ impl Raster {
                 if v.is_nan() {
                     NOT_A_NUMBER
                 } else {
-                    map.color((v - low) / span)
+                    map.color(((f64::from(*v) - low) / span) as f32)
                 }
             })
             .collect();

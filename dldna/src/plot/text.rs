@@ -2,7 +2,9 @@
 //!
 //! plotters' own text starts every glyph on a whole pixel and drops its side bearing, which shows as uneven gaps between letters.
 
+use crate::plot::PlotError;
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// The two weights of the book's figures.
@@ -36,6 +38,20 @@ fn font_for(c: char, weight: Weight) -> &'static FontRef<'static> {
     } else {
         first
     }
+}
+
+/// Refuses texts with letters that no embedded font has: they would be left out in silence.
+pub(crate) fn check<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<(), PlotError> {
+    let letters = texts.into_iter().flat_map(str::chars);
+    let missing: BTreeSet<char> = letters
+        .filter(|c| !c.is_whitespace() && font_for(*c, Weight::Regular).glyph_id(*c).0 == 0)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(PlotError::Letters {
+        missing: missing.into_iter().collect(),
+    })
 }
 
 /// ab_glyph measures a font by its line height; we say `size` for the em, as everybody else does.

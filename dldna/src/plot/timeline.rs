@@ -57,8 +57,14 @@ impl Timeline {
     /// Draws the timeline.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] without events, [`PlotError::TooLarge`] for hundreds of them.
+    /// [`PlotError::Empty`] without events, [`PlotError::TooLarge`] for hundreds of them, [`PlotError::Letters`] for letters that cannot
+    /// be drawn.
     pub fn draw(&self) -> Result<Figure, PlotError> {
+        let texts = self
+            .events
+            .iter()
+            .flat_map(|event| [&event.name, &event.text]);
+        text::check(texts.chain([&self.title]).map(String::as_str))?;
         let mut events = self.events.clone();
         events.sort_by_key(|e| e.year);
         let lines: Vec<Vec<String>> = events

@@ -5,13 +5,21 @@
 //! How files are read:
 //! - PNG: palettes and 1, 2, 4 bit files are expanded, of 16 bit samples the high byte is kept, and transparent pixels are
 //!   laid over white.
-//! - JPEG: decoded to RGB; an EXIF rotation is ignored. Decoders round differently: on the photograph of the notebooks colours
-//!   differ from OpenCV's by at most 4 of 255, grey values by at most 2, and nearly everywhere by at most 1.
+//! - JPEG: decoded to RGB. Decoders round differently: on the photograph of the notebooks colours differ from OpenCV's by at most
+//!   3 of 255, grey values by at most 1.
+//! - Both: turned as the EXIF data say, like OpenCV's `imread`. What follows the end of the picture (phones put a film there) is
+//!   left alone. A picture of which a part is missing is refused.
+//! - Refused before memory is taken: more than 64 million pixels (2^26), and more than the file's bytes can hold, which is 512
+//!   pixels for each byte of a JPEG file and 1,032 bytes of pixels for each byte of a PNG file.
 //! - Grey values of a colour file always come from its RGB values by [`RgbImage::to_gray`], for PNG and JPEG alike. OpenCV's
 //!   `imread(.., IMREAD_COLOR)` followed by `cvtColor` does the same. Its `IMREAD_GRAYSCALE` takes the luma that a JPEG file
 //!   stores, before colours are clipped to 0..255, and differs from this in a few saturated pixels.
 
-use std::io::Cursor;
+mod decode;
+mod jpeg;
+mod png_file;
+
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::display::{Content, emit};
@@ -19,12 +27,10 @@ use dfdx::prelude::{Const, Cpu, HasShape, Tensor, TensorFromVec};
 use dldna_nn::data::Picture;
 use ndarray::Array2;
 use thiserror::Error;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::download::{DownloadError, fetch};
+pub(crate) use decode::describe_start;
+use decode::{Orientation, Pixels, decode};
 
 /// More pixels than this are refused before memory is taken for them: a small file can declare a huge picture.
 const MAX_PIXELS: usize = 64 << 20;
@@ -49,7 +55,7 @@ pub enum ImageError {
     /// The bytes are neither PNG nor JPEG.
     #[error("not an image that can be read: expected PNG or JPEG, found {found}")]
     UnknownFormat {
-        /// The first bytes.
+        /// The format if it is a known one, else the first bytes.
         found: String,
     },
     /// A PNG or JPEG file is damaged, cut short, or of a kind that is not supported.
@@ -130,7 +136,7 @@ impl ImageError {
 /// assert_eq!(ramp.rotate90().pixels(), [10, 0, 11, 1, 12, 2]);
 /// # Ok::<(), dldna::image::ImageError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct GrayImage {
     height: usize,
     width: usize,
@@ -153,6 +159,13 @@ impl Picture for GrayImage {
 
     fn values(&self) -> &[u8] {
         &self.pixels
+    }
+}
+
+/// The size alone: a picture's pixels would fill the screen.
+impl fmt::Debug for GrayImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GrayImage {{ {} x {} }}", self.width, self.height)
     }
 }
 
@@ -236,12 +249,9 @@ impl GrayImage {
     /// # Errors
     /// If the bytes are not a whole, supported PNG or JPEG file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ImageError> {
-        let Decoded {
-            height,
-            width,
-            pixels,
-        } = decode(bytes)?;
-        match pixels {
+        let picture = decode(bytes)?;
+        let (height, width) = (picture.height, picture.width);
+        match picture.pixels {
             Pixels::Gray(pixels) => Self::new(height, width, pixels),
             Pixels::Rgb(pixels) => Ok(RgbImage::new(height, width, pixels)?.to_gray()),
         }
@@ -285,7 +295,7 @@ impl GrayImage {
 
     /// The image turned clockwise by a quarter turn.
     pub fn rotate90(&self) -> Self {
-        let pixels = rotate90(&self.pixels, self.height, self.width, 1);
+        let pixels = Orientation::QUARTER_TURN.apply(&self.pixels, self.height, self.width, 1);
         GrayImage {
             height: self.width,
             width: self.height,
@@ -362,7 +372,7 @@ impl GrayImage {
 /// assert_eq!((image.height(), image.width()), (1, 2));
 /// # Ok::<(), dldna::image::ImageError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RgbImage {
     height: usize,
     width: usize,
@@ -385,6 +395,13 @@ impl Picture for RgbImage {
 
     fn values(&self) -> &[u8] {
         &self.pixels
+    }
+}
+
+/// The size alone: a picture's pixels would fill the screen.
+impl fmt::Debug for RgbImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RgbImage {{ {} x {} }}", self.width, self.height)
     }
 }
 
@@ -459,16 +476,12 @@ impl RgbImage {
     /// # Errors
     /// If the bytes are not a whole, supported PNG or JPEG file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ImageError> {
-        let Decoded {
-            height,
-            width,
-            pixels,
-        } = decode(bytes)?;
-        let pixels = match pixels {
+        let picture = decode(bytes)?;
+        let pixels = match picture.pixels {
             Pixels::Gray(pixels) => pixels.into_iter().flat_map(|gray| [gray; 3]).collect(),
             Pixels::Rgb(pixels) => pixels,
         };
-        Self::new(height, width, pixels)
+        Self::new(picture.height, picture.width, pixels)
     }
 
     /// Reads and decodes a PNG or JPEG file.
@@ -547,7 +560,7 @@ impl RgbImage {
 
     /// The image turned clockwise by a quarter turn.
     pub fn rotate90(&self) -> Self {
-        let pixels = rotate90(&self.pixels, self.height, self.width, 3);
+        let pixels = Orientation::QUARTER_TURN.apply(&self.pixels, self.height, self.width, 3);
         RgbImage {
             height: self.width,
             width: self.height,
@@ -701,168 +714,6 @@ fn crop(
         .collect())
 }
 
-fn rotate90(pixels: &[u8], height: usize, width: usize, channels: usize) -> Vec<u8> {
-    // Clockwise: column x, read from the bottom up, becomes row x.
-    let columns =
-        (0..width).flat_map(|x| (0..height).rev().map(move |y| (y * width + x) * channels));
-    columns
-        .flat_map(|start| &pixels[start..start + channels])
-        .copied()
-        .collect()
-}
-
-struct Decoded {
-    height: usize,
-    width: usize,
-    pixels: Pixels,
-}
-
-enum Pixels {
-    Gray(Vec<u8>),
-    Rgb(Vec<u8>),
-}
-
-fn decode(bytes: &[u8]) -> Result<Decoded, ImageError> {
-    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        decode_png(bytes)
-    } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
-        decode_jpeg(bytes)
-    } else {
-        Err(ImageError::UnknownFormat {
-            found: describe_start(bytes),
-        })
-    }
-}
-
-/// The first bytes of a file in words, for error messages.
-pub(crate) fn describe_start(bytes: &[u8]) -> String {
-    let start = &bytes[..bytes.len().min(12)];
-    if start.is_empty() {
-        return "nothing (0 bytes)".to_string();
-    }
-    if start
-        .iter()
-        .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
-    {
-        return format!("text that begins with {:?}", String::from_utf8_lossy(start));
-    }
-    let hex: Vec<String> = start.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("the first bytes {}", hex.join(" "))
-}
-
-fn check_pixels(height: usize, width: usize) -> Result<(), ImageError> {
-    if height
-        .checked_mul(width)
-        .is_none_or(|pixels| pixels > MAX_PIXELS)
-    {
-        return Err(ImageError::TooLarge { height, width });
-    }
-    Ok(())
-}
-
-fn decode_png(bytes: &[u8]) -> Result<Decoded, ImageError> {
-    let failed = |error: png::DecodingError| ImageError::Decode {
-        format: "PNG",
-        reason: error.to_string(),
-    };
-    let mut options = png::DecodeOptions::default();
-    options.set_ignore_checksums(false);
-    let mut decoder = png::Decoder::new_with_options(Cursor::new(bytes), options);
-    decoder.set_limits(png::Limits {
-        bytes: 4 * MAX_PIXELS,
-    });
-    decoder.set_transformations(png::Transformations::normalize_to_color8());
-    let info = decoder.read_header_info().map_err(failed)?;
-    let (height, width) = (info.height as usize, info.width as usize);
-    check_pixels(height, width)?;
-
-    let mut reader = decoder.read_info().map_err(failed)?;
-    let length = reader
-        .output_buffer_size()
-        .ok_or(ImageError::TooLarge { height, width })?;
-    let mut values = vec![0; length];
-    reader.next_frame(&mut values).map_err(failed)?;
-    // Reads to the end mark: without it the file was cut.
-    reader.finish().map_err(failed)?;
-
-    let pixels = match reader.output_color_type().0 {
-        png::ColorType::Grayscale => Pixels::Gray(values),
-        png::ColorType::GrayscaleAlpha => Pixels::Gray(lay_over_white(&values, 1)),
-        png::ColorType::Rgba => Pixels::Rgb(lay_over_white(&values, 3)),
-        png::ColorType::Rgb | png::ColorType::Indexed => Pixels::Rgb(values),
-    };
-    Ok(Decoded {
-        height,
-        width,
-        pixels,
-    })
-}
-
-/// Drops the alpha value that follows the `channels` values of each pixel: `alpha * value + (1 - alpha) * white`, rounded.
-fn lay_over_white(values: &[u8], channels: usize) -> Vec<u8> {
-    let blend = |pixel: &[u8]| {
-        let alpha = u32::from(pixel[channels]);
-        let over_white =
-            move |value: u8| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
-        pixel[..channels]
-            .iter()
-            .map(|&value| over_white(value))
-            .collect::<Vec<u8>>()
-    };
-    values.chunks_exact(channels + 1).flat_map(blend).collect()
-}
-
-fn decode_jpeg(bytes: &[u8]) -> Result<Decoded, ImageError> {
-    let failed = |reason: String| ImageError::Decode {
-        format: "JPEG",
-        reason,
-    };
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(usize::MAX)
-        .set_max_height(usize::MAX);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder
-        .decode_headers()
-        .map_err(|error| failed(error.to_string()))?;
-    let info = decoder
-        .info()
-        .ok_or_else(|| failed("no header".to_string()))?;
-    let (height, width) = (usize::from(info.height), usize::from(info.width));
-    check_pixels(height, width)?;
-
-    let gray = decoder.input_colorspace() == Some(ColorSpace::Luma);
-    let output = if gray {
-        ColorSpace::Luma
-    } else {
-        ColorSpace::RGB
-    };
-    decoder.set_options(options.jpeg_set_out_colorspace(output));
-    if !has_end_of_scan(bytes) {
-        return Err(failed("the file is cut short: no end mark".to_string()));
-    }
-    let values = decoder
-        .decode()
-        .map_err(|error| failed(error.to_string()))?;
-    let pixels = if gray {
-        Pixels::Gray(values)
-    } else {
-        Pixels::Rgb(values)
-    };
-    Ok(Decoded {
-        height,
-        width,
-        pixels,
-    })
-}
-
-/// Whether the last scan of a JPEG file is followed by the end mark. The decoder forgives a missing one.
-fn has_end_of_scan(bytes: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
-    let (start_of_scan, end_of_image) = (last([0xff, 0xda]), last([0xff, 0xd9]));
-    start_of_scan < end_of_image
-}
-
 fn encode_png(
     pixels: &[u8],
     height: usize,
@@ -909,13 +760,18 @@ fn display(pixels: &[u8], height: usize, width: usize, channels: usize) {
 }
 
 fn enlarge(pixels: &[u8], width: usize, channels: usize, factor: usize) -> Vec<u8> {
-    let wide = |row: &[u8]| {
-        row.chunks(channels)
-            .flat_map(|pixel| pixel.repeat(factor))
-            .collect::<Vec<u8>>()
-    };
-    pixels
-        .chunks((width * channels).max(1))
-        .flat_map(|row| wide(row).repeat(factor))
-        .collect()
+    let mut enlarged = Vec::with_capacity(pixels.len() * factor * factor);
+    for row in pixels.chunks((width * channels).max(1)) {
+        let start = enlarged.len();
+        for pixel in row.chunks(channels) {
+            for _ in 0..factor {
+                enlarged.extend_from_slice(pixel);
+            }
+        }
+        let end = enlarged.len();
+        for _ in 1..factor {
+            enlarged.extend_from_within(start..end);
+        }
+    }
+    enlarged
 }
