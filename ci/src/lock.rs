@@ -2,6 +2,7 @@
 use anyhow::{Context, Result};
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::process::Command;
 
 /// Opens a lock file, which is made if it is missing.
 pub fn open(path: &Path) -> Result<File> {
@@ -33,6 +34,15 @@ pub fn is_held(path: &Path) -> Result<Option<bool>> {
         Err(TryLockError::WouldBlock) => Some(true),
         Err(TryLockError::Error(_)) => None,
     })
+}
+
+/// Where a file system has no locks, the compiler can keep nothing for its next call, and would end with an error.
+pub fn set_incremental(command: &mut Command, folder: &Path) -> Result<()> {
+    match is_held(&folder.join("lock"))? {
+        Some(_) => command.env_remove("CARGO_INCREMENTAL"), // as the manifest says
+        None => command.env("CARGO_INCREMENTAL", "0"),
+    };
+    Ok(())
 }
 
 #[cfg(test)]

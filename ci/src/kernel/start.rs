@@ -42,7 +42,6 @@ pub fn launcher() -> Result<PathBuf> {
 fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFolder) -> Result<()> {
     kernel
         .env("EVCXR_TMPDIR", &folder.directory)
-        .env_remove("CARGO_INCREMENTAL") // as in the template
         .env("EVCXR_CONFIG_DIR", write_config()?)
         .env(
             "RUST_SRC_PATH",
@@ -50,6 +49,7 @@ fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFol
         )
         // The program would renew its own entry in the reader's list of kernels, if there is one.
         .env("JUPYTER_PATH", paths::lab().join("none"));
+    lock::set_incremental(kernel, &folder.directory)?; // as in the template
     // Cells link to the crate and the standard library as shared ones. The kernel's own come first: cargo
     // puts the folder of the workspace's build here, with a crate of the same name; and the path to the
     // standard library that evcxr leaves in a cell is right only in /tmp.
@@ -78,7 +78,8 @@ fn write_config() -> Result<PathBuf> {
     let start = format!(
         ":dep {}\
          use dldna::prelude::*;\n\
-         let warm_up = vec![1].iter().map(|x| x + 1).collect::<Vec<i32>>(); drop(warm_up);\n",
+         let warm_up = vec![1].iter().map(|x| x + 1).collect::<Vec<i32>>(); drop(warm_up);\n\
+         let _: i32 = \"1\".parse()?;\n",
         manifest::dependency()
     );
     let path = folder.join("init.evcxr");

@@ -285,9 +285,9 @@ pub fn cargo_build(
         .env("CARGO_BUILD_BUILD_DIR", "target")
         .env("RUSTC", &toolchain.rustc)
         .env("RUSTFLAGS", FLAGS)
-        // With another setting than the template's, cargo would build the crate anew.
-        .env_remove("CARGO_INCREMENTAL")
         .stdin(Stdio::null());
+    // With another setting than the template's, cargo would build the crate anew.
+    lock::set_incremental(&mut command, directory)?;
     Ok(command)
 }
 
@@ -362,6 +362,55 @@ mod tests {
         assert!(!built.join(out).join("gather.ptx").exists());
     }
 
+    /// Between these two the build may be ended: its folder is then no template.
+    #[test]
+    fn a_build_that_was_ended_before_it_was_renamed_is_no_template() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1", "2", UNFINISHED, "without-record"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for (age, name) in [(2, "1"), (1, "2"), (0, UNFINISHED)] {
+            let record = folder.path().join(name).join(RECORD);
+            fs::write(&record, "{}").unwrap();
+            let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+            let record = File::options().write(true).open(record).unwrap();
+            record.set_modified(time).unwrap();
+        }
+        let [first, second, unfinished] =
+            ["1", "2", UNFINISHED].map(|name| folder.path().join(name));
+        assert_eq!(complete(folder.path()).unwrap(), [first, second.clone()]);
+        put_in_place(&unfinished, &second).unwrap();
+        assert!(second.join(RECORD).exists() && !unfinished.exists());
+    }
+
+    #[test]
+    fn a_copy_has_a_record_only_for_a_kernel() {
+        let folder = tempfile::tempdir().unwrap();
+        let [template, all, kernel] =
+            ["template", "all", "kernel"].map(|name| folder.path().join(name));
+        fs::create_dir(&template).unwrap();
+        fs::write(template.join(RECORD), "{}").unwrap();
+        copy(&template, &all, Contents::All).unwrap();
+        copy(&template, &kernel, Contents::ForKernel).unwrap();
+        assert!(!all.join(RECORD).exists() && kernel.join(RECORD).exists());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_copy_may_go_to_another_file_system() {
+        let Ok(to) = tempfile::tempdir_in("/dev/shm") else {
+            return; // a machine without one
+        };
+        let from = tempfile::tempdir_in(paths::repository().join("target")).unwrap();
+        fs::write(from.path().join("libdldna.so"), "library").unwrap();
+        let copied = to.path().join("kernel");
+        copy(from.path(), &copied, Contents::ForKernel).unwrap();
+        assert_eq!(
+            fs::read_to_string(copied.join("libdldna.so")).unwrap(),
+            "library"
+        );
+    }
+
     #[test]
     fn each_set_of_features_has_a_template_of_its_own() {
         let cuda = Features::cuda();
@@ -370,7 +419,8 @@ mod tests {
         // And both have the manifest that a notebook's first cell leads to.
         assert!(!manifest::with_crate().contains("features"));
         let toolchain = Toolchain::find().unwrap();
-        let cargo = cargo_build(Path::new("."), &toolchain, &cuda).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let cargo = cargo_build(folder.path(), &toolchain, &cuda).unwrap();
         let arguments: Vec<_> = cargo.get_args().collect();
         assert!(
             arguments
