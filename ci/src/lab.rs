@@ -108,18 +108,7 @@ fn open(args: &Args) -> Result<()> {
     let mut command = jupyter();
     command
         .args(["-m", "jupyterlab"])
-        .arg(format!(
-            "--ServerApp.root_dir={}",
-            paths::notebooks().display()
-        ))
-        .arg("--MultiKernelManager.default_kernel_name=rust")
-        // After a change of the crate a kernel builds it before it answers.
-        .arg("--MappingKernelManager.kernel_info_timeout=600")
-        // By itself the server leaves out what comes after a thousand lines in a second.
-        .arg("--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit=1000000");
-    if !browser_reads_our_files() {
-        command.arg("--ServerApp.use_redirect_file=False");
-    }
+        .args(our_options(&args.for_jupyterlab));
     if args.no_browser {
         command.arg("--no-browser");
     }
@@ -131,6 +120,42 @@ fn open(args: &Args) -> Result<()> {
     }
     command.args(&args.for_jupyterlab);
     become_program(command)
+}
+
+/// Our settings of JupyterLab, without those that the reader gives: it takes no option twice.
+fn our_options(given: &[OsString]) -> Vec<String> {
+    let root = paths::notebooks();
+    let mut options = vec![
+        ("--ServerApp.root_dir", root.display().to_string()),
+        (
+            "--MultiKernelManager.default_kernel_name",
+            "rust".to_owned(),
+        ),
+        // After a change of the crate a kernel builds it before it answers.
+        (
+            "--MappingKernelManager.kernel_info_timeout",
+            "600".to_owned(),
+        ),
+        // By itself the server leaves out what comes after a thousand lines in a second.
+        (
+            "--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit",
+            "1000000".to_owned(),
+        ),
+    ];
+    if !browser_reads_our_files() {
+        options.push(("--ServerApp.use_redirect_file", "False".to_owned()));
+    }
+    let is_given = |option: &str| {
+        given.iter().any(|given| {
+            let given = given.to_string_lossy();
+            given.split('=').next() == Some(option)
+        })
+    };
+    options
+        .into_iter()
+        .filter(|(option, _)| !is_given(option))
+        .map(|(option, value)| format!("{option}={value}"))
+        .collect()
 }
 
 /// Jupyter gives a browser a file that leads on to the address: so no other user of the machine sees the token in the
@@ -189,6 +214,23 @@ mod tests {
             .err()
             .unwrap();
         assert!(error.to_string().contains("-- --ip"), "{error}");
+    }
+
+    #[test]
+    fn the_readers_options_replace_ours() {
+        let ours = |given: &[&str]| {
+            let given: Vec<OsString> = given.iter().map(OsString::from).collect();
+            our_options(&given).join(" ")
+        };
+        assert!(ours(&["--ip=0.0.0.0"]).contains("--ServerApp.root_dir="));
+        for given in [
+            &["--ServerApp.root_dir=/a=b"][..],
+            &["--ServerApp.root_dir", "/a"],
+        ] {
+            let ours = ours(given);
+            assert!(!ours.contains("root_dir"), "{ours}");
+            assert!(ours.contains("--MultiKernelManager.default_kernel_name=rust"));
+        }
     }
 
     #[test]
