@@ -1,11 +1,13 @@
 //! `cargo doctor`: what is missing or wrong, and the command that fixes it.
 use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::kernel::template::Template;
-use crate::kernel::{evcxr, rust_src};
+use crate::kernel::{evcxr, manifest, rust_src};
 use crate::toolchain::{self, Toolchain};
-use crate::{paths, python};
+use crate::{lock, paths, python};
 
 #[derive(clap::Args)]
 pub struct Args {}
@@ -20,7 +22,7 @@ struct Check {
     fix: &'static str,
 }
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     Check {
         name: "toolchain",
         look: pinned_toolchain,
@@ -37,19 +39,24 @@ const CHECKS: [Check; 11] = [
         fix: "rustup component add rust-src",
     },
     Check {
+        name: "folder",
+        look: lab_folder,
+        fix: "export DLDNA_LAB=$HOME/dldna-lab",
+    },
+    Check {
+        name: "folder's name",
+        look: path_for_cargo,
+        fix: "rename the folder of the repository",
+    },
+    Check {
         name: "C compiler",
-        look: c_compiler,
+        look: compile,
         fix: "sudo apt install build-essential",
     },
     Check {
         name: "Python",
         look: python,
-        fix: "sudo apt install python3",
-    },
-    Check {
-        name: "Python's venv",
-        look: venv,
-        fix: "sudo apt install python3-venv",
+        fix: "sudo apt install python3 python3-venv",
     },
     Check {
         name: "Rust kernel",
@@ -135,33 +142,91 @@ fn library_source() -> Result<String> {
     Ok(source.display().to_string())
 }
 
-fn c_compiler() -> Result<String> {
+/// Writes, locks and links as a kernel does.
+fn lab_folder() -> Result<String> {
+    let lab = paths::writable_lab()?;
+    let folder = tempfile::tempdir_in(lab)?;
+    let file = folder.path().join("file");
+    let lock = lock::hold(&file, "")?;
+    let locks = lock::is_held(&file)?.is_some();
+    drop(lock);
+    let links = fs::hard_link(&file, folder.path().join("link")).is_ok();
+    let mut text = lab.display().to_string();
+    if !links {
+        text += ", without hard links: each kernel takes some hundred MB of disk";
+    }
+    if !locks {
+        text += ", without locks: start one `cargo lab` at a time";
+    }
+    Ok(text)
+}
+
+/// Has cargo read the line that makes the crate a dependency.
+fn path_for_cargo() -> Result<String> {
+    let folder = tempfile::tempdir_in(paths::writable_lab()?)?;
+    fs::create_dir(folder.path().join("src"))?;
+    fs::write(folder.path().join("src/lib.rs"), "")?;
+    fs::write(folder.path().join("Cargo.toml"), manifest::with_crate())?;
+    let mut cargo = Toolchain::find()?.cargo_command();
+    cargo
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
+        .current_dir(folder.path());
+    let answer: serde_json::Value = serde_json::from_str(&toolchain::stdout(&mut cargo)?)?;
+    let read = &answer["packages"][0]["dependencies"][0]["path"];
+    let crate_folder = paths::dldna();
+    ensure!(
+        read.as_str().map(Path::new) == Some(&crate_folder),
+        "cargo reads {read} in place of {}",
+        crate_folder.display()
+    );
+    Ok(crate_folder.display().to_string())
+}
+
+/// Compiles a program, which rustc links with the C compiler, and starts it.
+fn compile() -> Result<String> {
+    let folder = tempfile::tempdir_in(paths::writable_lab()?)?;
+    fs::write(
+        folder.path().join("main.rs"),
+        "fn main() { print!(\"it runs\") }",
+    )?;
+    let program = paths::executable(folder.path(), "main");
+    let mut rustc = Command::new(Toolchain::find()?.rustc);
+    rustc.args(["main.rs", "-o"]).arg(&program);
+    toolchain::stdout(rustc.current_dir(folder.path()))
+        .context("rustc compiles no program; it links with the C compiler")?;
+    let said = toolchain::stdout(&mut Command::new(&program))
+        .context("a program that was compiled there does not start")?;
+    ensure!(
+        said == "it runs",
+        "the program that was compiled says {said:?}"
+    );
     let name = if cfg!(windows) { "link" } else { "cc" };
-    let program = toolchain::on_path(name)
-        .with_context(|| format!("no {name} on PATH; Rust links with it"))?;
-    Ok(program.display().to_string())
+    let compiler = toolchain::on_path(name);
+    Ok(compiler.map_or("works".to_owned(), |path| path.display().to_string()))
 }
 
 fn python() -> Result<String> {
     Ok(python::find()?.display().to_string())
 }
 
-fn venv() -> Result<String> {
-    python::check_venv(&python::find()?)?;
-    Ok("works".to_owned())
-}
-
 fn kernel() -> Result<String> {
     let program = evcxr::find().with_context(|| format!("no evcxr_jupyter {}", evcxr::VERSION))?;
+    toolchain::stdout(Command::new(&program).arg("--help"))?;
     Ok(program.display().to_string())
 }
 
 fn jupyterlab() -> Result<String> {
-    ensure!(
-        python::is_installed(),
-        "missing, or not of the version in ci/requirements.txt"
-    );
-    Ok(python::environment().display().to_string())
+    python::check_installed()?;
+    let mut jupyter = python::python(&python::program("python"));
+    let version = toolchain::stdout(jupyter.args(["-m", "jupyterlab", "--version"]))?;
+    let folder = python::environment();
+    Ok(format!("{} in {}", version.trim(), folder.display()))
 }
 
 fn template() -> Result<String> {
@@ -186,14 +251,13 @@ fn disk() -> Result<String> {
     if cfg!(windows) {
         return Ok("not looked at on Windows".to_owned());
     }
-    let answer = toolchain::stdout(
-        Command::new("df")
-            .args(["-P", "-k"])
-            .arg(paths::repository()),
-    )?;
+    let lab = paths::lab();
+    let existing = lab.ancestors().find(|folder| folder.exists());
+    let existing = existing.context("the folder has no parent")?;
+    let answer = toolchain::stdout(Command::new("df").args(["-P", "-k"]).arg(existing))?;
     let free = free_bytes(&answer).context("df gave no number")?;
     let text = format!("{:.1} GiB free", free as f64 / (1u64 << 30) as f64);
-    if free < DISK && !python::is_installed() {
+    if free < DISK && python::check_installed().is_err() {
         bail!("{text}; setting everything up takes {} GiB", DISK >> 30);
     }
     ensure!(free > DISK / 5, "{text}");

@@ -4,7 +4,7 @@
 pub mod evcxr;
 mod explain;
 pub mod features;
-mod manifest;
+pub mod manifest;
 mod metadata;
 pub mod replay;
 pub mod rust_src;

@@ -1,5 +1,6 @@
 //! `cargo lab`: from a fresh clone to JupyterLab with a Rust kernel.
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -20,6 +21,9 @@ pub struct Args {
     port: Option<u16>,
     #[command(flatten)]
     features: Features,
+    /// What JupyterLab itself takes, such as `-- --ip 0.0.0.0`
+    #[arg(last = true, value_name = "FOR JUPYTERLAB")]
+    for_jupyterlab: Vec<OsString>,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -35,7 +39,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// All that is needed to run notebooks, with or without JupyterLab.
 pub fn set_up_kernel(features: &Features) -> Result<()> {
-    fs::create_dir_all(paths::lab())?;
+    paths::writable_lab()?;
     step("Rust kernel", || evcxr::install().map(drop))?;
     step("The crate, built for the notebooks", || {
         Template::ready(features).map(drop)
@@ -71,6 +75,7 @@ fn kernel_specification(launcher: &Path, features: &Features) -> serde_json::Val
     argv.extend(features.arguments());
     serde_json::json!({
         "argv": argv,
+        "env": {paths::REPOSITORY: paths::repository(), paths::LAB: paths::lab()},
         "display_name": "Rust",
         "language": "rust",
         "interrupt_mode": "message",
@@ -79,7 +84,8 @@ fn kernel_specification(launcher: &Path, features: &Features) -> serde_json::Val
 
 /// Jupyter with folders of its own, so that neither the reader's settings nor ours reach the other.
 fn jupyter() -> Command {
-    let mut command = Command::new(python::program("jupyter"));
+    // Not the program `jupyter`: its first line holds the path of Python, which may be long or have quotes in it.
+    let mut command = python::python(&python::program("python"));
     command
         .env("JUPYTER_CONFIG_DIR", paths::lab().join("jupyter/config"))
         .env("JUPYTER_DATA_DIR", paths::lab().join("jupyter/data"));
@@ -101,14 +107,8 @@ fn open(args: &Args) -> Result<()> {
     disable_announcements()?;
     let mut command = jupyter();
     command
-        .arg("lab")
-        .arg(format!(
-            "--ServerApp.root_dir={}",
-            paths::notebooks().display()
-        ))
-        .arg("--MultiKernelManager.default_kernel_name=rust")
-        // After a change of the crate a kernel builds it before it answers.
-        .arg("--MappingKernelManager.kernel_info_timeout=600");
+        .args(["-m", "jupyterlab"])
+        .args(our_options(&args.for_jupyterlab));
     if args.no_browser {
         command.arg("--no-browser");
     }
@@ -118,7 +118,56 @@ fn open(args: &Args) -> Result<()> {
     if is_root() {
         command.arg("--allow-root");
     }
+    command.args(&args.for_jupyterlab);
     become_program(command)
+}
+
+/// Our settings of JupyterLab, without those that the reader gives: it takes no option twice.
+fn our_options(given: &[OsString]) -> Vec<String> {
+    let root = paths::notebooks();
+    let mut options = vec![
+        ("--ServerApp.root_dir", root.display().to_string()),
+        (
+            "--MultiKernelManager.default_kernel_name",
+            "rust".to_owned(),
+        ),
+        // After a change of the crate a kernel builds it before it answers.
+        (
+            "--MappingKernelManager.kernel_info_timeout",
+            "600".to_owned(),
+        ),
+        // By itself the server leaves out what comes after a thousand lines in a second.
+        (
+            "--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit",
+            "1000000".to_owned(),
+        ),
+    ];
+    if !browser_reads_our_files() {
+        options.push(("--ServerApp.use_redirect_file", "False".to_owned()));
+    }
+    let is_given = |option: &str| {
+        given.iter().any(|given| {
+            let given = given.to_string_lossy();
+            given.split('=').next() == Some(option)
+        })
+    };
+    options
+        .into_iter()
+        .filter(|(option, _)| !is_given(option))
+        .map(|(option, value)| format!("{option}={value}"))
+        .collect()
+}
+
+/// Jupyter gives a browser a file that leads on to the address: so no other user of the machine sees the token in the
+/// list of processes. A browser in a sandbox or on the other side of WSL cannot read it and gets the address.
+fn browser_reads_our_files() -> bool {
+    let chosen = std::env::var_os("BROWSER").is_some_and(|browser| !browser.is_empty());
+    let wsl = std::env::var_os("WSL_DISTRO_NAME").is_some();
+    let snap = ["firefox", "chromium"]
+        .iter()
+        .any(|browser| Path::new("/snap/bin").join(browser).exists());
+    let flatpak = Path::new("/var/lib/flatpak/exports/bin/org.mozilla.firefox").exists();
+    !(chosen || wsl || snap || flatpak)
 }
 
 /// In a container the only user is often root, as whom JupyterLab starts only when told to.
@@ -153,6 +202,35 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         args: Args,
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_for_jupyterlab() {
+        let arguments = ["lab", "--no-browser", "--", "--ip", "0.0.0.0", "--port=1"];
+        let args = Cli::try_parse_from(arguments).unwrap().args;
+        assert!(args.no_browser && args.port.is_none());
+        assert_eq!(args.for_jupyterlab, ["--ip", "0.0.0.0", "--port=1"]);
+        let error = Cli::try_parse_from(["lab", "--ip", "0.0.0.0"])
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("-- --ip"), "{error}");
+    }
+
+    #[test]
+    fn the_readers_options_replace_ours() {
+        let ours = |given: &[&str]| {
+            let given: Vec<OsString> = given.iter().map(OsString::from).collect();
+            our_options(&given).join(" ")
+        };
+        assert!(ours(&["--ip=0.0.0.0"]).contains("--ServerApp.root_dir="));
+        for given in [
+            &["--ServerApp.root_dir=/a=b"][..],
+            &["--ServerApp.root_dir", "/a"],
+        ] {
+            let ours = ours(given);
+            assert!(!ours.contains("root_dir"), "{ours}");
+            assert!(ours.contains("--MultiKernelManager.default_kernel_name=rust"));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 use anyhow::{Context, Result};
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::process::Command;
 
 /// Opens a lock file, which is made if it is missing.
 pub fn open(path: &Path) -> Result<File> {
@@ -14,31 +15,34 @@ pub fn open(path: &Path) -> Result<File> {
         .with_context(|| format!("opening the lock {}", path.display()))
 }
 
-/// Waits until nobody else holds the lock. Says so once, if it has to wait.
+/// Waits until nobody else holds the lock. Says so once, if it has to wait. Where the file system has no locks it goes
+/// on without, as cargo does.
 pub fn hold(path: &Path, while_waiting: &str) -> Result<File> {
     let file = open(path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            eprintln!("{while_waiting}");
-            file.lock()?;
-        }
-        Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("locking {}", path.display()));
-        }
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        eprintln!("{while_waiting}");
+        file.lock()
+            .with_context(|| format!("locking {}", path.display()))?;
     }
     Ok(file)
 }
 
-/// Whether some process holds the lock.
-pub fn is_held(path: &Path) -> Result<bool> {
-    match open(path)?.try_lock() {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("locking {}", path.display()))
-        }
-    }
+/// Whether some process holds the lock; `None` where the file system has no locks.
+pub fn is_held(path: &Path) -> Result<Option<bool>> {
+    Ok(match open(path)?.try_lock() {
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
+    })
+}
+
+/// Where a file system has no locks, the compiler can keep nothing for its next call, and would end with an error.
+pub fn set_incremental(command: &mut Command, folder: &Path) -> Result<()> {
+    match is_held(&folder.join("lock"))? {
+        Some(_) => command.env_remove("CARGO_INCREMENTAL"), // as the manifest says
+        None => command.env("CARGO_INCREMENTAL", "0"),
+    };
+    Ok(())
 }
 
 #[cfg(test)]
@@ -49,9 +53,9 @@ mod tests {
     fn a_lock_is_held_until_it_is_dropped() {
         let path = std::env::temp_dir().join(format!("ci-lock-test-{}", std::process::id()));
         let lock = hold(&path, "").unwrap();
-        assert!(is_held(&path).unwrap());
+        assert_eq!(is_held(&path).unwrap(), Some(true));
         drop(lock);
-        assert!(!is_held(&path).unwrap());
+        assert_eq!(is_held(&path).unwrap(), Some(false));
         std::fs::remove_file(&path).unwrap();
     }
 }

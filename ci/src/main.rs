@@ -40,14 +40,21 @@ enum Command {
     /// Start one Rust kernel (Jupyter calls this)
     #[command(hide = true)]
     Kernel(kernel::start::Args),
+    /// End a kernel when its `cargo nb` ends (`cargo nb` calls this)
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Guard(nb::guard::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Role::of_this_process() {
-        Role::Tool => run(Cli::parse().command).map(|()| ExitCode::SUCCESS),
+        Role::Tool => {
+            let command = Cli::parse().command; // `--help` answers everywhere
+            paths::find().and_then(|()| run(command).map(|()| ExitCode::SUCCESS))
+        }
         Role::Recorder { file } => kernel::replay::record_call(&file),
-        Role::CargoShim { kernel } => kernel::shim::cargo(&kernel),
-        Role::RustupShim { kernel } => kernel::shim::rustup(&kernel),
+        Role::CargoShim { kernel } => paths::find().and_then(|()| kernel::shim::cargo(&kernel)),
+        Role::RustupShim { kernel } => paths::find().and_then(|()| kernel::shim::rustup(&kernel)),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -63,5 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Kernel(args) => kernel::start::run(args),
+        #[cfg(unix)]
+        Command::Guard(args) => nb::guard::run(args),
     }
 }

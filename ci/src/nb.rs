@@ -25,6 +25,8 @@
 //! outputs of a notebook belong to one run, so they are renewed together: clear one to renew all.
 mod client;
 mod compare;
+#[cfg(unix)]
+pub mod guard;
 mod lint;
 mod notebook;
 mod outputs;
@@ -48,6 +50,8 @@ use outputs::MachinePaths;
 use progress::Progress;
 use run::{CodeCell, Run};
 
+use crate::paths;
+
 #[derive(clap::Args)]
 pub struct Args {
     /// Notebooks: the beginning of a name (`07_02`, `exercises/`) or a path; all if none is given
@@ -67,8 +71,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let root = repository_root()?;
-    let mut files = select(&root.join("notebooks"), &args.names)?;
+    let mut files = select(&paths::notebooks(), &args.names)?;
+    client::remove_abandoned();
     if args.update {
         files.iter_mut().try_for_each(scaffold::renew)?;
     }
@@ -78,7 +82,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     let session = Session {
         command,
-        paths: MachinePaths::new(&root),
+        paths: MachinePaths::new(paths::repository()),
         update: args.update,
         progress: Progress::new(),
     };
@@ -111,19 +115,6 @@ pub fn run(args: Args) -> Result<()> {
         bail!("{failed} of {} notebooks failed", reports.len());
     }
     Ok(())
-}
-
-/// The nearest folder above the current one that holds the notebooks, else the one that this
-/// program was built in.
-fn repository_root() -> Result<PathBuf> {
-    let built_in = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("/"));
-    let current = std::env::current_dir().context("the current folder")?;
-    let above = current
-        .ancestors()
-        .find(|folder| folder.join("notebooks").is_dir() && folder.join("ci").is_dir());
-    Ok(above.unwrap_or(built_in).to_owned())
 }
 
 /// The notebooks that `names` mean, in the order of their paths.
@@ -279,6 +270,7 @@ impl Session {
     }
 
     async fn execute(&self, file: &NotebookFile, report: &mut Report) -> Result<()> {
+        file.check_language()?;
         let cells = run::code_cells(file)?;
         report.cells = cells.len();
         let folder = file.path.parent().context("a notebook lies in a folder")?;

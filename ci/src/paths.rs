@@ -1,14 +1,116 @@
-//! Where things lie: the repository, and `.lab/`, the folder that `cargo lab` makes in it.
-use anyhow::{Context, Result};
+//! Where things lie: the repository, and the lab, the folder that `cargo lab` makes.
+use anyhow::{Context, Result, ensure};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-/// The repository that this program was built in. A repository that was moved is built anew, so
-/// this is never stale.
+/// The environment variable that names the repository. Kernels get it: they may run anywhere.
+pub const REPOSITORY: &str = "DLDNA_REPOSITORY";
+
+/// The environment variable that moves the lab out of a repository that cannot be written.
+pub const LAB: &str = "DLDNA_LAB";
+
+struct Places {
+    repository: PathBuf,
+    lab: PathBuf,
+}
+
+static PLACES: OnceLock<Places> = OnceLock::new();
+
+/// Finds the repository and the lab, before anything is done in them.
+pub fn find() -> Result<()> {
+    let places = Places::find()?;
+    PLACES.get_or_init(|| places);
+    Ok(())
+}
+
+fn places() -> &'static Places {
+    PLACES.get_or_init(|| {
+        Places::find().expect("`find` has been called, or this is a test inside the repository")
+    })
+}
+
+impl Places {
+    fn find() -> Result<Self> {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let current = std::env::current_dir().context("finding the current folder")?;
+        let program = std::env::current_exe().context("finding this program's own path")?;
+        let repository = find_repository(variable, &current, &program)?;
+        let lab = find_lab(variable(LAB), &current, &repository)?;
+        Ok(Places { repository, lab })
+    }
+}
+
+/// The repository is looked for at run time: one that was moved or copied still holds the program that was built
+/// before, which cargo takes for fresh.
+fn find_repository(
+    variable: impl Fn(&str) -> Option<OsString>,
+    current: &Path,
+    program: &Path,
+) -> Result<PathBuf> {
+    let named = variable(REPOSITORY).map(PathBuf::from);
+    // Cargo names the package that it runs.
+    let of_cargo = variable("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let places = [
+        named.as_deref(),
+        Some(current),
+        of_cargo.as_deref(),
+        Some(program),
+    ];
+    let found = places
+        .into_iter()
+        .flatten()
+        .flat_map(Path::ancestors)
+        .find(|folder| is_repository(folder));
+    let found = found.with_context(|| {
+        format!(
+            "{} is not in the repository of the notebooks: go there first, or name it in {REPOSITORY}",
+            current.display()
+        )
+    })?;
+    // The kernel's program follows links too, and compares paths by their letters.
+    let found = if cfg!(windows) {
+        std::path::absolute(found)?
+    } else {
+        found.canonicalize()?
+    };
+    ensure!(
+        found.to_str().is_some(),
+        "the path {} is not in UTF-8, which cargo needs: rename the folder",
+        found.display()
+    );
+    Ok(found)
+}
+
+fn is_repository(folder: &Path) -> bool {
+    folder.is_absolute()
+        && ["ci/Cargo.toml", "dldna/Cargo.toml", "notebooks"]
+            .iter()
+            .all(|name| folder.join(name).exists())
+}
+
+fn find_lab(named: Option<OsString>, current: &Path, repository: &Path) -> Result<PathBuf> {
+    let usual = repository.join(".lab");
+    let Some(named) = named else { return Ok(usual) };
+    let lab = current.join(named);
+    ensure!(
+        lab == usual || !lab.starts_with(repository),
+        "{LAB} is {}, inside the repository, where cargo would take the kernels' crates for packages of the \
+         repository: name a folder elsewhere",
+        lab.display()
+    );
+    ensure!(
+        lab.to_str().is_some(),
+        "{LAB} is {}, which is not in UTF-8",
+        lab.display()
+    );
+    Ok(lab)
+}
+
+/// The folder of the book: crates, notebooks, this tool.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the crate lies in the repository")
+    &places().repository
 }
 
 /// The crate that the notebooks use.
@@ -27,8 +129,22 @@ pub fn notebooks() -> PathBuf {
 }
 
 /// Everything that is made here and not committed. Deleting it is always safe.
-pub fn lab() -> PathBuf {
-    repository().join(".lab")
+pub fn lab() -> &'static Path {
+    &places().lab
+}
+
+/// The lab, with a file written into it: nothing else is started where that fails.
+pub fn writable_lab() -> Result<&'static Path> {
+    let lab = lab();
+    fs::create_dir_all(lab)
+        .and_then(|()| tempfile::tempfile_in(lab))
+        .with_context(|| {
+            format!(
+                "{} cannot be written; set {LAB} to a folder of your own outside the repository",
+                lab.display()
+            )
+        })?;
+    Ok(lab)
 }
 
 /// One program, with the ending that the platform wants.
@@ -49,4 +165,76 @@ pub fn put_in_place(from: &Path, to: &Path) -> Result<()> {
         fs::rename(&new, to)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with the outline of the repository in it.
+    fn repository(name: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = folder.path().canonicalize().unwrap().join(name);
+        for package in ["ci", "dldna"] {
+            fs::create_dir_all(repository.join(package)).unwrap();
+            fs::write(repository.join(package).join("Cargo.toml"), "").unwrap();
+        }
+        fs::create_dir_all(repository.join("notebooks/mine")).unwrap();
+        (folder, repository)
+    }
+
+    fn none(_: &str) -> Option<OsString> {
+        None
+    }
+
+    #[test]
+    fn the_repository_is_the_one_around_the_current_folder() {
+        let (_a, here) = repository("here");
+        let (_b, other) = repository("other");
+        let program = other.join("target/debug/ci");
+        let of_cargo =
+            |name: &str| (name == "CARGO_MANIFEST_DIR").then(|| other.join("ci").into_os_string());
+        for current in [here.clone(), here.join("notebooks/mine"), here.join("ci")] {
+            assert_eq!(find_repository(of_cargo, &current, &program).unwrap(), here);
+        }
+    }
+
+    #[test]
+    fn elsewhere_it_is_cargos_or_the_programs_own() {
+        let (_a, one) = repository("one");
+        let (_b, two) = repository("two");
+        let elsewhere = std::env::temp_dir();
+        let program = two.join(".lab/bin/ci");
+        assert_eq!(find_repository(none, &elsewhere, &program).unwrap(), two);
+        let of_cargo =
+            |name: &str| (name == "CARGO_MANIFEST_DIR").then(|| one.join("ci").into_os_string());
+        assert_eq!(
+            find_repository(of_cargo, &elsewhere, &program).unwrap(),
+            one
+        );
+        let error = find_repository(none, &elsewhere, Path::new("/bin/ci")).unwrap_err();
+        assert!(error.to_string().contains(REPOSITORY), "{error}");
+    }
+
+    #[test]
+    fn a_kernel_is_told() {
+        let (_a, one) = repository("one");
+        let (_b, two) = repository("two");
+        let named = |name: &str| (name == REPOSITORY).then(|| one.clone().into_os_string());
+        let program = two.join(".lab/bin/ci");
+        assert_eq!(find_repository(named, &two, &program).unwrap(), one);
+    }
+
+    #[test]
+    fn the_lab_is_moved_out_of_the_repository_only() {
+        let (_a, repository) = repository("one");
+        let lab = |named: &str| find_lab(Some(named.into()), Path::new("/home/me"), &repository);
+        let usual = repository.join(".lab");
+        assert_eq!(find_lab(None, Path::new("/"), &repository).unwrap(), usual);
+        assert_eq!(lab(usual.to_str().unwrap()).unwrap(), usual);
+        assert_eq!(lab("/scratch/lab").unwrap(), Path::new("/scratch/lab"));
+        assert_eq!(lab("lab").unwrap(), Path::new("/home/me/lab"));
+        let inside = repository.join("lab");
+        assert!(lab(inside.to_str().unwrap()).is_err());
+    }
 }

@@ -2,10 +2,16 @@
 //!
 //! On Unix they have the modes 0600 and 0700 from the moment they exist. On Windows they inherit the access list of
 //! the user's folders.
+#[cfg(unix)]
+use anyhow::ensure;
 use anyhow::{Context, Result};
 use std::fs::DirBuilder;
+#[cfg(unix)]
+use std::io::ErrorKind;
 use std::io::Write;
 use std::path::Path;
+#[cfg(unix)]
+use std::path::PathBuf;
 use tempfile::{NamedTempFile, TempDir};
 
 /// Writes a file, replacing one that may be there as a whole.
@@ -27,7 +33,13 @@ pub fn create_folder(path: &Path) -> Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path).with_context(context)?;
     #[cfg(unix)]
-    std::fs::set_permissions(path, owner_only()).with_context(context)?;
+    if let Err(error) = std::fs::set_permissions(path, owner_only()) {
+        let has_no_modes = [ErrorKind::PermissionDenied, ErrorKind::Unsupported];
+        // A file system without modes, such as exFAT, refuses; who may read there is settled where it is mounted.
+        if !has_no_modes.contains(&error.kind()) {
+            return Err(error).with_context(context);
+        }
+    }
     Ok(())
 }
 
@@ -38,6 +50,22 @@ pub fn temporary_folder(prefix: &str) -> Result<TempDir> {
     #[cfg(unix)]
     builder.permissions(owner_only());
     builder.tempdir().context("making a temporary folder")
+}
+
+/// A lasting folder of this user's among the temporary files, where others could make one of the same name first.
+#[cfg(unix)]
+pub fn own_folder(name: &str) -> Result<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let user = rustix::process::geteuid();
+    let path = std::env::temp_dir().join(format!("{name}-{}", user.as_raw()));
+    create_folder(&path)?;
+    let found = std::fs::symlink_metadata(&path)?;
+    ensure!(
+        found.is_dir() && found.uid() == user.as_raw(),
+        "{} belongs to somebody else; set TMPDIR to a folder of your own",
+        path.display()
+    );
+    Ok(path)
 }
 
 #[cfg(unix)]

@@ -46,6 +46,23 @@ impl Toolchain {
         self.version.contains("-nightly")
     }
 
+    /// Cargo, such that it builds the same wherever this program was started. Some build scripts look at variables that
+    /// cargo sets for what it runs; with others than the template's, half of all packages would be built anew.
+    pub fn cargo_command(&self) -> Command {
+        let mut command = Command::new(&self.cargo);
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(is_set_by_cargo) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    /// Whether it is still where it was found.
+    pub fn exists(&self) -> bool {
+        self.cargo.is_file() && self.rustc.is_file()
+    }
+
     /// The platform that the compiler runs on and builds for.
     pub fn host(&self) -> Result<&str> {
         self.version
@@ -53,6 +70,27 @@ impl Toolchain {
             .find_map(|line| line.strip_prefix("host: "))
             .with_context(|| format!("`rustc -vV` names no host: {:?}", self.version))
     }
+}
+
+/// Whether cargo sets this variable for the programs and build scripts that it runs.
+fn is_set_by_cargo(name: &str) -> bool {
+    const NAMES: [&str; 7] = [
+        "CARGO",
+        "CARGO_BIN_NAME",
+        "CARGO_CRATE_NAME",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_PRIMARY_PACKAGE",
+        "CARGO_TARGET_TMPDIR",
+        "OUT_DIR",
+    ];
+    const PREFIXES: [&str; 5] = [
+        "CARGO_BIN_EXE_",
+        "CARGO_CFG_",
+        "CARGO_FEATURE_",
+        "CARGO_MANIFEST_",
+        "CARGO_PKG_",
+    ];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether the standard library is there for another platform.
@@ -79,7 +117,7 @@ pub fn pinned_channel() -> Result<String> {
 
 /// What rustup says for the repository; without rustup, what is on PATH.
 fn tool(name: &str) -> Result<PathBuf> {
-    let asked = Command::new("rustup")
+    let asked = Command::new(rustup())
         .args(["which", name])
         .current_dir(paths::repository())
         .env_remove("RUSTUP_TOOLCHAIN")
@@ -98,12 +136,36 @@ fn tool(name: &str) -> Result<PathBuf> {
     }
 }
 
+/// Rustup; also where an editor or a notebook server was started without cargo's programs on PATH.
+pub fn rustup() -> PathBuf {
+    let in_home = || {
+        let programs = cargo_home()?.join("bin");
+        Some(paths::executable(&programs, "rustup")).filter(|program| is_program(program))
+    };
+    on_path("rustup")
+        .or_else(in_home)
+        .unwrap_or_else(|| "rustup".into())
+}
+
+/// Where cargo keeps its registry and what it installs.
+pub fn cargo_home() -> Option<PathBuf> {
+    std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
 /// The first program of that name on PATH.
 pub fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
+    all_on_path(name).into_iter().next()
+}
+
+/// All programs of that name on PATH.
+pub fn all_on_path(name: &str) -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|directory| paths::executable(&directory, name))
-        .find(|program: &PathBuf| is_program(program))
+        .filter(|program| is_program(program))
+        .collect()
 }
 
 fn is_program(path: &Path) -> bool {
@@ -122,4 +184,30 @@ pub fn stdout(command: &mut Command) -> Result<String> {
         );
     }
     Ok(String::from_utf8(output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_stay_and_what_cargo_says_of_a_package_goes() {
+        for name in [
+            "CARGO_MANIFEST_DIR",
+            "CARGO_PKG_VERSION_MAJOR",
+            "CARGO_PKG_NAME",
+            "OUT_DIR",
+        ] {
+            assert!(is_set_by_cargo(name), "{name}");
+        }
+        for name in [
+            "CARGO_HOME",
+            "CARGO_NET_OFFLINE",
+            "CARGO_TARGET_DIR",
+            "CARGO_REGISTRY_TOKEN",
+            "PATH",
+        ] {
+            assert!(!is_set_by_cargo(name), "{name}");
+        }
+    }
 }

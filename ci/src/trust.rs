@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::{paths, toolchain};
 
-/// Has `jupyter trust` sign the notebooks that are as committed, unless it has signed the same before.
+/// Has Jupyter sign the notebooks that are as committed, unless it has signed the same before.
 pub fn trust_notebooks(jupyter: Command) -> Result<()> {
     let committed = match committed_notebooks(paths::repository()) {
         Ok(committed) => committed,
@@ -31,7 +31,7 @@ pub fn trust_notebooks(jupyter: Command) -> Result<()> {
 
 fn sign(mut jupyter: Command, notebooks: &[Notebook]) -> Result<()> {
     let paths = notebooks.iter().map(|notebook| &notebook.path);
-    toolchain::stdout(jupyter.arg("trust").args(paths))?;
+    toolchain::stdout(jupyter.args(["-m", "nbformat.sign"]).args(paths))?; // `jupyter trust`
     Ok(())
 }
 

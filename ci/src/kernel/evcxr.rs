@@ -1,7 +1,6 @@
 //! The program behind each notebook: `evcxr_jupyter`, the published one, unchanged.
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use crate::toolchain::{self, Toolchain};
@@ -24,11 +23,15 @@ const FOR_EDITORS: [&str; 4] = [
 pub fn find() -> Option<PathBuf> {
     let on_path =
         toolchain::on_path(NAME).and_then(|program| Some(program.parent()?.parent()?.to_owned()));
-    [Some(paths::lab()), cargo_home(), on_path]
-        .into_iter()
-        .flatten()
-        .find(|root| has_version(root))
-        .map(|root| paths::executable(&root.join("bin"), NAME))
+    [
+        Some(paths::lab().to_owned()),
+        toolchain::cargo_home(),
+        on_path,
+    ]
+    .into_iter()
+    .flatten()
+    .find(|root| has_version(root))
+    .map(|root| paths::executable(&root.join("bin"), NAME))
 }
 
 /// The program cannot tell its version, but `cargo install` keeps a list of what it installed.
@@ -38,18 +41,11 @@ fn has_version(root: &Path) -> bool {
         && paths::executable(&root.join("bin"), NAME).is_file()
 }
 
-/// Where cargo keeps its registry and what it installs.
-pub fn cargo_home() -> Option<PathBuf> {
-    std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(std::env::home_dir()?.join(".cargo")))
-}
-
 /// Builds the program into `.lab` unless it is there. An interrupted build goes on where it was.
 pub fn install() -> Result<PathBuf> {
-    std::fs::create_dir_all(paths::lab())?;
+    let lab = paths::writable_lab()?;
     let _lock = lock::hold(
-        &paths::lab().join("install.lock"),
+        &lab.join("install.lock"),
         "Waiting for another start that installs the kernel",
     )?;
     if let Some(program) = find() {
@@ -57,15 +53,16 @@ pub fn install() -> Result<PathBuf> {
     }
     println!("Building the Rust kernel, {NAME} {VERSION} (once, about 7 minutes)");
     let started = Instant::now();
-    let build = paths::lab().join("evcxr-build");
+    let build = lab.join("evcxr-build");
     let toolchain = Toolchain::find()?;
-    let status = Command::new(toolchain.cargo)
+    let status = toolchain
+        .cargo_command()
         // By its real path: rustup's proxy would obey the toolchain files that some packages ship.
-        .env("RUSTC", toolchain.rustc)
+        .env("RUSTC", &toolchain.rustc)
         // Optimisation across the parts of a crate takes a quarter of the build.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .args(["install", "--locked", "--version", VERSION, NAME, "--root"])
-        .arg(paths::lab())
+        .arg(lab)
         .arg("--target-dir")
         .arg(&build)
         .args(FOR_EDITORS.iter().flat_map(|package| {

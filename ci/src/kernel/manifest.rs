@@ -4,6 +4,7 @@
 //! all that it depends on is known to be built. With any other, cargo compiles the cell, which is right and slow. So a
 //! difference would not fail, only cost time; a test below compares with the program itself.
 use std::path::Path;
+use toml_writer::ToTomlValue;
 
 use crate::paths;
 
@@ -22,8 +23,12 @@ pub fn dependency() -> String {
     dependency_on(&paths::dldna())
 }
 
+/// Between double quotes, as the kernel's program writes a path that was relative. (`{:?}` would be Rust, not TOML:
+/// it writes `\u{301}` for an accent.)
 fn dependency_on(folder: &Path) -> String {
-    format!("dldna = {{ path = {folder:?} }}\n")
+    let folder = folder.to_string_lossy();
+    let path = toml_writer::TomlStringBuilder::new(&folder).as_basic();
+    format!("dldna = {{ path = {} }}\n", path.to_toml_value())
 }
 
 fn with(dependencies: &str) -> String {
@@ -68,8 +73,8 @@ mod tests {
     struct Kernel(Child);
 
     impl Kernel {
-        /// Starts it with `init` as the first thing that it runs after its own first cell.
-        fn start(folder: &Path, init: &str) -> Self {
+        /// Starts it for a notebook in this folder, with `init` as the first thing that it runs after its own first cell.
+        fn start(folder: &Path, notebook: &Path, init: &str) -> Self {
             let connection = folder.join("connection.json");
             let ports = r#"{"transport": "tcp", "ip": "127.0.0.1", "key": "", "signature_scheme": "hmac-sha256",
                 "shell_port": 0, "iopub_port": 0, "stdin_port": 0, "control_port": 0, "hb_port": 0}"#;
@@ -80,7 +85,7 @@ mod tests {
             let child = Command::new(program)
                 .arg("--control_file")
                 .arg(connection)
-                .current_dir(folder)
+                .current_dir(notebook)
                 .env("EVCXR_TMPDIR", folder)
                 .env("EVCXR_CONFIG_DIR", folder)
                 .env("JUPYTER_PATH", folder) // else it may renew its entry in the reader's list of kernels
@@ -110,9 +115,9 @@ mod tests {
     }
 
     /// The manifest that the program has written when its cell of this number, from 1, is compiled.
-    fn written_by_kernel(init: &str, cell: usize) -> String {
+    fn written_by_kernel(notebook: &Path, init: &str, cell: usize) -> String {
         let folder = tempfile::tempdir().unwrap();
-        let mut kernel = Kernel::start(folder.path(), init);
+        let mut kernel = Kernel::start(folder.path(), notebook, init);
         kernel.wait_for(|| is_compiled(&folder.path().join("target"), cell));
         fs::read_to_string(folder.path().join("Cargo.toml")).unwrap()
     }
@@ -132,19 +137,41 @@ mod tests {
 
     #[test]
     fn the_program_starts_with_the_manifest_without_the_crate() {
-        assert_eq!(written_by_kernel("", 1), without_crate());
+        let notebook = tempfile::tempdir().unwrap();
+        assert_eq!(written_by_kernel(notebook.path(), "", 1), without_crate());
     }
 
-    /// With a crate of the same name that has nothing in it: what counts is the text.
+    /// A folder name of all that people name folders, and of what the formats on the way give a meaning.
+    const NAME: &str = "Cafe\u{301} \u{e44}\u{e17}\u{e22} \u{bb9}\u{bbf} \u{a0}\u{2764}\u{fe0f} 'a' $HOME %20 #1 [x] {y} a=b, c~";
+    /// Windows has no such names.
+    const QUOTES: &str = if cfg!(windows) { "" } else { " \"b\" \\u0041" };
+
+    #[test]
+    fn a_path_of_any_name_is_read_back_from_the_line() {
+        for name in [NAME, QUOTES, "\u{7f}\t\n", "e\u{301}"] {
+            let line = dependency_on(Path::new(name));
+            let read: toml::Table = line.parse().unwrap();
+            assert_eq!(read["dldna"]["path"].as_str(), Some(name), "{line}");
+        }
+    }
+
+    /// With a crate of the same name that has nothing in it: what counts is the text. The first cell has the path as
+    /// our own does, the second as the notebooks do, which the program makes absolute.
     #[test]
     fn the_program_writes_the_manifest_with_the_crate() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("src")).unwrap();
-        fs::write(folder.path().join("src/lib.rs"), "").unwrap();
-        let package = "[package]\nname = \"dldna\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
-        fs::write(folder.path().join("Cargo.toml"), package).unwrap();
-        let dependency = dependency_on(folder.path());
-        let init = format!(":dep {dependency}let cell = 1;\n");
-        assert_eq!(written_by_kernel(&init, 2), with(&dependency));
+        let package = folder.path().canonicalize().unwrap();
+        let package = package.join(format!("{NAME}{QUOTES}"));
+        fs::create_dir_all(package.join("src")).unwrap();
+        fs::write(package.join("src/lib.rs"), "").unwrap();
+        let text = "[package]\nname = \"dldna\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+        fs::write(package.join("Cargo.toml"), text).unwrap();
+        let notebook = package.join("mine");
+        fs::create_dir(&notebook).unwrap();
+        let dependency = dependency_on(&package);
+        for written in [dependency.as_str(), "dldna = { path = \"..\" }\n"] {
+            let init = format!(":dep {written}let cell = 1;\n");
+            assert_eq!(written_by_kernel(&notebook, &init, 2), with(&dependency));
+        }
     }
 }

@@ -10,7 +10,6 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use super::features::Features;
 use crate::toolchain::{self, Toolchain};
@@ -22,7 +21,7 @@ const FOLDER: &str = "{kernel}";
 
 /// Keeps the answer for a template, so that a kernel's start need not wait for cargo.
 pub fn save(template: &Path, toolchain: &Toolchain, features: &Features) -> Result<()> {
-    let mut command = Command::new(&toolchain.cargo);
+    let mut command = toolchain.cargo_command();
     command
         .args([
             "metadata",
@@ -34,12 +33,13 @@ pub fn save(template: &Path, toolchain: &Toolchain, features: &Features) -> Resu
         ])
         .args(features.for_cargo())
         .current_dir(template);
-    let answer = prune(&toolchain::stdout(&mut command)?)?;
-    fs::write(
-        template.join(SAVED),
-        answer.replace(folder(template)?, FOLDER),
-    )?;
-    Ok(())
+    keep(template, &prune(&toolchain::stdout(&mut command)?)?)
+}
+
+fn keep(template: &Path, answer: &str) -> Result<()> {
+    let path = template.join(SAVED);
+    fs::write(&path, answer.replace(&folder(template)?, FOLDER))
+        .with_context(|| format!("writing {}", path.display()))
 }
 
 /// The answer saved in a kernel's copy of the template, as if cargo had given it there.
@@ -47,12 +47,16 @@ pub fn saved(kernel: &Path) -> Result<String> {
     let path = kernel.join(SAVED);
     let answer =
         fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    Ok(answer.replace(FOLDER, folder(kernel)?))
+    Ok(answer.replace(FOLDER, &folder(kernel)?))
 }
 
-fn folder(path: &Path) -> Result<&str> {
-    path.to_str()
-        .with_context(|| format!("{} is not UTF-8", path.display()))
+/// A folder's path as it stands inside a string of the answer, which is JSON.
+fn folder(path: &Path) -> Result<String> {
+    let path = path
+        .to_str()
+        .with_context(|| format!("{} is not UTF-8", path.display()))?;
+    let quoted = serde_json::to_string(path)?;
+    Ok(quoted[1..quoted.len() - 1].to_owned())
 }
 
 /// Leaves only the packages whose types can be those of variables.
@@ -174,6 +178,21 @@ mod tests {
                 ],
             },
         })
+    }
+
+    #[cfg(unix)] // where a folder can have such a name
+    #[test]
+    fn the_saved_answer_is_that_of_the_kernels_own_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let [template, kernel] =
+            ["\"old\" \\n", "Cafe\u{301} \"new\" \\u0041"].map(|name| place.path().join(name));
+        for folder in [&template, &kernel] {
+            fs::create_dir(folder).unwrap();
+        }
+        let answer = |folder: &Path| json!({"target_directory": folder.join("target")}).to_string();
+        keep(&template, &answer(&template)).unwrap();
+        fs::copy(template.join(SAVED), kernel.join(SAVED)).unwrap();
+        assert_eq!(saved(&kernel).unwrap(), answer(&kernel));
     }
 
     #[test]

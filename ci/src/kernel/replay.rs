@@ -12,8 +12,8 @@ use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 
 use super::features::Features;
 use super::{explain, manifest, template};
-use crate::private;
 use crate::toolchain::Toolchain;
+use crate::{lock, private};
 
 /// The environment variable that makes this program the recorder. It names the file.
 pub const RECORD_TO: &str = "DLDNA_RECORD";
@@ -122,9 +122,13 @@ impl Recorded {
     fn run(&self, kernel: &Path, toolchain: &Toolchain, more: &[&str]) -> Result<Output> {
         let folder = kernel.to_str().context("the folder's name is not UTF-8")?;
         let here = |text: &str| text.replace(FOLDER, folder);
+        let arguments = match lock::is_held(&kernel.join("lock"))? {
+            Some(_) => self.arguments.clone(),
+            None => without_incremental(&self.arguments),
+        };
         let variables = self.environment.iter();
         Command::new(&toolchain.rustc)
-            .args(self.arguments.iter().map(|argument| here(argument)))
+            .args(arguments.iter().map(|argument| here(argument)))
             .args(more)
             .envs(variables.map(|(name, value)| (name, here(value))))
             .current_dir(kernel)
@@ -144,6 +148,19 @@ impl Recorded {
         let whole = String::from_utf8_lossy(&whole.stderr);
         Ok(explain::explain_output(said, &whole, &source))
     }
+}
+
+/// The compiler's arguments for a file system without locks, where it can keep nothing for its next call.
+fn without_incremental(arguments: &[String]) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for argument in arguments {
+        if argument.starts_with("incremental=") {
+            kept.pop(); // the `-C` before it
+        } else {
+            kept.push(argument.clone());
+        }
+    }
+    kept
 }
 
 /// The message by which cargo says where a cell's library is.
@@ -166,4 +183,18 @@ fn library_name() -> String {
         std::env::consts::DLL_PREFIX,
         std::env::consts::DLL_SUFFIX
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_option_goes_with_its_c() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let recorded = words("--crate-name ctx -C opt-level=1 -C incremental={kernel}/i -L a");
+        let kept = words("--crate-name ctx -C opt-level=1 -L a");
+        assert_eq!(without_incremental(&recorded), kept);
+        assert_eq!(without_incremental(&kept), kept);
+    }
 }

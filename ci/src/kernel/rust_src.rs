@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::paths;
-use crate::toolchain::Toolchain;
+use crate::toolchain::{self, Toolchain};
 
 const CRATES: [&str; 3] = ["core", "alloc", "std"];
 
@@ -19,7 +19,7 @@ pub fn install(toolchain: &Toolchain) -> Result<()> {
         return Ok(());
     }
     println!("Adding the standard library's source, from which the kernel infers types");
-    let status = Command::new("rustup")
+    let status = Command::new(toolchain::rustup())
         .args(["component", "add", "rust-src"])
         .current_dir(paths::repository())
         .env_remove("RUSTUP_TOOLCHAIN")
@@ -81,19 +81,25 @@ pub fn link_source(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
     link(kernel, &prepared(toolchain)?.join("with"))
 }
 
-#[cfg(unix)]
+/// Where the file system has no links, the kernel reads the source twice.
 fn link(kernel: &Path, folder: &Path) -> Result<PathBuf> {
     let place = kernel.join("library");
     let new = kernel.join("library.new");
-    std::os::unix::fs::symlink(folder, &new)?;
+    if make_link(folder, &new).is_err() {
+        return Ok(folder.with_file_name("with"));
+    }
     fs::rename(new, &place)?;
     Ok(place)
 }
 
-/// Without links, the kernel reads the source twice.
+#[cfg(unix)]
+fn make_link(to: &Path, at: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(to, at)
+}
+
 #[cfg(not(unix))]
-fn link(_kernel: &Path, folder: &Path) -> Result<PathBuf> {
-    Ok(folder.with_file_name("with"))
+fn make_link(_to: &Path, _at: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

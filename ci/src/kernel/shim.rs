@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use super::template::Template;
-use super::{evcxr, manifest, metadata, replay, rust_src};
+use super::{manifest, metadata, replay, rust_src};
 use crate::paths;
-use crate::toolchain::Toolchain;
+use crate::toolchain::{self, Toolchain};
 
 /// The environment variable that names a kernel's folder. Where it is set, this program can be a shim.
 pub const KERNEL: &str = "DLDNA_KERNEL";
@@ -29,12 +29,14 @@ pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Re
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::iter::once(programs).chain(std::env::split_paths(&path));
     kernel
+        .env(paths::REPOSITORY, paths::repository())
+        .env(paths::LAB, paths::lab())
         .env(KERNEL, folder)
         .env("PATH", std::env::join_paths(path)?)
         // Rust-analyzer looks for cargo here first. The real cargo gets the real folder back.
         .env("CARGO_HOME", home)
         .env("RUSTC", &toolchain.rustc);
-    if let Some(home) = evcxr::cargo_home() {
+    if let Some(home) = toolchain::cargo_home() {
         kernel.env(CARGO_HOME, home);
     }
     Ok(())
@@ -48,7 +50,7 @@ fn arguments() -> Vec<OsString> {
     std::env::args_os().skip(1).collect()
 }
 
-fn toolchain(kernel: &Path) -> Result<Toolchain> {
+fn toolchain_of(kernel: &Path) -> Result<Toolchain> {
     Ok(template(kernel)?.toolchain)
 }
 
@@ -78,7 +80,7 @@ pub fn rustup(kernel: &Path) -> Result<ExitCode> {
                 paths::executable(this.parent().context("no folder")?, "cargo").display()
             );
         }
-        ["which", "rustc"] => println!("{}", toolchain(kernel)?.rustc.display()),
+        ["which", "rustc"] => println!("{}", toolchain_of(kernel)?.rustc.display()),
         // Rust-analyzer wants the standard library's source; the kernel has it or does without.
         ["component", "add", ..] => return Ok(ExitCode::FAILURE),
         _ => return pass_on(Command::new(real_rustup()?).args(arguments)),
@@ -116,7 +118,7 @@ pub fn cargo(kernel: &Path) -> Result<ExitCode> {
 /// A cell, or what the kernel needs checked. To check would mean to check all packages below the
 /// crate first, for minutes; built they are already.
 fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
-    if let Some(status) = replay::compile(kernel, &toolchain(kernel)?)? {
+    if let Some(status) = replay::compile(kernel, &toolchain_of(kernel)?)? {
         return Ok(exit_code(status));
     }
     let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());
@@ -128,12 +130,25 @@ fn real_cargo(
     kernel: &Path,
     arguments: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>,
 ) -> Result<Command> {
-    let mut command = Command::new(toolchain(kernel)?.cargo);
+    let mut command = toolchain_of(kernel)?.cargo_command();
     command.args(arguments).env_remove("CARGO_HOME");
+    if let Ok(flags) = std::env::var("RUSTFLAGS") {
+        command.env("RUSTFLAGS", without_linker(&flags));
+    }
     if let Some(home) = std::env::var_os(CARGO_HOME) {
         command.env("CARGO_HOME", home);
     }
     Ok(command)
+}
+
+/// The compiler's flags without the linker that the kernel's program asks for where `lld` is on PATH. The template has
+/// been built without, and with other flags cargo would build all packages anew.
+fn without_linker(flags: &str) -> String {
+    let flags = flags.split_whitespace();
+    let kept: Vec<&str> = flags
+        .filter(|flag| *flag != "-Clink-arg=-fuse-ld=lld")
+        .collect();
+    kept.join(" ")
 }
 
 fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
@@ -141,7 +156,7 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     let whole = !arguments.iter().any(|it| it == "--no-deps");
     if !asked_by_rust_analyzer {
         // The kernel adds a dependency: from here on types are asked for.
-        rust_src::link_source(kernel, &toolchain(kernel)?)?;
+        rust_src::link_source(kernel, &toolchain_of(kernel)?)?;
     }
     let written = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
     if asked_by_rust_analyzer && written == manifest::with_crate() {
@@ -186,5 +201,25 @@ fn exit_code(status: std::process::ExitStatus) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_those_of_the_template_with_and_without_lld() {
+        for flags in [
+            "-Cprefer-dynamic",
+            "-Cprefer-dynamic -Clink-arg=-fuse-ld=lld",
+        ] {
+            assert_eq!(without_linker(flags), super::super::template::FLAGS);
+        }
+        let asked = "-Cprefer-dynamic -Clink-arg=-fuse-ld=lld -Zcodegen-backend=cranelift";
+        assert_eq!(
+            without_linker(asked),
+            "-Cprefer-dynamic -Zcodegen-backend=cranelift"
+        );
     }
 }

@@ -3,10 +3,13 @@ use anyhow::{Context, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::features::Features;
 use super::template::Template;
 use super::{evcxr, manifest, rust_src, shim};
+#[cfg(unix)]
+use crate::private;
 use crate::{lock, paths};
 
 #[derive(clap::Args)]
@@ -39,7 +42,6 @@ pub fn launcher() -> Result<PathBuf> {
 fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFolder) -> Result<()> {
     kernel
         .env("EVCXR_TMPDIR", &folder.directory)
-        .env_remove("CARGO_INCREMENTAL") // as in the template
         .env("EVCXR_CONFIG_DIR", write_config()?)
         .env(
             "RUST_SRC_PATH",
@@ -47,6 +49,7 @@ fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFol
         )
         // The program would renew its own entry in the reader's list of kernels, if there is one.
         .env("JUPYTER_PATH", paths::lab().join("none"));
+    lock::set_incremental(kernel, &folder.directory)?; // as in the template
     // Cells link to the crate and the standard library as shared ones. The kernel's own come first: cargo
     // puts the folder of the workspace's build here, with a crate of the same name; and the path to the
     // standard library that evcxr leaves in a cell is right only in /tmp.
@@ -75,7 +78,8 @@ fn write_config() -> Result<PathBuf> {
     let start = format!(
         ":dep {}\
          use dldna::prelude::*;\n\
-         let warm_up = vec![1].iter().map(|x| x + 1).collect::<Vec<i32>>(); drop(warm_up);\n",
+         let warm_up = vec![1].iter().map(|x| x + 1).collect::<Vec<i32>>(); drop(warm_up);\n\
+         let _: i32 = \"1\".parse()?;\n",
         manifest::dependency()
     );
     let path = folder.join("init.evcxr");
@@ -97,24 +101,72 @@ impl KernelFolder {
     fn make(template: &Template) -> Result<Self> {
         let kernels = paths::lab().join("kernels");
         fs::create_dir_all(&kernels)?;
+        let kernels = without_spaces(kernels)?;
         let _lock = lock::hold(&kernels.join("lock"), "Waiting for another kernel to start")?;
         remove_abandoned(&kernels)?;
         let directory = kernels.join(std::process::id().to_string());
+        // In another container or on another machine a process may have the same number; and where there are no locks,
+        // a folder outlives its kernel.
+        let directory = (0..)
+            .map(|count| match count {
+                0 => directory.clone(),
+                _ => directory.with_extension(count.to_string()),
+            })
+            .find(|directory| !directory.exists())
+            .context("no name for the kernel's folder")?;
         template.copy_to(&directory)?;
         let lock = lock::hold(&directory.join("lock"), "")?;
         Ok(KernelFolder { directory, lock })
     }
 }
 
+/// Another path to the same folder: the kernel's program loads no cell from a path with a space in it.
+#[cfg(unix)]
+fn without_spaces(folder: PathBuf) -> Result<PathBuf> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    if !folder.to_string_lossy().contains(' ') {
+        return Ok(folder);
+    }
+    let links = private::own_folder("dldna-kernels")?;
+    let mut hasher = DefaultHasher::new();
+    folder.hash(&mut hasher);
+    let link = links.join(format!("{:016x}", hasher.finish()));
+    if fs::read_link(&link).ok().as_ref() != Some(&folder) {
+        let new = links.join(format!("new{}", std::process::id()));
+        std::os::unix::fs::symlink(&folder, &new)
+            .and_then(|()| fs::rename(&new, &link))
+            .with_context(|| format!("linking {} to {}", link.display(), folder.display()))?;
+    }
+    Ok(link)
+}
+
+#[cfg(not(unix))]
+fn without_spaces(folder: PathBuf) -> Result<PathBuf> {
+    Ok(folder)
+}
+
+/// How long the folder of a kernel is kept after its last cell where no lock tells that it lives.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
 fn remove_abandoned(kernels: &Path) -> Result<()> {
     for entry in fs::read_dir(kernels)? {
         let directory = entry?.path();
-        if directory.is_dir() && !lock::is_held(&directory.join("lock"))? {
+        if directory.is_dir() && !is_in_use(&directory)? {
             fs::remove_dir_all(&directory)
                 .with_context(|| format!("removing {}", directory.display()))?;
         }
     }
     Ok(())
+}
+
+fn is_in_use(kernel: &Path) -> Result<bool> {
+    if let Some(held) = lock::is_held(&kernel.join("lock"))? {
+        return Ok(held);
+    }
+    let last_cell = fs::metadata(kernel.join("src/lib.rs"))
+        .or_else(|_| fs::metadata(kernel)) // it is being made
+        .and_then(|file| file.modified())?;
+    Ok(last_cell.elapsed().unwrap_or_default() < KEPT)
 }
 
 /// Becomes the kernel. The lock is its standard input, which it does not read: so the folder is

@@ -17,11 +17,13 @@ use crate::toolchain::Toolchain;
 use crate::{lock, paths, private};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Template {
+    /// Where it was read: not recorded, as it may have been moved with the repository.
+    #[serde(skip)]
     pub directory: PathBuf,
     pub toolchain: Toolchain,
     pub features: Features,
@@ -45,6 +47,10 @@ overflow-checks = true
 
 /// The record inside a template; its presence says that the template is complete.
 const RECORD: &str = "template.json";
+/// The folder in which templates are built.
+const UNFINISHED: &str = "unfinished";
+/// The compiler's flags, as the kernel's program gives them to cargo.
+pub const FLAGS: &str = "-Cprefer-dynamic";
 
 impl Template {
     /// The template, built first where it is missing or the sources have changed.
@@ -66,13 +72,16 @@ impl Template {
         Self::read(&templates().join(fingerprint(&Features::default())?))
     }
 
+    /// The template in this folder, if it is complete and its compiler is still there.
     pub fn read(directory: &Path) -> Result<Option<Self>> {
         let path = directory.join(RECORD);
         match fs::read(&path) {
-            Ok(text) => Ok(Some(
-                serde_json::from_slice(&text)
-                    .with_context(|| format!("reading {}", path.display()))?,
-            )),
+            Ok(text) => {
+                let mut template: Template = serde_json::from_slice(&text)
+                    .with_context(|| format!("reading {}", path.display()))?;
+                template.directory = directory.to_owned();
+                Ok(template.toolchain.exists().then_some(template))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
         }
@@ -82,8 +91,9 @@ impl Template {
         features.check()?;
         let started = Instant::now();
         let toolchain = Toolchain::find()?;
-        let unfinished = templates().join("unfinished");
-        let previous = newest()?;
+        let unfinished = templates().join(UNFINISHED);
+        let others = complete(&templates())?;
+        let previous = others.last();
         eprintln!(
             "Building the crate for the notebooks ({})",
             if previous.is_some() {
@@ -92,14 +102,13 @@ impl Template {
                 "once, about 3 minutes"
             }
         );
-        if let Some(previous) = &previous
+        if let Some(previous) = previous
             && !unfinished.join("Cargo.toml").exists()
         {
             if unfinished.exists() {
                 fs::remove_dir_all(&unfinished)?; // headers, see below
             }
             copy(previous, &unfinished, Contents::All)?;
-            fs::remove_file(unfinished.join(RECORD))?;
         }
         rust_src::install(&toolchain)?;
         private::create_folder(&unfinished)?;
@@ -125,10 +134,10 @@ impl Template {
             unfinished.join(RECORD),
             serde_json::to_vec_pretty(&template)?,
         )?;
-        fs::rename(&unfinished, directory)?;
+        put_in_place(&unfinished, directory)?;
         keep_headers(directory, &unfinished)?;
-        if let Some(previous) = previous {
-            fs::remove_dir_all(&previous)?;
+        for other in others.iter().filter(|other| *other != directory) {
+            fs::remove_dir_all(other)?;
         }
         eprintln!("Built in {:.0} s", started.elapsed().as_secs_f64());
         Ok(template)
@@ -146,6 +155,7 @@ fn templates() -> PathBuf {
 }
 
 fn lock() -> Result<File> {
+    paths::writable_lab()?;
     fs::create_dir_all(templates())?;
     lock::hold(
         &templates().join("lock"),
@@ -175,16 +185,27 @@ fn keep_headers(template: &Path, where_built: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The complete template that was made last, if there is one.
-fn newest() -> Result<Option<PathBuf>> {
+/// Renames a folder; one that is there already goes first.
+fn put_in_place(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    fs::rename(from, to).with_context(|| format!("renaming {} to {}", from.display(), to.display()))
+}
+
+/// The complete templates, the one that was made last at the end. Not the folder of a build that was ended just before
+/// it was renamed.
+fn complete(templates: &Path) -> Result<Vec<PathBuf>> {
     let mut complete = Vec::new();
-    for entry in fs::read_dir(templates())? {
-        let path = entry?.path();
-        if let Ok(record) = fs::metadata(path.join(RECORD)) {
-            complete.push((record.modified()?, path));
+    for entry in fs::read_dir(templates)? {
+        let entry = entry?;
+        let record = fs::metadata(entry.path().join(RECORD));
+        if let (Ok(record), true) = (record, entry.file_name() != UNFINISHED) {
+            complete.push((record.modified()?, entry.path()));
         }
     }
-    Ok(complete.into_iter().max().map(|(_, path)| path))
+    complete.sort();
+    Ok(complete.into_iter().map(|(_, path)| path).collect())
 }
 
 /// Changes whenever cargo would compile something anew: like cargo, it goes by the files' times
@@ -255,7 +276,7 @@ pub fn cargo_build(
     toolchain: &Toolchain,
     features: &Features,
 ) -> Result<Command> {
-    let mut command = Command::new(&toolchain.cargo);
+    let mut command = toolchain.cargo_command();
     command
         .args(["build", "--target", toolchain.host()?])
         .args(features.for_cargo())
@@ -263,10 +284,10 @@ pub fn cargo_build(
         .env("CARGO_TARGET_DIR", "target")
         .env("CARGO_BUILD_BUILD_DIR", "target")
         .env("RUSTC", &toolchain.rustc)
-        .env("RUSTFLAGS", "-Cprefer-dynamic")
-        // With another setting than the template's, cargo would build the crate anew.
-        .env_remove("CARGO_INCREMENTAL")
+        .env("RUSTFLAGS", FLAGS)
         .stdin(Stdio::null());
+    // With another setting than the template's, cargo would build the crate anew.
+    lock::set_incremental(&mut command, directory)?;
     Ok(command)
 }
 
@@ -289,10 +310,10 @@ fn copy(from: &Path, to: &Path, contents: Contents) -> Result<()> {
             if contents == Contents::All || entry.file_name() != "incremental" {
                 copy(&source, &target, contents)?;
             }
-        } else if is_replaced_whole(&source) {
-            fs::hard_link(&source, &target)
-                .with_context(|| format!("linking {} to {}", source.display(), target.display()))?;
-        } else {
+        } else if entry.file_name() == RECORD && contents == Contents::All {
+            // What is built in a copy is not complete before it has a record of its own.
+        } else if !is_replaced_whole(&source) || fs::hard_link(&source, &target).is_err() {
+            // Some file systems have no links, and none has them to another.
             copy_file(&source, &target)?;
         }
     }
@@ -341,6 +362,55 @@ mod tests {
         assert!(!built.join(out).join("gather.ptx").exists());
     }
 
+    /// Between these two the build may be ended: its folder is then no template.
+    #[test]
+    fn a_build_that_was_ended_before_it_was_renamed_is_no_template() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1", "2", UNFINISHED, "without-record"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for (age, name) in [(2, "1"), (1, "2"), (0, UNFINISHED)] {
+            let record = folder.path().join(name).join(RECORD);
+            fs::write(&record, "{}").unwrap();
+            let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+            let record = File::options().write(true).open(record).unwrap();
+            record.set_modified(time).unwrap();
+        }
+        let [first, second, unfinished] =
+            ["1", "2", UNFINISHED].map(|name| folder.path().join(name));
+        assert_eq!(complete(folder.path()).unwrap(), [first, second.clone()]);
+        put_in_place(&unfinished, &second).unwrap();
+        assert!(second.join(RECORD).exists() && !unfinished.exists());
+    }
+
+    #[test]
+    fn a_copy_has_a_record_only_for_a_kernel() {
+        let folder = tempfile::tempdir().unwrap();
+        let [template, all, kernel] =
+            ["template", "all", "kernel"].map(|name| folder.path().join(name));
+        fs::create_dir(&template).unwrap();
+        fs::write(template.join(RECORD), "{}").unwrap();
+        copy(&template, &all, Contents::All).unwrap();
+        copy(&template, &kernel, Contents::ForKernel).unwrap();
+        assert!(!all.join(RECORD).exists() && kernel.join(RECORD).exists());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_copy_may_go_to_another_file_system() {
+        let Ok(to) = tempfile::tempdir_in("/dev/shm") else {
+            return; // a machine without one
+        };
+        let from = tempfile::tempdir_in(paths::repository().join("target")).unwrap();
+        fs::write(from.path().join("libdldna.so"), "library").unwrap();
+        let copied = to.path().join("kernel");
+        copy(from.path(), &copied, Contents::ForKernel).unwrap();
+        assert_eq!(
+            fs::read_to_string(copied.join("libdldna.so")).unwrap(),
+            "library"
+        );
+    }
+
     #[test]
     fn each_set_of_features_has_a_template_of_its_own() {
         let cuda = Features::cuda();
@@ -349,7 +419,8 @@ mod tests {
         // And both have the manifest that a notebook's first cell leads to.
         assert!(!manifest::with_crate().contains("features"));
         let toolchain = Toolchain::find().unwrap();
-        let cargo = cargo_build(Path::new("."), &toolchain, &cuda).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let cargo = cargo_build(folder.path(), &toolchain, &cuda).unwrap();
         let arguments: Vec<_> = cargo.get_args().collect();
         assert!(
             arguments

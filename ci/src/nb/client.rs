@@ -22,7 +22,9 @@ use process_wrap::tokio::{ChildWrapper, CommandWrap};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::private;
+#[cfg(unix)]
+use super::guard::Guard;
+use crate::{lock, private};
 
 /// A kernel that is not ready by then is not coming: the stock kernel builds nothing at its start,
 /// ours may build its template first.
@@ -86,23 +88,56 @@ impl KernelCommand {
         let child = command
             .spawn()
             .with_context(|| format!("could not start the kernel: {}", self.0.join(" ")))?;
-        Ok(Process(child))
+        let mut process = Process {
+            child,
+            #[cfg(unix)]
+            _guard: None,
+        };
+        #[cfg(unix)]
+        if let (Some(group), Some(folder)) = (process.child.id(), connection_file.parent()) {
+            process._guard = Some(Guard::set(group, folder)?);
+        }
+        Ok(process)
     }
 }
 
 /// The kernel's process. Dropping it kills the process and all it started.
-struct Process(Box<dyn ChildWrapper>);
+struct Process {
+    child: Box<dyn ChildWrapper>,
+    #[cfg(unix)]
+    _guard: Option<Guard>,
+}
 
 impl Process {
     async fn end(&mut self) -> Result<ExitStatus> {
-        Ok(self.0.wait().await?)
+        Ok(self.child.wait().await?)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // Also when the kernel itself has ended: what it started may have survived it.
-        let _ = self.0.start_kill();
+        let _ = self.child.start_kill();
+    }
+}
+
+const FOLDER: &str = "dldna-nb-";
+/// A file in a kernel's temporary folder, locked as long as the folder is in use.
+const LOCK: &str = "lock";
+
+/// Removes the folders that an earlier `cargo nb` has left, if it was killed together with the guards of its kernels.
+pub fn remove_abandoned() {
+    let entries = std::fs::read_dir(std::env::temp_dir());
+    for entry in entries.into_iter().flatten().flatten() {
+        let folder = entry.path();
+        let is_ours = entry.file_name().to_string_lossy().starts_with(FOLDER);
+        // Not ours to open: another user's. Without a lock: one that is just being made.
+        if is_ours
+            && folder.join(LOCK).is_file()
+            && lock::is_held(&folder.join(LOCK)).is_ok_and(|held| held == Some(false))
+        {
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
 
@@ -132,6 +167,7 @@ pub struct Kernel {
     iopub: ClientIoPubConnection,
     control: ClientControlConnection,
     log: PathBuf,
+    _lock: File,
     _folder: TempDir,
 }
 
@@ -149,7 +185,8 @@ impl Kernel {
     }
 
     async fn try_start(command: &KernelCommand, folder: &Path) -> Result<Self> {
-        let temporary = private::temporary_folder("dldna-nb-")?;
+        let temporary = private::temporary_folder(FOLDER)?;
+        let lock = lock::hold(&temporary.path().join(LOCK), "")?;
         let log = temporary.path().join("kernel.log");
         let connection_file = temporary.path().join("connection.json");
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -193,6 +230,7 @@ impl Kernel {
             iopub,
             control,
             log,
+            _lock: lock,
             _folder: temporary,
         };
         kernel.wait_until_ready().await?;

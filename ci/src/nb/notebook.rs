@@ -36,6 +36,22 @@ impl NotebookFile {
             format_problems,
         })
     }
+
+    /// The kernel runs Rust; what is written for another language would fail in its own words at the first cell.
+    pub fn check_language(&self) -> Result<()> {
+        let metadata = &self.content.metadata;
+        let kernel = metadata.kernelspec.as_ref();
+        let language = kernel.and_then(|kernel| kernel.language.as_ref());
+        let language = language.or(metadata.language_info.as_ref().map(|info| &info.name));
+        let named = language.or(kernel.map(|kernel| &kernel.name));
+        match named {
+            Some(named) if !named.eq_ignore_ascii_case("rust") => bail!(
+                "it is a notebook for {named}, and the kernel here runs Rust; in JupyterLab choose \
+                 \"Kernel\", \"Change Kernel\", \"Rust\" if its cells are Rust"
+            ),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn parse(text: &str) -> Result<(v4::Notebook, Vec<String>)> {

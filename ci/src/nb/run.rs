@@ -12,6 +12,7 @@ use super::outputs::{MachinePaths, Received, has_panic};
 use super::progress::NotebookProgress;
 use super::source::{Ending, MARK, prepare};
 use super::timings::Timings;
+use crate::paths;
 
 const DEFAULT_LIMIT: Duration = Duration::from_secs(120);
 
@@ -154,9 +155,13 @@ pub async fn run(
         let message = message(&received);
         let outputs = received.into_outputs(number, paths);
         if let Some(reason) = reason {
+            let timed_out = matches!(end, End::TimedOut);
             run.failure = Some(Failure {
                 cell: Some(number),
-                reason,
+                reason: match hint(&cell.source, &message, timed_out, folder) {
+                    Some(hint) => format!("{reason}; {hint}"),
+                    None => reason,
+                },
                 message,
             });
             break;
@@ -168,6 +173,33 @@ pub async fn run(
     }
     kernel.shut_down().await;
     run
+}
+
+/// What the reader cannot see from the cell and its error.
+fn hint(source: &str, error: &str, timed_out: bool, folder: &Path) -> Option<String> {
+    if timed_out && source.contains("stdin()") {
+        let hint = "a notebook has no standard input: write what it should read into the cell";
+        return Some(hint.to_owned());
+    }
+    let names_path = source
+        .lines()
+        .any(|line| line.trim_start().starts_with(":dep") && line.contains("path"));
+    let is_missing = error.contains("No such file or directory") // from the kernel's program
+        || error.contains("cannot find the path") // the same on Windows
+        || error.contains("failed to read"); // from cargo
+    if !(names_path && is_missing) {
+        return None;
+    }
+    let crate_folder = paths::dldna();
+    let from_here = match folder.strip_prefix(paths::repository()) {
+        Ok(below) => Path::new(&"../".repeat(below.components().count())).join("dldna"),
+        Err(_) => crate_folder,
+    };
+    Some(format!(
+        "a path behind `:dep` starts from the folder of the notebook, {}; the crate dldna is there {}",
+        folder.display(),
+        from_here.display()
+    ))
 }
 
 fn is_figure(output: &Output) -> bool {
