@@ -224,6 +224,73 @@ fn check_conv2d(
     assert_close("d_w", &d_w, &to_f32(&want.2));
 }
 
+/// A convolution in which one element stands out, `extreme` in one of `[x, w, d_y]`: each result may be wrong by a share of
+/// the products that it sums, and by nothing of those that it does not see.
+fn check_extreme(operand: usize, extreme: f32, padding: usize, seed: u64) {
+    let (batch, channels, size) = (2, 16, (16, 16));
+    let window = Window::square(3, 1, padding, 1);
+    let conv = Conv2d::new(channels, channels, window, size).unwrap();
+    let out_pixels = conv.output_size().0 * conv.output_size().1;
+    let mut operands = [
+        numbers(seed, batch * channels * size.0 * size.1),
+        numbers(seed ^ 1, channels * channels * 9),
+        numbers(seed ^ 2, batch * channels * out_pixels),
+    ];
+    let index = (seed >> 8) as usize % operands[operand].len();
+    operands[operand][index] = extreme;
+    let [x, w, d_y] = operands;
+
+    let [mut y, mut d_x, mut d_w] = [&d_y, &x, &w].map(|like| vec![0.0; like.len()]);
+    conv.forward(&x, &w, None, &mut y);
+    conv.backward_input(&w, &d_y, &mut d_x);
+    conv.backward_weight(&x, &d_y, &mut d_w);
+
+    let mut want = [&d_y, &x, &w].map(|like| vec![(0.0, 0.0); like.len()]);
+    for_each_product(
+        (batch, channels, channels),
+        window,
+        size,
+        |result, pixel, weight| {
+            let mut add = |of: usize, at: usize, a: f32, b: f32| {
+                let product = f64::from(a) * f64::from(b);
+                let (sum, magnitude): &mut (f64, f64) = &mut want[of][at];
+                (*sum, *magnitude) = (*sum + product, *magnitude + product.abs());
+            };
+            add(0, result, x[pixel], w[weight]);
+            add(1, pixel, d_y[result], w[weight]);
+            add(2, weight, d_y[result], x[pixel]);
+        },
+    );
+    // Up to 256 times the mean the fast way is taken, which is less exact.
+    let share = 2f64.powi(if extreme.abs() <= 128.0 { -14 } else { -18 });
+    for ((name, got), want) in [("y", y), ("d_x", d_x), ("d_w", d_w)].iter().zip(want) {
+        for (i, (got, (sum, magnitude))) in got.iter().zip(want).enumerate() {
+            let same = match sum.is_finite() {
+                true => (f64::from(*got) - sum).abs() <= share * magnitude,
+                false => f64::from(*got) == sum || (got.is_nan() && sum.is_nan()),
+            };
+            let of = ["x", "w", "d_y"][operand];
+            assert!(same, "{extreme} in {of}: {name}[{i}] is {got}, not {sum}");
+        }
+    }
+}
+
+#[test]
+fn an_extreme_element_spreads_over_no_result_that_does_not_see_it() {
+    for seed in [1, 70_001, 900_007] {
+        for operand in 0..3 {
+            for extreme in [1e2, 3e3, 1e6, -1e12, 1e30] {
+                check_extreme(operand, extreme, 1, seed);
+            }
+            // Beside infinite weights zeros of the padding would be products too: 0 times infinity is not a number.
+            let padding = usize::from(operand == 0);
+            for extreme in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+                check_extreme(operand, extreme, padding, seed);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

@@ -11,7 +11,7 @@
 //! with `depth = in_channels * taps`. The gradient by the weights is in `weight_gradient`. Two things make it fast on small images, where a product per image
 //! would be far too thin: several images go into one product (`images_per_product`), and taps
 //! that only ever meet padding are left out ([`Sliding::useful_taps`]). 3x3 kernels of stride 1 on larger images take
-//! another way ([`Winograd`]).
+//! another way ([`Winograd`]), unless an element stands out so far that it would harm its neighbours.
 //!
 //! Chetlur et al., *cuDNN: Efficient Primitives for Deep Learning*, 2014, section 3.
 
@@ -23,7 +23,7 @@ use super::scratch::{Lent, Scratch};
 use super::transpose::{transpose, transpose_into};
 use super::vector::add_scaled;
 use super::window::{Sliding, Window};
-use super::winograd::Winograd;
+use super::winograd::{Winograd, is_even};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -85,7 +85,7 @@ impl Conv2d {
     pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
         if self.meets_only_padding() {
             output.fill(0.0);
-        } else if let Some(winograd) = self.winograd(input) {
+        } else if let Some(winograd) = self.winograd(self.images(input), Operand::whole(weight)) {
             winograd.forward(input, weight, output);
         } else {
             let weight = self.useful_weight(weight);
@@ -143,7 +143,7 @@ impl Conv2d {
         if self.meets_only_padding() {
             return;
         }
-        if let Some(winograd) = self.winograd(d_input) {
+        if let Some(winograd) = self.winograd(self.results(d_output), Operand::whole(weight)) {
             return winograd.backward_input(weight, d_output, d_input);
         }
         let weight = self.useful_weight(weight);
@@ -220,10 +220,22 @@ impl Conv2d {
         }
     }
 
-    /// The other way to compute it, where that is faster for so many images.
-    fn winograd(&self, images: &[f32]) -> Option<&Winograd> {
-        let images = images.len() / self.image_size();
-        self.winograd.as_ref().filter(|way| way.pays_off(images))
+    /// The other way to compute it from these operands, where that is faster and as accurate.
+    fn winograd(&self, batch: Operand, other: Operand) -> Option<&Winograd> {
+        let images = batch.values.len() / batch.piece;
+        self.winograd
+            .as_ref()
+            .filter(|way| way.pays_off(images) && batch.is_even() && other.is_even())
+    }
+
+    fn images<'a>(&self, values: &'a [f32]) -> Operand<'a> {
+        let piece = self.image_size();
+        Operand { values, piece }
+    }
+
+    fn results<'a>(&self, values: &'a [f32]) -> Operand<'a> {
+        let piece = self.result_size();
+        Operand { values, piece }
     }
 
     /// A small kernel with a large stride can miss the image altogether.
@@ -421,6 +433,23 @@ impl Conv2d {
                 );
             }
         }
+    }
+}
+
+/// Images or results of `piece` elements each, or the weights.
+struct Operand<'a> {
+    values: &'a [f32],
+    piece: usize,
+}
+
+impl<'a> Operand<'a> {
+    fn whole(values: &'a [f32]) -> Self {
+        let piece = values.len();
+        Self { values, piece }
+    }
+
+    fn is_even(&self) -> bool {
+        is_even(self.values, self.piece)
     }
 }
 

@@ -28,7 +28,7 @@ impl Conv2d {
         if self.meets_only_padding() {
             return;
         }
-        if let Some(winograd) = self.winograd(input) {
+        if let Some(winograd) = self.winograd(self.images(input), self.results(d_output)) {
             return winograd.backward_weight(input, d_output, d_weight);
         }
         let mut sums = Scratch::any(self.depth() * self.out_channels);
