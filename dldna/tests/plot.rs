@@ -446,15 +446,6 @@ fn many_pictures_a_row_make_a_wide_figure_or_none() {
     ));
 }
 
-#[test]
-fn a_line_through_points_all_over_the_chart_takes_no_time_to_speak_of() {
-    let x: Vec<f64> = (0..20_000).map(|i| f64::from(i % 2)).collect();
-    let y: Vec<f64> = (0..20_000).map(|i| f64::from(i * 7919 % 1000)).collect();
-    let start = std::time::Instant::now();
-    Chart::new("").line("", &x, &y).draw().unwrap();
-    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
-}
-
 /// 0, 1, huge, tiny, not a number, infinite, negative, and any other.
 fn number() -> impl Strategy<Value = f64> {
     let special = vec![
@@ -505,7 +496,7 @@ fn map() -> impl Strategy<Value = ColorMap> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn charts_of_any_numbers_end(

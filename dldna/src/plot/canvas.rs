@@ -425,3 +425,29 @@ pub(crate) fn draw_title(canvas: &mut Canvas, title: &str, x: f32) {
 pub(crate) fn title_height(title: &str) -> f32 {
     if title.is_empty() { 10.0 } else { 44.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_row_only_the_columns_near_a_line_are_visited_and_all_of_them() {
+        let radius = 3.5;
+        for (a, b) in [
+            ((0, 0), (90, 80)),
+            ((90, 3), (0, 70)),
+            ((5, 0), (6, 99)),
+            ((0, 9), (99, 9)),
+            ((7, 7), (7, 7)),
+        ] {
+            for y in -10..110 {
+                let columns = columns_near(y, a, b, radius, 10);
+                for x in -9..109 {
+                    let near = distance((x, y), a, b) <= radius;
+                    assert!(!near || columns.contains(&x), "{a:?} {b:?} at {x}, {y}");
+                }
+            }
+        }
+        assert!(columns_near(500, (0, 0), (1000, 1000), radius, 10).count() < 15);
+    }
+}
