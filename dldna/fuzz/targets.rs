@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use dldna::data::cifar::{ColorDataset, ColorSplit};
+use dldna::data::cifar::Cifar;
 use dldna::data::idx::Idx;
 use dldna::exercises::{PROGRESS_FILE, PROGRESS_VARIABLE, progress as read_progress};
 use dldna::image::{GrayImage, RgbImage};
@@ -22,13 +22,13 @@ pub fn idx(bytes: &[u8]) {
 /// Gzip, around IDX files and archives.
 pub fn gzip(bytes: &[u8]) {
     idx(bytes);
-    let _ = ColorSplit::from_archive(bytes);
+    let _ = Cifar::Ten.from_archive(bytes);
 }
 
 /// Files of CIFAR-10.
 pub fn cifar(bytes: &[u8]) {
-    if let Ok(dataset) = ColorDataset::from_bytes(bytes) {
-        assert_eq!(dataset.to_bytes(), bytes);
+    if let Ok(dataset) = Cifar::Ten.read(bytes) {
+        assert_eq!(dataset.all_pixels().len() + dataset.len(), bytes.len());
         assert_eq!(dataset.to_gray().len(), dataset.len());
         dataset.image(0).unwrap();
     }
@@ -36,7 +36,7 @@ pub fn cifar(bytes: &[u8]) {
 
 /// Archives of CIFAR-10, packed or not.
 pub fn tar(bytes: &[u8]) {
-    if let Ok(split) = ColorSplit::from_archive(bytes) {
+    if let Ok(split) = Cifar::Ten.from_archive(bytes) {
         assert!(split.train.len() >= 5 && !split.test.is_empty());
     }
 }

@@ -6,7 +6,7 @@ pub use dldna_nn::prelude::*;
 pub use ndarray::{Array1, Array2, Array3, Array4};
 
 pub use crate::cnn::{HierarchicalCnn, SimpleCnn};
-pub use crate::data::DatasetExt;
+pub use crate::data::{DatasetExt, Normalisation};
 pub use crate::filter_utils::{Filter, apply_filter};
 pub use crate::image::{GrayImage, RgbImage};
 pub use crate::plot::{BarChart, Chart, ColorMap, Draw, Figure, HeatMap, ImageGrid, Timeline};

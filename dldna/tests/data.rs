@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dldna::data::cifar::{ColorDataset, ColorSplit};
+use dldna::data::cifar::Cifar;
 use dldna::data::idx::{Idx, IdxError};
 use dldna::data::{
     self, DataError, Dataset, DatasetError, DatasetExt, DownloadError, FASHION_MNIST_CLASSES,
-    Normalisation, RemoteFile, Store,
+    IdxFiles, Normalisation, RemoteFile, Store,
 };
 use dldna::image::{GrayImage, ImageError, RgbImage};
 use flate2::{Compression, write::GzEncoder};
@@ -118,7 +118,7 @@ fn the_photograph_is_what_opencv_reads() {
     ];
     for (row, want) in want.iter().enumerate() {
         for (column, want) in want.iter().enumerate() {
-            let part = gray.crop(200 * row, 217 * column, 200, 217).unwrap();
+            let part = gray.cropped(200 * row, 217 * column, 200, 217).unwrap();
             assert!(
                 (mean(part.pixels()) - want).abs() < 0.02,
                 "part {row} {column}: {} {want}",
@@ -405,8 +405,11 @@ fn debug_shows_sizes_and_no_pixels() {
     assert_eq!(format!("{:#?}", gray.clone()), "GrayImage { 30 x 28 }");
     let rgb = RgbImage::new(1, 2, vec![7; 6]).unwrap();
     assert_eq!(format!("{rgb:?}"), "RgbImage { 2 x 1 }");
-    let records = ColorDataset::from_bytes(&[0; 2 * 3073]).unwrap();
-    assert_eq!(format!("{records:?}"), "ColorDataset { 2 images }");
+    let records = Cifar::Ten.read(&[0; 2 * 3073]).unwrap();
+    assert_eq!(
+        format!("{records:?}"),
+        "Dataset: 2 images of 32 x 32 in colour, 10 classes"
+    );
     let idx = Idx {
         sizes: vec![2, 3],
         values: vec![1; 6],
@@ -528,15 +531,15 @@ fn bad_images_are_told_apart() {
     let image = GrayImage::new(2, 3, vec![0; 6]).unwrap();
     assert_says(
         "crop outside",
-        &image.crop(1, 0, 2, 1).unwrap_err(),
+        &image.cropped(1, 0, 2, 1).unwrap_err(),
         &["height 2", "row 1", "inside"],
     );
     assert!(matches!(
-        image.crop(usize::MAX, 0, 2, 1),
+        image.cropped(usize::MAX, 0, 2, 1),
         Err(ImageError::Crop { .. })
     ));
     assert!(matches!(
-        image.crop(0, 0, 0, 1),
+        image.cropped(0, 0, 0, 1),
         Err(ImageError::Crop { .. })
     ));
     let error = GrayImage::new(2, 3, vec![0; 5]).unwrap_err();
@@ -618,7 +621,7 @@ proptest! {
         let (top, left) = (part[0].index(height), part[1].index(width));
         let (rows, columns) = (1 + part[2].index(height - top), 1 + part[3].index(width - left));
         let want = array.slice(ndarray::s![top..top + rows, left..left + columns]).to_owned();
-        prop_assert_eq!(image.crop(top, left, rows, columns).unwrap().to_array(), want);
+        prop_assert_eq!(image.cropped(top, left, rows, columns).unwrap().to_array(), want);
     }
 
     #[test]
@@ -626,10 +629,10 @@ proptest! {
         let pixels = seed.iter().cycle().take(3 * height * width).copied().collect();
         let image = RgbImage::new(height, width, pixels).unwrap();
         let turned = image.rotate90().channels();
-        let cropped = image.crop(0, 1, height, width - 1).unwrap().channels();
+        let cropped = image.cropped(0, 1, height, width - 1).unwrap().channels();
         for (channel, gray) in image.channels().iter().enumerate() {
             prop_assert_eq!(&turned[channel], &gray.rotate90());
-            prop_assert_eq!(&cropped[channel], &gray.crop(0, 1, height, width - 1).unwrap());
+            prop_assert_eq!(&cropped[channel], &gray.cropped(0, 1, height, width - 1).unwrap());
         }
     }
 
@@ -640,12 +643,12 @@ proptest! {
         let _ = RgbImage::new(height, width, vec![7; count]);
         let gray = GrayImage::new(4, 5, vec![7; 20]).unwrap();
         let rgb = RgbImage::new(4, 5, vec![7; 60]).unwrap();
-        let part = gray.crop(top, left, rows, columns);
-        prop_assert_eq!(part.is_ok(), rgb.crop(top, left, rows, columns).is_ok());
+        let part = gray.cropped(top, left, rows, columns);
+        prop_assert_eq!(part.is_ok(), rgb.cropped(top, left, rows, columns).is_ok());
         if let Ok(part) = part {
             prop_assert_eq!((part.height(), part.width()), (rows, columns));
         }
-        let records = ColorDataset::from_bytes(&[0; 3073]).unwrap();
+        let records = Cifar::Ten.read(&[0; 3073]).unwrap();
         prop_assert_eq!(records.image(top).is_ok(), top == 0);
         prop_assert_eq!(records.label(top).is_ok(), records.class_name(top).is_ok());
         let _ = Idx::from_bytes(&[0, 0, 8, top as u8, 1, 2, 3], left as u8);
@@ -1906,6 +1909,12 @@ fn cifar_folder(folder: &Path) -> Vec<Vec<u8>> {
     (1..).zip(names).map(write).collect()
 }
 
+/// The pixels of CIFAR-10's records, without their labels.
+fn without_labels(records: &[u8]) -> Vec<u8> {
+    let records = records.chunks_exact(3073);
+    records.flat_map(|record| &record[1..]).copied().collect()
+}
+
 /// An archive by the system's own tar, with an entry for the folder as the real one has it.
 fn cifar_archive(folder: &Path, format: &str) -> Vec<u8> {
     let archive = folder.join("archive.tar");
@@ -1923,9 +1932,9 @@ fn cifar_archive(folder: &Path, format: &str) -> Vec<u8> {
 #[test]
 fn cifar_records_are_read_as_their_format_says() {
     let bytes = cifar_records(12, 1);
-    let dataset = ColorDataset::from_bytes(&bytes).unwrap();
+    let dataset = Cifar::Ten.read(&bytes).unwrap();
     assert_eq!(dataset.len(), 12);
-    assert_eq!(dataset.to_bytes(), bytes);
+    assert_eq!(dataset.all_pixels(), without_labels(&bytes));
     assert_eq!(dataset.label(11).unwrap(), 1);
     assert_eq!(dataset.class_name(11).unwrap(), "automobile");
     assert!(matches!(
@@ -1955,17 +1964,17 @@ fn cifar_records_are_read_as_their_format_says() {
 #[test]
 fn bad_cifar_files_are_told_apart() {
     let bytes = cifar_records(3, 2);
-    let says = |bytes: &[u8]| ColorDataset::from_bytes(bytes).unwrap_err().to_string();
+    let says = |bytes: &[u8]| Cifar::Ten.read(bytes).unwrap_err().to_string();
     assert!(says(&bytes[..7000]).contains("found 2 of them and 854 bytes more"));
     assert!(says(&[]).contains("found 0 of them"));
     let mut wrong = bytes.clone();
     wrong[2 * 3073] = 10;
-    assert!(says(&wrong).contains("record 2 begins with the label 10"));
+    assert!(says(&wrong).contains("record 2 has the label 10"));
 }
 
 #[test]
 fn what_is_taken_for_cifar_10_is_named() {
-    let says = |bytes: &[u8]| ColorDataset::from_bytes(bytes).unwrap_err().to_string();
+    let says = |bytes: &[u8]| Cifar::Ten.read(bytes).unwrap_err().to_string();
     assert!(says(&[1; 2 * 3074]).contains("CIFAR-100"));
     assert!(says(b"\x80\x02}q\x01(U\x0bbatch_label").contains("Python version"));
     assert!(says(b"MATLAB 5.0 MAT-file, Platform: GLNXA64").contains("Matlab version"));
@@ -1980,7 +1989,9 @@ fn what_is_taken_for_cifar_10_is_named() {
         let mut header = tar::Header::new_ustar();
         header.set_size(3);
         archive.append_data(&mut header, name, &b"abc"[..]).unwrap();
-        let error = ColorSplit::from_archive(&archive.into_inner().unwrap()).unwrap_err();
+        let error = Cifar::Ten
+            .from_archive(&archive.into_inner().unwrap())
+            .unwrap_err();
         assert_says(name, &error, &["cifar-10-binary.tar.gz", found]);
     }
 }
@@ -1989,16 +2000,19 @@ fn what_is_taken_for_cifar_10_is_named() {
 fn cifar_comes_from_a_folder_or_from_an_archive() {
     let folder = tempfile::tempdir().unwrap();
     let contents = cifar_folder(folder.path());
-    let split = ColorSplit::from_folder(folder.path()).unwrap();
-    assert_eq!(split.train.to_bytes(), contents[..5].concat());
-    assert_eq!(split.test.to_bytes(), contents[5]);
+    let split = Cifar::Ten.from_folder(folder.path()).unwrap();
+    assert_eq!(
+        split.train.all_pixels(),
+        without_labels(&contents[..5].concat())
+    );
+    assert_eq!(split.test.all_pixels(), without_labels(&contents[5]));
     assert_eq!(split.to_gray().train.len(), 10);
 
     let archive = cifar_archive(folder.path(), "ustar");
-    assert_eq!(ColorSplit::from_archive(&archive).unwrap(), split);
-    assert_eq!(ColorSplit::from_archive(&gzip(&archive)).unwrap(), split);
+    assert_eq!(Cifar::Ten.from_archive(&archive).unwrap(), split);
+    assert_eq!(Cifar::Ten.from_archive(&gzip(&archive)).unwrap(), split);
     let newer = cifar_archive(folder.path(), "pax");
-    assert_eq!(ColorSplit::from_archive(&newer).unwrap(), split);
+    assert_eq!(Cifar::Ten.from_archive(&newer).unwrap(), split);
 
     // Made in the folder itself, or in one above it.
     for inside in [".", "./cifar-10-batches-bin"] {
@@ -2012,33 +2026,33 @@ fn cifar_comes_from_a_folder_or_from_an_archive() {
             .args(["--exclude", "*.tar", inside])
             .status();
         assert!(tar.unwrap().success());
-        let read = ColorSplit::from_archive(&fs::read(&archive).unwrap());
+        let read = Cifar::Ten.from_archive(&fs::read(&archive).unwrap());
         assert_eq!(read.unwrap(), split, "{inside}");
         fs::remove_file(archive).unwrap();
     }
-    let inside = ColorSplit::from_folder(folder.path().join("cifar-10-batches-bin"));
+    let inside = Cifar::Ten.from_folder(folder.path().join("cifar-10-batches-bin"));
     assert_eq!(inside.unwrap(), split);
 
     // Cut off anywhere, it is an error and no panic.
     for length in (0..archive.len()).step_by(1999) {
-        let whole = ColorSplit::from_archive(&archive[..length]);
+        let whole = Cifar::Ten.from_archive(&archive[..length]);
         assert!(whole.is_err() || whole.unwrap() == split);
     }
-    let error = ColorSplit::from_archive(&archive[..1000]).unwrap_err();
+    let error = Cifar::Ten.from_archive(&archive[..1000]).unwrap_err();
     assert_says("cut archive", &error, &["is not in the archive"]);
-    let error = ColorSplit::from_archive(&archive[..512]).unwrap_err();
+    let error = Cifar::Ten.from_archive(&archive[..512]).unwrap_err();
     assert_says(
         "archive of a folder alone",
         &error,
         &["is not in the archive"],
     );
-    let error = ColorSplit::from_archive(&[b'<'; 2048]).unwrap_err();
+    let error = Cifar::Ten.from_archive(&[b'<'; 2048]).unwrap_err();
     assert_says("page as archive", &error, &["is not in the archive"]);
     // The header of the first file, byte by byte.
     for place in 512..1024 {
         let mut damaged = archive.clone();
         damaged[place] ^= 0x08;
-        let read = ColorSplit::from_archive(&damaged);
+        let read = Cifar::Ten.from_archive(&damaged);
         assert!(read.is_err() || read.unwrap() == split, "byte {place}");
     }
     fs::write(
@@ -2046,7 +2060,7 @@ fn cifar_comes_from_a_folder_or_from_an_archive() {
         [1, 2],
     )
     .unwrap();
-    let error = ColorSplit::from_folder(folder.path()).unwrap_err();
+    let error = Cifar::Ten.from_folder(folder.path()).unwrap_err();
     assert!(error.to_string().contains("data_batch_4.bin"), "{error}");
 }
 
@@ -2098,4 +2112,49 @@ fn a_folder_of_pictures_is_a_data_set() {
     assert!(error.contains("expected a sub-folder"), "{error}");
     let error = data::ImageFolder::<3>::read(empty.path().join("no"), 4).unwrap_err();
     assert!(matches!(error, DataError::Read { .. }), "{error}");
+}
+
+#[test]
+fn cifar_100_has_two_labels_and_is_told_from_cifar_10() {
+    let record = |coarse, fine| [&[coarse, fine][..], &[7; 3072]].concat();
+    let bytes = [record(4, 0), record(19, 99)].concat();
+    let fine = Cifar::Hundred.read(&bytes).unwrap();
+    assert_eq!(fine.class_name(1).unwrap(), "worm");
+    let coarse = Cifar::HundredCoarse.read(&bytes).unwrap();
+    assert_eq!(coarse.class_name(0).unwrap(), "fruit and vegetables"); // an apple
+    assert_eq!(fine.pixels(0).unwrap(), [7; 3072]);
+
+    let error = Cifar::Ten.read(&bytes).unwrap_err().to_string();
+    assert!(
+        error.contains("expected cifar-10") && error.contains("CIFAR-100"),
+        "{error}"
+    );
+    let ten = cifar_records(2, 3);
+    let error = Cifar::Hundred.read(&ten).unwrap_err().to_string();
+    assert!(
+        error.contains("expected cifar-100") && error.contains("CIFAR-10"),
+        "{error}"
+    );
+    let error = Cifar::HundredCoarse
+        .read(&record(20, 0))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("label 20: expected a label below 20"),
+        "{error}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("train.bin"), &bytes).unwrap();
+    fs::write(folder.path().join("test.bin"), record(0, 1)).unwrap();
+    let split = Cifar::Hundred.from_folder(folder.path()).unwrap();
+    assert_eq!((split.train.len(), split.test.len()), (2, 1));
+    cifar_folder(folder.path());
+    let archive = cifar_archive(folder.path(), "ustar");
+    let error = Cifar::Hundred.from_archive(&archive).unwrap_err();
+    assert_says(
+        "the other archive",
+        &error,
+        &["cifar-100-binary.tar.gz", "CIFAR-10"],
+    );
 }

@@ -8,9 +8,9 @@ pub use dldna_nn::data::{
 
 use super::DataError;
 use super::idx::Idx;
-use crate::image::GrayImage;
+use crate::image::{GrayImage, RgbImage};
 
-/// What a [`Dataset`] can do here: be read from files, be written to them, show its images.
+/// The images of a [`Dataset`] as pictures.
 ///
 /// ```
 /// use dldna::data::{Dataset, DatasetExt};
@@ -20,7 +20,45 @@ use crate::image::GrayImage;
 /// assert_eq!(dataset.image(1)?.pixels(), [250, 255]);
 /// # Ok::<(), dldna::data::DataError>(())
 /// ```
-pub trait DatasetExt: Sized {
+pub trait DatasetExt {
+    /// [`GrayImage`] or [`RgbImage`].
+    type Image;
+
+    /// The image at `index`.
+    ///
+    /// # Errors
+    /// [`DatasetError::Index`] if there is none.
+    fn image(&self, index: usize) -> Result<Self::Image, DataError>;
+}
+
+impl DatasetExt for Dataset {
+    type Image = GrayImage;
+
+    fn image(&self, index: usize) -> Result<GrayImage, DataError> {
+        let pixels = self.pixels(index)?;
+        let width = self.width();
+        Ok(GrayImage::from_fn(self.height(), width, |row, column| {
+            pixels[row * width + column]
+        }))
+    }
+}
+
+impl DatasetExt for Dataset<3> {
+    type Image = RgbImage;
+
+    fn image(&self, index: usize) -> Result<RgbImage, DataError> {
+        let pixels = self.pixels(index)?;
+        let (height, width) = (self.height(), self.width());
+        let value = |at: usize, channel: usize| pixels[channel * height * width + at];
+        Ok(RgbImage::from_fn(height, width, |row, column| {
+            let at = row * width + column;
+            [value(at, 0), value(at, 1), value(at, 2)]
+        }))
+    }
+}
+
+/// Grey images to and from the IDX files of MNIST.
+pub trait IdxFiles: Sized {
     /// Reads a set from two IDX files, plain or gzipped: images with three dimensions, labels with one.
     ///
     /// # Errors
@@ -36,15 +74,9 @@ pub trait DatasetExt: Sized {
     /// # Errors
     /// [`DatasetError::Label`] for a label above 255, which the format does not know.
     fn to_idx(&self) -> Result<(Idx, Idx), DataError>;
-
-    /// The image at `index`.
-    ///
-    /// # Errors
-    /// [`DatasetError::Index`] if there is none.
-    fn image(&self, index: usize) -> Result<GrayImage, DataError>;
 }
 
-impl DatasetExt for Dataset {
+impl IdxFiles for Dataset {
     fn from_idx_files(
         images: impl AsRef<Path>,
         labels: impl AsRef<Path>,
@@ -81,14 +113,6 @@ impl DatasetExt for Dataset {
             values: self.all_pixels().to_vec(),
         };
         Ok((images, labels))
-    }
-
-    fn image(&self, index: usize) -> Result<GrayImage, DataError> {
-        let pixels = self.pixels(index)?;
-        let width = self.width();
-        Ok(GrayImage::from_fn(self.height(), width, |row, column| {
-            pixels[row * width + column]
-        }))
     }
 }
 

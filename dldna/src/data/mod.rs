@@ -6,7 +6,8 @@
 //! | [`mnist_sample`] | 1,000 + 200 | nothing |
 //! | [`fashion_mnist`] | 60,000 + 10,000 | a copy on this machine, or the network once |
 //! | [`mnist`] | 60,000 + 10,000 | a copy on this machine, or the network once |
-//! | [`cifar10`] | 50,000 + 10,000, in colour | a copy on this machine, or the network once |
+//! | [`cifar10`], [`cifar100`] | 50,000 + 10,000, in colour | a copy on this machine, or the network once |
+//! | [`ImageFolder`] | your own, in colour or grey | a folder for each class |
 //! | [`photograph`] | one, in colour | nothing |
 //!
 //! Full sets are looked for in the folder that `DLDNA_DATA` names, in the repository's `data/cache` and in Debian's
@@ -29,10 +30,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use cifar::{CifarError, ColorSplit};
+use cifar::{Cifar, CifarError};
 pub use dataset::{
-    Batch, Dataset, DatasetError, DatasetExt, Normalisation, Picture, Pixels, Split, resize,
-    stripes,
+    Batch, Dataset, DatasetError, DatasetExt, IdxFiles, Normalisation, Picture, Pixels, Split,
+    resize, stripes,
 };
 use idx::{Idx, IdxError};
 pub use image_folder::ImageFolder;
@@ -223,8 +224,24 @@ pub fn mnist() -> Result<Split, DataError> {
 ///
 /// # Errors
 /// If the files are not on this machine and cannot be downloaded, or are damaged.
-pub fn cifar10() -> Result<ColorSplit, DataError> {
-    cifar::load()
+pub fn cifar10() -> Result<Split<3>, DataError> {
+    Cifar::Ten.load()
+}
+
+/// CIFAR-100: as [`cifar10`], in a hundred classes. With its twenty coarse classes: [`cifar100_coarse`].
+///
+/// # Errors
+/// As those of [`cifar10`].
+pub fn cifar100() -> Result<Split<3>, DataError> {
+    Cifar::Hundred.load()
+}
+
+/// CIFAR-100 with its twenty coarse classes.
+///
+/// # Errors
+/// As those of [`cifar10`].
+pub fn cifar100_coarse() -> Result<Split<3>, DataError> {
+    Cifar::HundredCoarse.load()
 }
 
 /// 2,000 training and 500 test images of Fashion-MNIST, equally many of each class; they ship with the repository.

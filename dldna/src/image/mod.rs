@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use crate::display::{Content, emit};
 use dfdx::prelude::{Const, Cpu, HasShape, Tensor, TensorFromVec};
-use dldna_nn::data::Picture;
+use dldna_nn::data::{Normalisation, Picture, resized_planes};
 use ndarray::Array2;
 use thiserror::Error;
 
@@ -41,6 +41,14 @@ const MAX_FILE_BYTES: u64 = 64 << 20;
 /// What can go wrong with an image.
 #[derive(Debug, Error)]
 pub enum ImageError {
+    /// A size that would not fit in memory.
+    #[error("{height} x {width} pixels are too many: at most {MAX_PIXELS}")]
+    Resized {
+        /// Rows asked for.
+        height: usize,
+        /// Columns asked for.
+        width: usize,
+    },
     /// The file could not be read.
     #[error("cannot read the image {}: {source}", path.display())]
     Read {
@@ -277,7 +285,7 @@ impl GrayImage {
     ///
     /// # Errors
     /// [`ImageError::Crop`] if the part is empty or reaches beyond the image.
-    pub fn crop(
+    pub fn cropped(
         &self,
         top: usize,
         left: usize,
@@ -330,23 +338,43 @@ impl GrayImage {
         )
     }
 
-    /// A batch of one: shape `(1, 1, height, width)`, values `pixel / 255` in 0..=1.
+    /// A batch of one: shape `(1, 1, height, width)`. A network takes it with the normalisation that it was trained with;
+    /// [`Normalisation::UNIT`] leaves `pixel / 255`.
     ///
     /// ```
     /// use dfdx::prelude::*;
-    /// use dldna::image::GrayImage;
+    /// use dldna::{data::Normalisation, image::GrayImage};
     ///
-    /// let device = Cpu::default();
-    /// let x = GrayImage::new(1, 2, vec![0, 255])?.to_tensor(&device);
-    /// assert_eq!(x.as_vec(), [0.0, 1.0]);
+    /// let image = GrayImage::new(1, 2, vec![0, 255])?;
+    /// assert_eq!(image.to_tensor(&Cpu::default(), Normalisation::UNIT).as_vec(), [0.0, 1.0]);
+    /// assert_eq!(image.to_tensor(&Cpu::default(), Normalisation::BOOK).as_vec(), [-1.0, 1.0]);
     /// # Ok::<(), dldna::image::ImageError>(())
     /// ```
     pub fn to_tensor<D: TensorFromVec<f32>>(
         &self,
         device: &D,
+        normalisation: Normalisation,
     ) -> Tensor<(usize, Const<1>, usize, usize), f32, D> {
-        let values = self.pixels.iter().map(|&pixel| to_unit(pixel)).collect();
+        let values = self.pixels.iter().map(|&pixel| normalisation.apply(pixel));
+        let values = values.collect();
         device.tensor_from_vec(values, (1, Const, self.height, self.width))
+    }
+
+    /// The image at another size: each axis by area where it shrinks, by linear interpolation where it grows, as OpenCV's
+    /// `resize` with `INTER_AREA` and `INTER_LINEAR` ([`resize`](crate::data::resize)).
+    ///
+    /// ```
+    /// use dldna::image::GrayImage;
+    /// let image = GrayImage::new(2, 2, vec![0, 100, 100, 200])?;
+    /// assert_eq!(image.resized(1, 1)?.pixels(), [100]);
+    /// # Ok::<(), dldna::image::ImageError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ImageError::Size`] if there would be no pixels, or too many.
+    pub fn resized(&self, height: usize, width: usize) -> Result<Self, ImageError> {
+        let pixels = resized_values(self, height, width)?;
+        Self::new(height, width, pixels)
     }
 
     /// The image as a PNG file.
@@ -542,7 +570,7 @@ impl RgbImage {
     ///
     /// # Errors
     /// [`ImageError::Crop`] if the part is empty or reaches beyond the image.
-    pub fn crop(
+    pub fn cropped(
         &self,
         top: usize,
         left: usize,
@@ -568,26 +596,39 @@ impl RgbImage {
         }
     }
 
-    /// A batch of one: shape `(1, 3, height, width)`, values `pixel / 255` in 0..=1, red first.
+    /// A batch of one: shape `(1, 3, height, width)`, red first. A network takes it with the normalisation that it was
+    /// trained with; [`Normalisation::UNIT`] leaves `value / 255`.
     ///
     /// ```
     /// use dfdx::prelude::*;
-    /// use dldna::image::RgbImage;
+    /// use dldna::{data::Normalisation, image::RgbImage};
     ///
-    /// let device = Cpu::default();
-    /// let x = RgbImage::new(1, 2, vec![255, 0, 51, 0, 0, 51])?.to_tensor(&device);
+    /// let image = RgbImage::new(1, 2, vec![255, 0, 51, 0, 0, 51])?;
+    /// let x = image.to_tensor(&Cpu::default(), Normalisation::UNIT);
     /// assert_eq!(x.as_vec(), [1.0, 0.0, 0.0, 0.0, 0.2, 0.2]);
     /// # Ok::<(), dldna::image::ImageError>(())
     /// ```
     pub fn to_tensor<D: TensorFromVec<f32>>(
         &self,
         device: &D,
+        normalisation: Normalisation,
     ) -> Tensor<(usize, Const<3>, usize, usize), f32, D> {
-        let values = (0..3)
-            .flat_map(|channel| self.pixels.iter().skip(channel).step_by(3))
-            .map(|&p| to_unit(p))
-            .collect();
+        let plane = |channel: usize| {
+            let values = self.pixels.iter().skip(channel).step_by(3);
+            values.map(move |&value| normalisation.apply_in(channel, value.into()))
+        };
+        let values = (0..3).flat_map(plane).collect();
         device.tensor_from_vec(values, (1, Const, self.height, self.width))
+    }
+
+    /// The image at another size: each axis by area where it shrinks, by linear interpolation where it grows, as OpenCV's
+    /// `resize` with `INTER_AREA` and `INTER_LINEAR` ([`resize`](crate::data::resize)).
+    ///
+    /// # Errors
+    /// [`ImageError::Size`] if there would be no pixels, or too many.
+    pub fn resized(&self, height: usize, width: usize) -> Result<Self, ImageError> {
+        let pixels = resized_values(self, height, width)?;
+        Self::new(height, width, pixels)
     }
 
     /// The image as a PNG file.
@@ -604,6 +645,25 @@ impl RgbImage {
     }
 }
 
+/// The values of a picture at another size, the channels running fastest.
+fn resized_values(
+    picture: &impl Picture,
+    height: usize,
+    width: usize,
+) -> Result<Vec<u8>, ImageError> {
+    let channels = picture.channels();
+    let pixels = height
+        .checked_mul(width)
+        .filter(|&pixels| pixels <= MAX_PIXELS);
+    let Some(pixels) = pixels else {
+        return Err(ImageError::Resized { height, width });
+    };
+    let planes = resized_planes(picture, channels, (height, width));
+    let value = |at: usize, channel: usize| planes[channel * pixels + at].round() as u8;
+    let values = (0..pixels).flat_map(|at| (0..channels).map(move |channel| (at, channel)));
+    Ok(values.map(|(at, channel)| value(at, channel)).collect())
+}
+
 /// How alike the channels of a batch are: Pearson's correlation of each pair over all pixels of all images, shape `(C, C)`.
 ///
 /// 1 means that one channel is the other up to brightness and contrast, 0 that neither tells anything (linear) about the other.
@@ -611,10 +671,10 @@ impl RgbImage {
 ///
 /// ```
 /// use dldna::image::{RgbImage, channel_correlations};
-/// use dldna::prelude::*;
+/// use dldna::{data::Normalisation, prelude::*};
 ///
 /// let image = RgbImage::new(1, 2, vec![0, 10, 255, 255, 20, 0])?;
-/// let table = channel_correlations(&image.to_tensor(&Cpu::default()));
+/// let table = channel_correlations(&image.to_tensor(&Cpu::default(), Normalisation::UNIT));
 /// assert!((table[[0, 1]] - 1.0).abs() < 1e-6); // red and green rise together
 /// assert!((table[[0, 2]] + 1.0).abs() < 1e-6); // blue falls
 /// # Ok::<(), dldna::image::ImageError>(())
@@ -638,10 +698,6 @@ pub fn channel_correlations<const C: usize>(
         let (a, b) = (&channels[i], &channels[j]);
         (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()) as f32
     })
-}
-
-fn to_unit(pixel: u8) -> f32 {
-    f32::from(pixel) / 255.0
 }
 
 fn check_size(

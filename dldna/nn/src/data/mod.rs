@@ -57,12 +57,22 @@ pub enum DatasetError {
 }
 
 /// A training and a test set of the same kind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split<const CHANNELS: usize = 1> {
     /// The images to learn from.
     pub train: Dataset<CHANNELS>,
     /// The images to measure with, never learned from.
     pub test: Dataset<CHANNELS>,
+}
+
+impl Split<3> {
+    /// Both sets in grey, for networks with one input channel.
+    pub fn to_gray(&self) -> Split {
+        Split {
+            train: self.train.to_gray(),
+            test: self.test.to_gray(),
+        }
+    }
 }
 
 /// Labelled images of one size, with one channel (grey) or three (red, green, blue).

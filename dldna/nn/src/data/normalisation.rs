@@ -76,7 +76,7 @@ impl Normalisation {
     }
 
     /// The network input for a value in 0..=255 of a channel.
-    pub(crate) fn apply_in(self, channel: usize, value: f32) -> f32 {
+    pub fn apply_in(self, channel: usize, value: f32) -> f32 {
         (value / 255.0 - self.mean[channel]) / self.std[channel]
     }
 
