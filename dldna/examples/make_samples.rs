@@ -9,7 +9,7 @@ use std::fs::{File, create_dir_all};
 use std::path::Path;
 
 use dldna::data::idx::Idx;
-use dldna::data::{Dataset, DatasetExt, IdxFiles, fashion_mnist, mnist};
+use dldna::data::{Dataset, IdxFiles, fashion_mnist, mnist};
 use flate2::{Compression, GzBuilder};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
