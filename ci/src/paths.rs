@@ -1,5 +1,5 @@
 //! Where things lie: the repository, and the lab, the folder that `cargo lab` makes.
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -136,15 +136,13 @@ pub fn lab() -> &'static Path {
 /// The lab, with a file written into it: nothing else is started where that fails.
 pub fn writable_lab() -> Result<&'static Path> {
     let lab = lab();
-    fs::create_dir_all(lab)
-        .and_then(|()| tempfile::tempfile_in(lab))
-        .with_context(|| {
-            format!(
-                "{} cannot be written; set {LAB} to a folder of your own outside the repository",
-                lab.display()
-            )
-        })?;
-    Ok(lab)
+    match fs::create_dir_all(lab).and_then(|()| tempfile::tempfile_in(lab)) {
+        Ok(_) => Ok(lab),
+        Err(error) => bail!(
+            "{} cannot be written ({error}); set {LAB} to a folder of your own outside the repository",
+            lab.display()
+        ),
+    }
 }
 
 /// One program, with the ending that the platform wants.

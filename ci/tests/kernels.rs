@@ -81,6 +81,87 @@ fn files(folder: &Path) -> BTreeMap<String, (u64, SystemTime)> {
     found
 }
 
+/// What kernels need of the lab.
+fn copy_of_lab(to: &Path) -> &Path {
+    std::fs::create_dir(to).unwrap();
+    for name in [".cargo", ".crates.toml", "bin", "library", "templates"] {
+        let status = Command::new("cp")
+            .arg("-a")
+            .arg(lab().join(name))
+            .arg(to)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+    to
+}
+
+/// Prints whether there are libraries, and which are newer than the kernel.
+const NEW_LIBRARIES: &str = r#"
+let kernel = std::path::PathBuf::from(std::env::var("DLDNA_KERNEL")?);
+let started = std::fs::metadata(kernel.join("lock"))?.modified()?;
+let (mut old, mut new) = (0, Vec::new());
+for platform in std::fs::read_dir(kernel.join("target"))? {
+    for file in std::fs::read_dir(platform?.path().join("debug/deps")).into_iter().flatten() {
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        if !name.ends_with(".rlib") {
+            continue;
+        }
+        match file.metadata()?.modified()? > started {
+            true => new.push(name),
+            false => old += 1,
+        }
+    }
+}
+println!("{} {new:?}", old > 100);
+"#;
+
+/// However the kernel was started: below cargo, which sets variables that build scripts look at, or not; and where
+/// `lld` is on PATH, which the kernel's program would link with; and from a path with a space, which that program
+/// cannot load a cell from.
+#[test]
+#[ignore = "starts kernels and asks crates.io, about a minute"]
+fn a_dependency_builds_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let notebook = folder.path().join("dep.ipynb");
+    let programs = folder.path().join("bin");
+    std::fs::create_dir(&programs).unwrap();
+    std::fs::copy("/bin/false", programs.join("lld")).unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    let path = std::iter::once(programs).chain(std::env::split_paths(&path));
+    let path = std::env::join_paths(path).unwrap();
+    let of_cargo = std::env::vars_os()
+        .filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_"))
+        .map(|(name, _)| name);
+    let mut without = Command::new(env!("CARGO_BIN_EXE_ci"));
+    for name in of_cargo {
+        without.env_remove(name);
+    }
+    let mut with_lld = Command::new(env!("CARGO_BIN_EXE_ci"));
+    with_lld.env("PATH", path);
+    let mut with_space = Command::new(env!("CARGO_BIN_EXE_ci"));
+    with_space.env("DLDNA_LAB", copy_of_lab(&folder.path().join("a b")));
+    for mut command in [without, with_lld, with_space] {
+        let cell = |id: &str, source: &str| {
+            serde_json::json!({
+                "cell_type": "code", "id": id, "metadata": {"tags": ["timeout:300"]},
+                "execution_count": null, "outputs": [], "source": source,
+            })
+        };
+        let cells = [cell("a", ":dep itoa = \"1\""), cell("b", NEW_LIBRARIES)];
+        let content = serde_json::json!(
+            {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5});
+        std::fs::write(&notebook, content.to_string()).unwrap();
+        command.args(["nb", "--update"]).arg(&notebook);
+        let output = command.output().unwrap();
+        let text = std::fs::read_to_string(&notebook).unwrap();
+        let written: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let printed = &written["cells"][1]["outputs"][0]["text"];
+        assert_eq!(printed, &serde_json::json!(["true []\n"]), "{output:?}");
+    }
+}
+
 #[test]
 #[ignore = "starts kernels, about a minute"]
 fn kernels_neither_disturb_each_other_nor_the_template() {

@@ -129,7 +129,10 @@ fn a_lab_that_cannot_be_written_is_named_and_can_be_moved() {
     let text = said(&mut doctor(&folder));
     let wrong = line(&text, "folder");
     assert!(wrong.starts_with("WRONG "), "{text}");
-    assert!(wrong.contains("cannot be written; set DLDNA_LAB"), "{text}");
+    assert!(
+        wrong.contains("; set DLDNA_LAB to a folder of your own"),
+        "{text}"
+    );
     assert!(!text.contains("Everything is in place"));
     let lab = path.join("lab");
     let text = said(doctor(&folder).env("DLDNA_LAB", &lab));

@@ -123,6 +123,11 @@ fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     }
     let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());
     let mut cargo = real_cargo(kernel, arguments)?;
+    // By the name that the kernel has for its folder: cargo would take the one that a link leads to, and tell it.
+    let target = kernel.join("target");
+    cargo
+        .env("CARGO_TARGET_DIR", &target)
+        .env("CARGO_BUILD_BUILD_DIR", &target);
     pass_on(cargo.args(features(kernel)?))
 }
 

@@ -8,9 +8,7 @@ use std::time::Duration;
 use super::features::Features;
 use super::template::Template;
 use super::{evcxr, manifest, rust_src, shim};
-#[cfg(unix)]
-use crate::private;
-use crate::{lock, paths};
+use crate::{lock, paths, private};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -71,7 +69,8 @@ fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFol
 
 /// What each kernel runs as it starts: it loads the crate while the reader reads the first
 /// paragraph. A notebook's first cell then finds its `:dep` in place. The variable, which is gone
-/// at once, makes rust-analyzer read all that it needs for the types of later ones.
+/// at once, makes rust-analyzer read all that it needs for the types of later ones. The `?` makes the program compile
+/// all cells such that they may have one: else the first that has shows its value as `{:?}` does.
 fn write_config() -> Result<PathBuf> {
     let folder = paths::lab().join("config");
     fs::create_dir_all(&folder)?;
@@ -83,9 +82,9 @@ fn write_config() -> Result<PathBuf> {
         manifest::dependency()
     );
     let path = folder.join("init.evcxr");
-    // Another kernel may be reading it.
+    // As a whole: another kernel may be reading it.
     if fs::read_to_string(&path).unwrap_or_default() != start {
-        fs::write(&path, start)?;
+        private::write(&path, start.as_bytes())?;
     }
     Ok(folder)
 }
@@ -151,9 +150,9 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 fn remove_abandoned(kernels: &Path) -> Result<()> {
     for entry in fs::read_dir(kernels)? {
         let directory = entry?.path();
-        if directory.is_dir() && !is_in_use(&directory)? {
-            fs::remove_dir_all(&directory)
-                .with_context(|| format!("removing {}", directory.display()))?;
+        if directory.is_dir() && !is_in_use(&directory).unwrap_or(true) {
+            // What a dying compiler is still writing to goes at the next start.
+            let _ = fs::remove_dir_all(&directory);
         }
     }
     Ok(())
@@ -186,4 +185,38 @@ fn start(mut kernel: Command, folder: KernelFolder) -> Result<()> {
     drop(folder.lock);
     anyhow::ensure!(status.success(), "the kernel ended with {status}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_kernels_that_ended_are_removed() {
+        let kernels = tempfile::tempdir().unwrap();
+        let [running, ended] = ["7", "8"].map(|name| kernels.path().join(name));
+        for folder in [&running, &ended] {
+            fs::create_dir(folder).unwrap();
+        }
+        let _lock = lock::hold(&running.join("lock"), "").unwrap();
+        fs::write(ended.join("lock"), "").unwrap();
+        remove_abandoned(kernels.path()).unwrap();
+        assert!(running.exists() && !ended.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_with_a_space_gets_another_name() {
+        let place = tempfile::tempdir().unwrap();
+        let [plain, spaced] = ["a", "b c"].map(|name| place.path().join(name));
+        fs::create_dir(&spaced).unwrap();
+        fs::write(spaced.join("file"), "content").unwrap();
+        assert_eq!(without_spaces(plain.clone()).unwrap(), plain);
+        for _ in 0..2 {
+            let link = without_spaces(spaced.clone()).unwrap();
+            assert!(!link.to_string_lossy().contains(' '));
+            assert_eq!(fs::read_to_string(link.join("file")).unwrap(), "content");
+        }
+        fs::remove_file(without_spaces(spaced).unwrap()).unwrap();
+    }
 }
