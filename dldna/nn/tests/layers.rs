@@ -381,6 +381,14 @@ fn dropout_leaves_out_whole_channels_and_keeps_the_mean() {
     assert_ne!(y, dropped(2, 0.2));
     assert!(dropped(1, 0.0).iter().all(|v| *v == 1.0));
     assert!(dropped(1, 1.0).iter().all(|v| *v == 0.0));
+
+    // The same in a forward pass, and nothing in evaluation.
+    let x = Cpu::seed_from_u64(1).ones_like(&(50, Const::<40>, 3, 3));
+    let mut dropout = Dropout2D { p: 0.2 };
+    let in_training = run(x.clone(), |x| dropout.train(x)).unwrap();
+    assert_eq!(in_training.as_vec(), y);
+    let in_evaluation = run(x.clone(), |x| dropout.eval(x)).unwrap();
+    assert_eq!(in_evaluation.as_vec(), x.as_vec());
 }
 
 #[test]

@@ -48,8 +48,8 @@ pub trait LayerDevice: ReportError {
     fn conv2d(x: Batch<Self>, conv: Convolution<Self>) -> Result<Operation<Self>, Self::Err>;
 
     /// Transposed convolution: the gradient of a convolution by its input, as a layer. `x (batch, in, height, width)` is in
-    /// the place of the convolution's result, `weight (in, out, kernel height, kernel width)` is the convolution's, and the
-    /// result is of the size that [`transposed_size`](super::conv_transpose2d::transposed_size) has.
+    /// the place of the convolution's result, `weight (in, out, kernel height, kernel width)` is the convolution's. The result
+    /// is `(batch, out, height', width')` with `height' = (height - 1) stride + kernel height - 2 padding`.
     fn conv_transpose2d(
         x: Batch<Self>,
         weight: Batch<Self>,
