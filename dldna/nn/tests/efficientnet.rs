@@ -3,8 +3,10 @@
 mod common;
 
 use common::{Fixture, assert_close, logits_equal_pytorch};
-use dldna_nn::efficientnet::scaling::{FAMILY, Variant, round_blocks, round_channels};
-use dldna_nn::efficientnet::{EfficientNetB0, MBConv, SmallEfficientNet, load_torch_weights};
+use dldna_nn::efficientnet::scaling::{FAMILY, Variant, grid_search, round_blocks, round_channels};
+use dldna_nn::efficientnet::{
+    EfficientNetB0, MBConv, SmallEfficientNet, compound_scaling, load_torch_weights,
+};
 use dldna_nn::prelude::*;
 use dldna_nn::weights::WeightsError;
 use tempfile::TempDir;
@@ -255,4 +257,44 @@ fn b0_gives_the_logits_of_torchvision() {
         let x = dev().tensor_from_vec(x, (shape[0], Const::<3>, shape[2], shape[3]));
         network.forward(x).as_vec()
     });
+}
+
+/// Factors that somebody may type: a count at once, or the largest number there is.
+#[test]
+fn any_scaling_is_counted_at_once() {
+    let factors = [
+        f64::NEG_INFINITY,
+        -1.0,
+        0.0,
+        1e-300,
+        1.0,
+        120.0,
+        1e300,
+        f64::INFINITY,
+        f64::NAN,
+    ];
+    for a in factors {
+        let scaled = Variant::scaled("", &compound_scaling(a));
+        assert!(
+            scaled.parameters() > 0 && !scaled.to_string().is_empty(),
+            "{a}"
+        );
+        for b in factors {
+            let variant = Variant::new("", a, b, 224);
+            assert!(
+                variant.parameters() > 0 && variant.multiply_adds() > 0,
+                "{a} {b}"
+            );
+            assert!(round_channels(usize::MAX, a) >= 8);
+            assert!(round_blocks(1, a) >= 1 || !(a > 0.0));
+            assert!(grid_search(a, b).len() < 1_000_000);
+        }
+    }
+    for image_size in [0, 1, usize::MAX] {
+        assert!(Variant::new("", 1.0, 1.0, image_size).parameters() > 0);
+    }
+    assert_eq!(
+        Variant::scaled("", &compound_scaling(f64::MAX)).parameters(),
+        u128::MAX
+    );
 }

@@ -468,3 +468,87 @@ fn a_rectangular_window_that_does_not_fit_is_named() {
     let error = last_error().unwrap();
     assert!(error.to_string().contains("7x1 pixels"), "{error}");
 }
+
+#[test]
+fn a_pooling_names_the_rule_for_its_padding() {
+    let dev = Cpu::seed_from_u64(0);
+    let x = dev.zeros_like(&(1, Const::<1>, 8, 8));
+    assert!(MaxPool2D::<3, 1, 2>.try_forward(x.clone()).is_err());
+    let error = last_error().unwrap().to_string();
+    assert!(
+        error.contains("MaxPool2D") && error.contains("half the kernel"),
+        "{error}"
+    );
+    assert!(AvgPool2D::<2, 2, 2>.try_forward(x.clone()).is_err());
+    let error = last_error().unwrap().to_string();
+    assert!(
+        error.contains("AvgPool2D") && error.contains("half the kernel"),
+        "{error}"
+    );
+    assert!(MaxPool2D::<9, 1>.try_forward(x).is_err());
+    assert!(matches!(
+        last_error(),
+        Some(LayerError::WindowTooLarge { .. })
+    ));
+}
+
+/// What a panic says.
+fn panic_of<R>(run: impl FnOnce() -> R + std::panic::UnwindSafe) -> String {
+    let panic = std::panic::catch_unwind(run).err().expect("it panics");
+    *panic.downcast::<String>().expect("a panic with words")
+}
+
+#[test]
+fn a_panic_carries_the_words_of_the_error() {
+    let words = panic_of(|| {
+        let x = Cpu::seed_from_u64(0).zeros_like(&(1, Const::<1>, 8, 8));
+        MaxPool2D::<3, 1, 2>.forward(x)
+    });
+    assert!(words.contains("half the kernel"), "{words}");
+    let words = panic_of(|| {
+        let dev = Cpu::seed_from_u64(0);
+        let mut norm = dev.build_module::<BatchNorm2D<2>, f32>();
+        norm.forward_mut(dev.zeros_like(&(1, Const::<2>, 1, 1)).leaky_traced())
+    });
+    assert!(words.contains("more than one value"), "{words}");
+    assert!(matches!(
+        last_error(),
+        Some(LayerError::TooFewValues { .. })
+    )); // still there
+}
+
+/// Images without pixels, and batches without images, give nothing or an error.
+#[test]
+fn nothing_in_does_not_panic() {
+    fn images(dev: &Cpu, (batch, height, width): (usize, usize, usize)) -> Image<2> {
+        dev.zeros_like(&(batch, Const::<2>, height, width))
+    }
+    let dev = Cpu::seed_from_u64(0);
+    macro_rules! try_all {
+        ($($Layer:ty),+) => {$(
+            for shape in [(0, 4, 4), (2, 0, 4), (2, 4, 0), (0, 0, 0)] {
+                let mut layer = dev.build_module::<$Layer, f32>();
+                if let Ok(y) = layer.try_forward(images(&dev, shape)) {
+                    assert!(y.shape().num_elements() < 5, "{} {shape:?}", stringify!($Layer));
+                }
+                let x = images(&dev, shape);
+                let _ = layer.try_forward_mut(x.leaky_trace());
+            }
+        )+};
+    }
+    try_all!(
+        Conv2D<2, 2, 3, 1, 1>,
+        BiasedConv2D<2, 2, 1>,
+        DepthwiseConv2D<2, 3, 1, 1>,
+        RectangularConv2D<2, 2, 1, 3>,
+        BatchNorm2D<2>,
+        LayerNorm2D<2>,
+        MaxPool2D<2, 2>,
+        AvgPool2D<2, 2>,
+        AvgPoolGlobal,
+        ReLU,
+        ReLU6,
+        SiLU,
+        GELU
+    );
+}

@@ -156,6 +156,63 @@ fn the_output_size_counts_window_positions() {
 }
 
 #[test]
+fn counts_do_not_wrap() {
+    const HUGE: usize = usize::MAX;
+    let sizes = [0, 1, 2, 1 << 30, 1 << 32, 1 << 63, HUGE - 1, HUGE];
+    for a in sizes {
+        for b in sizes {
+            for c in sizes {
+                // None where it does not fit 128 bits, and so not 64 either.
+                let weights = (c as u128 * c as u128).checked_mul(a as u128);
+                let exact = weights.and_then(|weights| (weights + 1).checked_mul(b as u128));
+                let exact = if b == 0 { Some(0) } else { exact };
+                let want = exact.map_or(HUGE as u128, |exact| exact.min(HUGE as u128));
+                assert_eq!(conv_parameters(a, b, c) as u128, want, "{a} {b} {c}");
+                for d in sizes {
+                    let output = conv_output_size(HUGE, a, b, c, d);
+                    assert!(output.is_err() || output.unwrap() >= 1);
+                    let output = conv_output_size(d, a, b, c, 1);
+                    assert!(output.is_err() || output.unwrap() >= 1);
+                }
+                let output = pool_output_size(a, b, c);
+                assert!(output.is_err() || output.unwrap() >= 1);
+            }
+        }
+    }
+}
+
+struct Huge;
+
+impl Summarize for Huge {
+    fn summarize(&self, input: &[usize]) -> Result<LayerSummary, SummaryError> {
+        let shape = [input[0], usize::MAX, 8, 8];
+        Ok(LayerSummary::leaf("Huge", shape, usize::MAX, u128::MAX))
+    }
+}
+
+#[test]
+fn sums_do_not_wrap() {
+    let image = [1, 1, 8, 8];
+    let group = || LayerSummary::group("Two", &image).then("one", &Huge);
+    let both = group().unwrap().then("two", &Huge).unwrap();
+    assert_eq!(both.parameters, usize::MAX);
+    assert_eq!(both.multiply_adds, u128::MAX);
+    let error = group().unwrap().beside("two", &Huge, &image).unwrap_err();
+    assert!(error.to_string().contains("too large to count"), "{error}");
+    let summary = Summary::of(&Huge, &[usize::MAX, 1, 8, 8]).unwrap();
+    assert!(summary.activation_bytes() > 0 && summary.to_string().contains("MiB"));
+}
+
+#[test]
+fn a_pooling_with_too_much_padding_has_no_summary() {
+    let error = Summary::of(&MaxPool2D::<3, 1, 2>, &[1, 1, 8, 8]).unwrap_err();
+    assert!(
+        error.to_string().contains("half its kernel of 3"),
+        "{error}"
+    );
+}
+
+#[test]
 fn impossible_output_sizes_say_why() {
     assert_eq!(
         conv_output_size(0, 1, 1, 0, 1),

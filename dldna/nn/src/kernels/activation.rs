@@ -119,7 +119,7 @@ pub enum Slopes {
 }
 
 impl Slopes {
-    /// Turns the gradient by the function's result into the one by its argument.
+    /// Turns the gradient with respect to the function's result into the one with respect to its argument.
     pub fn multiply(&self, gradient: &mut [f32]) {
         match self {
             Slopes::One => {}
@@ -257,7 +257,7 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// `e^x`, as `2^n e^r` with a whole `n` and a small `r`. The standard library's takes one number at a time; this one the
+/// `e^x`, as `2^n e^r` with a whole `n` and a small `r`. The standard library's takes one element at a time; this one the
 /// compiler turns into vector instructions. Its result is within 3e-7 of the exact one, relatively.
 #[inline(always)]
 fn exp(x: f32) -> f32 {

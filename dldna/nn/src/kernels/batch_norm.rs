@@ -97,8 +97,8 @@ impl BatchNorm {
         sums
     }
 
-    /// `output = (input - mean) / sqrt(variance + epsilon) * scale + bias`, channel by channel, and what comes `after`
-    /// it. Returns the slopes of the activation, for its gradient.
+    /// `output = (input - mean) / sqrt(variance + epsilon) * scale + bias`, channel by channel, and the
+    /// `epilogue`. Returns the slopes of the activation, for its gradient.
     pub fn normalize(
         &self,
         input: &[f32],
@@ -193,8 +193,8 @@ impl BatchNorm {
             .collect()
     }
 
-    /// Gradients of [`BatchNorm::normalize`] with the batch's own `statistics`: turns `gradient`, by the output, into the
-    /// one by the input in the same memory, and adds those by scale and bias.
+    /// Gradients of [`BatchNorm::normalize`] with the batch's own `statistics`: turns `gradient`, with respect to the
+    /// output, into the one with respect to the input in the same memory, and adds those with respect to scale and bias.
     ///
     /// With `h = (input - mean) / deviation` and `deviation = sqrt(variance + epsilon)`:
     ///
@@ -239,7 +239,8 @@ impl BatchNorm {
             });
     }
 
-    /// Adds the gradients by scale and bias, and returns how the one by the input follows, channel by channel.
+    /// Adds the gradients with respect to scale and bias, and returns how the one with respect to the input follows, channel by
+    /// channel.
     fn gradient_lines(
         &self,
         input: &[f32],

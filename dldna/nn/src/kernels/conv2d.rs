@@ -8,8 +8,8 @@
 //! d columns                         = weight^T * d output, folded back onto the image
 //! ```
 //!
-//! with `depth = in_channels * taps`. The gradient by the weights is in `weight_gradient`. Two things make it fast on small images, where a product per image
-//! would be far too thin: several images go into one product (`images_per_product`), and taps
+//! with `depth = in_channels * taps`. The gradient with respect to the weights is in `weight_gradient`. Two things make
+//! it fast on small images, where a product per image would be far too thin: several images go into one product (`images_per_product`), and taps
 //! that only ever meet padding are left out ([`Sliding::useful_taps`]). 3x3 kernels of stride 1 on larger images take
 //! another way ([`Winograd`]), unless an element stands out so far that it would harm its neighbours.
 //!
@@ -138,7 +138,7 @@ impl Conv2d {
         }
     }
 
-    /// `d_input += ` the gradient of the loss by `input`, from `weight` and the gradient by the output.
+    /// `d_input += ` the gradient of the loss with respect to `input`, from `weight` and the one with respect to the output.
     pub fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
         if self.meets_only_padding() {
             return;
@@ -295,24 +295,24 @@ impl Conv2d {
         if self.taps.len() == height * width {
             return Lent::Slice(weight);
         }
-        let places = self.places();
+        let offsets = self.tap_offsets();
         let mut useful = Scratch::any(self.out_channels * self.depth());
         useful
             .par_chunks_mut(self.depth())
             .zip(weight.par_chunks(self.in_channels * height * width))
             .for_each(|(useful, weight)| {
                 let kernels = weight.chunks_exact(height * width);
-                for (useful, kernel) in useful.chunks_exact_mut(places.len()).zip(kernels) {
-                    for (useful, &place) in useful.iter_mut().zip(&places) {
-                        *useful = kernel[place];
+                for (useful, kernel) in useful.chunks_exact_mut(offsets.len()).zip(kernels) {
+                    for (useful, &offset) in useful.iter_mut().zip(&offsets) {
+                        *useful = kernel[offset];
                     }
                 }
             });
         Lent::Scratch(useful)
     }
 
-    /// Where in a kernel the useful taps are.
-    fn places(&self) -> Vec<usize> {
+    /// The offsets of the useful taps among the elements of a kernel.
+    fn tap_offsets(&self) -> Vec<usize> {
         let (_, width) = self.sliding.window.kernel;
         self.taps.iter().map(|&(i, j)| i * width + j).collect()
     }
@@ -323,7 +323,7 @@ impl Conv2d {
         (rows.start * width, rows.len() * width)
     }
 
-    /// Whether each result sees the one pixel at its own place: the image itself is then the matrix of columns.
+    /// Whether each result sees the one pixel at its own position: the image itself is then the matrix of columns.
     fn is_pointwise(&self) -> bool {
         let Window {
             kernel,
@@ -404,7 +404,7 @@ impl Conv2d {
         }
     }
 
-    /// Whether a row of the columns has places that belong to no pixel.
+    /// Whether a row of the columns has elements that belong to no pixel.
     fn touches_padding(&self, line: usize) -> bool {
         let (i, j) = self.taps[line % self.taps.len()];
         let (height, width) = self.sliding.output;
@@ -453,7 +453,7 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// Windows as columns of a matrix, whose rows lie `stride` numbers apart.
+/// Windows as columns of a matrix, whose rows lie `stride` elements apart.
 struct Columns<'a> {
     data: Lent<'a>,
     depth: usize,

@@ -1,7 +1,7 @@
 //! Depthwise convolution: each channel has its own kernel and never meets the others.
 //!
 //! There is one multiplication per weight and position, so a matrix product has nothing to offer, and moving the
-//! numbers costs more than multiplying them. So each plane (one channel of one image) is copied once, with its padding,
+//! elements costs more than multiplying them. So each plane (one channel of one image) is copied once, with its padding,
 //! to where every kernel tap reads it as one contiguous run over the whole plane:
 //!
 //! ```text
@@ -40,20 +40,20 @@ pub struct Depthwise {
     channels: usize,
     sliding: Sliding,
     taps: Vec<Tap>,
-    /// Rows of a phase, and numbers from one row to the next.
+    /// Rows of a phase, and elements from one row to the next.
     phase: (usize, usize),
     /// The largest [`Tap::distance`].
     reach: usize,
 }
 
-/// Where a weight of the kernel reads: the result at position `p` meets number `p + distance` of a phase.
+/// Where a weight of the kernel reads: the result at position `p` meets element `p + distance` of a phase.
 #[derive(Debug, Clone, Copy)]
 struct Tap {
     phase: usize,
     distance: usize,
 }
 
-/// A weight, and where the run of numbers that it is multiplied with starts.
+/// A weight, and where the run of elements that it is multiplied with starts.
 type Term = (f32, usize);
 
 impl Depthwise {
@@ -149,7 +149,7 @@ impl Depthwise {
 
     /// `d_weight += ` the gradient of the loss by `weight`.
     ///
-    /// For each tap: the sum of the products of all results' gradients and the numbers that the tap met.
+    /// For each tap: the sum of the products of all results' gradients and the elements that the tap met.
     pub fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
         let (in_pixels, out_pixels) = (self.sliding.input_pixels(), self.sliding.output_pixels());
         d_weight
@@ -200,9 +200,9 @@ impl Depthwise {
     /// Copies a plane into its phases, whose padding is 0 already.
     fn split(&self, plane: &[f32], phases: &mut [f32]) {
         let stride = self.sliding.window.stride;
-        for (phase, numbers) in phases.chunks_exact_mut(self.run() + self.reach).enumerate() {
+        for (phase, elements) in phases.chunks_exact_mut(self.run() + self.reach).enumerate() {
             self.for_each_line(phase, |position, pixel, length| {
-                let line = &mut numbers[position..position + length];
+                let line = &mut elements[position..position + length];
                 if stride == 1 {
                     line.copy_from_slice(&plane[pixel..pixel + length]);
                 } else {
@@ -259,8 +259,8 @@ fn overlap(
     (first, start, count.min(lines.saturating_sub(first)))
 }
 
-/// `sums[p] = sum over the terms of weight * numbers[start + p]`
-fn sum_terms(terms: &[Term], numbers: &[f32], sums: &mut [f32]) {
+/// `sums[p] = sum over the terms of weight * elements[start + p]`
+fn sum_terms(terms: &[Term], elements: &[f32], sums: &mut [f32]) {
     let (blocks, _) = sums.as_chunks_mut::<LANES>();
     vectorized(
         #[inline(always)]
@@ -268,9 +268,9 @@ fn sum_terms(terms: &[Term], numbers: &[f32], sums: &mut [f32]) {
             for (block, sums) in blocks.iter_mut().enumerate() {
                 let mut lanes = [0.0; LANES];
                 for &(weight, start) in terms {
-                    let numbers = &numbers[start + block * LANES..][..LANES];
-                    for (sum, number) in lanes.iter_mut().zip(numbers) {
-                        *sum = weight.mul_add(*number, *sum);
+                    let elements = &elements[start + block * LANES..][..LANES];
+                    for (sum, element) in lanes.iter_mut().zip(elements) {
+                        *sum = weight.mul_add(*element, *sum);
                     }
                 }
                 *sums = lanes;

@@ -83,7 +83,7 @@ impl LayerNorm {
             });
     }
 
-    /// Turns the gradient by the output into the one by the input. With `g = scale d_output`, and means over channels:
+    /// Turns the gradient with respect to the output into the one with respect to the input. With `g = scale d_output`, and means over channels:
     ///
     /// ```text
     /// d_input = factor (g - mean(g) - normalised mean(g normalised))

@@ -59,7 +59,7 @@ pub fn means(images: &[f32], pixels: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The gradient of [`means`]: adds to `d_images`, for each pixel, its share of the gradient by the mean.
+/// The gradient of [`means`]: adds to `d_images`, for each pixel, its share of the gradient with respect to the mean.
 pub fn means_backward(d_means: &[f32], pixels: usize, d_images: &mut [f32]) {
     d_images
         .par_chunks_mut(pixels)
@@ -70,16 +70,16 @@ pub fn means_backward(d_means: &[f32], pixels: usize, d_images: &mut [f32]) {
         });
 }
 
-/// Adds to each channel of `images (image, channel, pixel)` a number of its own.
+/// Adds to each channel of `images (image, channel, pixel)` an offset of its own.
 ///
 /// ```
 /// let mut images = [0.0, 1.0, 2.0, 3.0]; // one image, two channels
 /// dldna_nn::kernels::planes::add_to_each(&[10.0, 20.0], 2, &mut images);
 /// assert_eq!(images, [10.0, 11.0, 22.0, 23.0]);
 /// ```
-pub fn add_to_each(numbers: &[f32], pixels: usize, images: &mut [f32]) {
-    for (plane, number) in images.chunks_exact_mut(pixels).zip(numbers.iter().cycle()) {
-        plane.iter_mut().for_each(|x| *x += number);
+pub fn add_to_each(offsets: &[f32], pixels: usize, images: &mut [f32]) {
+    for (plane, offset) in images.chunks_exact_mut(pixels).zip(offsets.iter().cycle()) {
+        plane.iter_mut().for_each(|x| *x += offset);
     }
 }
 
@@ -102,7 +102,7 @@ pub fn scale(images: &[f32], pixels: usize, factors: &[f32], output: &mut [f32])
         });
 }
 
-/// The gradient of [`scale`] by the images: `d_images += factor d_output`, plane by plane.
+/// The gradient of [`scale`] with respect to the images: `d_images += factor d_output`, plane by plane.
 pub fn scale_backward_images(
     factors: &[f32],
     pixels: usize,
@@ -116,7 +116,7 @@ pub fn scale_backward_images(
         .for_each(|((d_image, d_output), &factor)| add_scaled(d_image, factor, d_output));
 }
 
-/// The gradient of [`scale`] by the factors: `d_factor += sum of image d_output`, plane by plane.
+/// The gradient of [`scale`] with respect to the factors: `d_factor += sum of image d_output`, plane by plane.
 pub fn scale_backward_factors(
     images: &[f32],
     pixels: usize,

@@ -26,11 +26,24 @@ impl Pool2d {
     /// Pooling of images of size `input` = (height, width). `None` where the window does not fit, or where
     /// the padding is more than half the window: some windows would then hold no pixel at all.
     pub fn new(window: Window, input: (usize, usize)) -> Option<Self> {
-        let fits = |kernel: usize, padding: usize| 2 * padding <= kernel;
-        if !fits(window.kernel.0, window.padding.0) || !fits(window.kernel.1, window.padding.1) {
+        if !Self::allows_padding(window) {
             return None;
         }
         Sliding::new(window, input).map(|sliding| Self { sliding })
+    }
+
+    /// Whether the padding of `window` is at most half the kernel.
+    ///
+    /// ```
+    /// use dldna_nn::kernels::{pool2d::Pool2d, window::Window};
+    /// assert!(Pool2d::allows_padding(Window::square(3, 1, 1, 1)));
+    /// assert!(!Pool2d::allows_padding(Window::square(3, 1, 2, 1)));
+    /// ```
+    pub fn allows_padding(window: Window) -> bool {
+        let Window {
+            kernel, padding, ..
+        } = window;
+        padding.0 <= kernel.0 / 2 && padding.1 <= kernel.1 / 2
     }
 
     /// The window on the image.

@@ -7,18 +7,18 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// At most so many numbers wait here to be used again: 512 MiB.
+/// At most so many elements wait here to be used again: 512 MiB.
 const MOST_KEPT: usize = 1 << 27;
 
 static KEPT: Mutex<Kept> = Mutex::new(Kept {
     buffers: Vec::new(),
-    numbers: 0,
+    elements: 0,
 });
 
 /// The buffers that nobody uses at present.
 struct Kept {
     buffers: Vec<Vec<f32>>,
-    numbers: usize,
+    elements: usize,
 }
 
 fn kept() -> MutexGuard<'static, Kept> {
@@ -32,19 +32,19 @@ impl Kept {
             .filter(|&i| (length..=2 * length).contains(&self.buffers[i].len()))
             .min_by_key(|&i| self.buffers[i].len())?;
         let buffer = self.buffers.swap_remove(fitting);
-        self.numbers -= buffer.len();
+        self.elements -= buffer.len();
         Some(buffer)
     }
 
     fn put(&mut self, buffer: Vec<f32>) {
-        if self.numbers + buffer.len() <= MOST_KEPT {
-            self.numbers += buffer.len();
+        if self.elements + buffer.len() <= MOST_KEPT {
+            self.elements += buffer.len();
             self.buffers.push(buffer);
         }
     }
 }
 
-/// A slice of numbers whose memory is given on when it is dropped.
+/// A slice of elements whose memory is given on when it is dropped.
 ///
 /// ```
 /// use dldna_nn::kernels::scratch::Scratch;
@@ -59,7 +59,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// `length` numbers that somebody left there: for those who write before they read.
+    /// `length` elements that somebody left there: for those who write before they read.
     pub fn any(length: usize) -> Self {
         let memory = kept().take(length).unwrap_or_else(|| vec![0.0; length]);
         Self { memory, length }
@@ -72,7 +72,7 @@ impl Scratch {
         scratch
     }
 
-    /// The numbers as a vector, which keeps the memory.
+    /// The elements as a vector, which keeps the memory.
     pub fn into_vec(mut self) -> Vec<f32> {
         let mut memory = std::mem::take(&mut self.memory);
         memory.truncate(self.length);
@@ -139,10 +139,10 @@ mod tests {
         const LENGTH: usize = 12_345; // no other test asks for about so many
         let mut first = Scratch::any(LENGTH);
         first.fill(7.0);
-        let place = first.as_ptr();
+        let address = first.as_ptr();
         drop(first);
         let mut second = Scratch::any(LENGTH - 10);
-        assert_eq!(second.as_ptr(), place);
+        assert_eq!(second.as_ptr(), address);
         assert_eq!(second.len(), LENGTH - 10);
         second[0] = 1.0;
         let vector = second.into_vec();
@@ -163,7 +163,7 @@ mod tests {
     fn too_large_a_buffer_is_left_for_others() {
         let mut kept = Kept {
             buffers: Vec::new(),
-            numbers: 0,
+            elements: 0,
         };
         for length in [100, 30, 50] {
             kept.put(vec![0.0; length]);
@@ -172,18 +172,18 @@ mod tests {
         assert_eq!(kept.take(28).unwrap().len(), 50);
         assert!(kept.take(28).is_none());
         assert!(kept.take(101).is_none());
-        assert_eq!(kept.numbers, 100);
+        assert_eq!(kept.elements, 100);
     }
 
     #[test]
     fn not_all_memory_is_kept() {
         let mut kept = Kept {
             buffers: Vec::new(),
-            numbers: MOST_KEPT - 5,
+            elements: MOST_KEPT - 5,
         };
         kept.put(vec![0.0; 6]);
         assert!(kept.buffers.is_empty());
         kept.put(vec![0.0; 5]);
-        assert_eq!(kept.numbers, MOST_KEPT);
+        assert_eq!(kept.elements, MOST_KEPT);
     }
 }

@@ -1,8 +1,8 @@
 //! The transpose of a matrix.
 
-/// Numbers in a vector register, and the rows and columns of a tile.
+/// Elements in a vector register, and the rows and columns of a tile.
 const TILE: usize = 8;
-/// Rows that are turned together: their numbers fill a cache line of the result.
+/// Rows that are turned together: their elements fill a cache line of the result.
 const ROWS: usize = 2 * TILE;
 
 type Tile = [[f32; TILE]; TILE];
@@ -66,15 +66,15 @@ fn load(lines: &[f32], stride: usize, height: usize) -> Tile {
     tile
 }
 
-/// The first numbers of a slice. They may be those of the next line already: nobody looks at these.
+/// The first elements of a slice. They may be those of the next line already: nobody looks at these.
 #[inline(always)]
 fn read(line: &[f32]) -> [f32; TILE] {
-    if let Some(numbers) = line.first_chunk() {
-        return *numbers;
+    if let Some(elements) = line.first_chunk() {
+        return *elements;
     }
-    let mut numbers = [0.0; TILE];
-    numbers[..line.len()].copy_from_slice(line);
-    numbers
+    let mut elements = [0.0; TILE];
+    elements[..line.len()].copy_from_slice(line);
+    elements
 }
 
 /// [`transpose`] to the whole of `result`.
@@ -126,15 +126,15 @@ impl Turn {
         }
         let mut turned = tile;
         for (r, line) in tile.iter().enumerate() {
-            for (c, number) in line.iter().enumerate() {
-                turned[c][r] = *number;
+            for (c, element) in line.iter().enumerate() {
+                turned[c][r] = *element;
             }
         }
         turned
     }
 }
 
-/// Pairs of rows are mixed number by number, then pairs of these by twos, then by fours: 24 instructions for 64 numbers.
+/// Pairs of rows are mixed element by element, then pairs of these by twos, then by fours: 24 instructions for 64 elements.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn turned_in_registers(avx: pulp::core_arch::x86::Avx, tile: Tile) -> Tile {

@@ -4,7 +4,7 @@ use pulp::Arch;
 
 /// Runs `work`, compiled once for each kind of vector instruction, in the widest kind that is there.
 ///
-/// A program built for any x86-64 processor may otherwise use nothing newer than those of 2003: four numbers at a
+/// A program built for any x86-64 processor may otherwise use nothing newer than those of 2003: four elements at a
 /// time, and no fused multiplication and addition. `work` has to be a closure with the loop in it, so that the
 /// compiler can build it in place.
 ///

@@ -34,7 +34,7 @@ impl Window {
     }
 
     /// Number of positions of the window on an image of `height` x `width`, or `None` where the window
-    /// does not fit (or the kernel, the stride or the dilation is zero).
+    /// does not fit (or the kernel, the stride or the dilation is zero, or a size is too large to count).
     ///
     /// `out = floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1`
     pub fn output_size(&self, height: usize, width: usize) -> Option<(usize, usize)> {
@@ -48,9 +48,12 @@ impl Window {
         if self.stride == 0 || self.dilation == 0 {
             return None;
         }
-        let extent = self.dilation * kernel.checked_sub(1)? + 1;
-        let room = (input + 2 * padding).checked_sub(extent)?;
-        (input > 0).then_some(room / self.stride + 1)
+        let reach = self.dilation.checked_mul(kernel.checked_sub(1)?)?;
+        let padded = padding.checked_mul(2)?.checked_add(input)?;
+        // One less than the pixels that the window leaves free; and there are no more positions than pixels.
+        let room = padded.checked_sub(1)?.checked_sub(reach)?;
+        let positions = (room / self.stride).checked_add(1)?;
+        (input > 0).then_some(positions)
     }
 }
 
@@ -66,9 +69,13 @@ pub struct Sliding {
 }
 
 impl Sliding {
-    /// `window` over an image of `input` = (height, width); `None` where it does not fit.
+    /// `window` over an image of `input` = (height, width); `None` where it does not fit, or there are too many pixels to
+    /// count.
     pub fn new(window: Window, input: (usize, usize)) -> Option<Self> {
         let output = window.output_size(input.0, input.1)?;
+        // Neither the image nor the result has more pixels than the image with its padding.
+        let padded = |size: usize, padding: usize| size + 2 * padding;
+        padded(input.0, window.padding.0).checked_mul(padded(input.1, window.padding.1))?;
         Some(Self {
             window,
             input,
@@ -195,6 +202,36 @@ mod tests {
     fn a_one_pixel_image_needs_one_tap() {
         let sliding = Sliding::new(Window::square(3, 1, 1, 1), (1, 1)).unwrap();
         assert_eq!(sliding.useful_taps(), [(1, 1)]);
+    }
+
+    #[test]
+    fn sizes_beyond_counting_have_no_output() {
+        const HUGE: usize = usize::MAX;
+        for size in [0, 1, 2, 1 << 32, 1 << 63, HUGE - 1, HUGE] {
+            for window in [
+                Window::square(size, 1, 0, 1),
+                Window::square(3, size, 1, 1),
+                Window::square(3, 1, size, 1),
+                Window::square(3, 1, 0, size),
+                Window::square(size, size, size, size),
+            ] {
+                for image in [(0, 1), (1, 8), (8, size), (size, size)] {
+                    if let Some(sliding) = Sliding::new(window, image) {
+                        assert!(sliding.output.0 >= 1 && sliding.output_pixels() >= 1);
+                        assert!(sliding.input_pixels() >= 1);
+                    }
+                }
+            }
+        }
+        assert_eq!(Window::square(3, 1, 1 << 63, 1).output_size(8, 8), None);
+        assert_eq!(
+            Window::square(1, 1, 0, 1).output_size(HUGE, 1),
+            Some((HUGE, 1))
+        );
+        assert_eq!(
+            Sliding::new(Window::square(1, 1, 0, 1), (1 << 32, 1 << 32)),
+            None
+        );
     }
 
     #[test]

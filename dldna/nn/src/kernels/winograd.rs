@@ -7,7 +7,7 @@
 //! result = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A       g: kernel 3x3, d: patch 6x6, ⊙: element by element
 //! ```
 //!
-//! Summed over the input channels, ⊙ is one matrix product for each of the 36 places. The transforms Bᵀ d B and Aᵀ m A
+//! Summed over the input channels, ⊙ is one matrix product for each of the 36 points. The transforms Bᵀ d B and Aᵀ m A
 //! are few additions. Each gradient is the same with the transforms transposed.
 //!
 //! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks*, 2015, section 4. Their points are 0, ±1, ±2, ∞;
@@ -29,8 +29,8 @@ use std::ops::Range;
 /// Results along one side of a tile, and pixels along one side of its patch.
 const TILE: usize = 4;
 const PATCH: usize = 6;
-/// Places of a transformed patch.
-const PLACES: usize = PATCH * PATCH;
+/// Points at which a patch, a kernel or a tile is evaluated: elements of each when it is transformed.
+const POINTS: usize = PATCH * PATCH;
 /// Tiles that are transformed together, in vector instructions.
 const LANES: usize = 8;
 /// Elements of the transformed patches and results that are at work at a time: 8 MiB, about an outer cache.
@@ -50,7 +50,7 @@ const LARGEST_RATIO: f32 = 256.0;
 /// With larger elements the transforms could exceed the largest float where the results do not.
 const LARGEST_ELEMENT: f32 = (1u64 << 40) as f32;
 
-/// One number for each of several tiles.
+/// One element of each of several tiles.
 type Lanes = [f32; LANES];
 
 /// A 3x3 convolution of stride 1 on images that are large enough for it.
@@ -102,7 +102,7 @@ impl Winograd {
         self.convolve(input, &weights, output, Store::Overwrite);
     }
 
-    /// `d_input += ` the gradient by the input: the convolution of `d_output` with the kernels turned by 180 degrees.
+    /// `d_input += ` the gradient with respect to the input: the convolution of `d_output` with the kernels turned by 180 degrees.
     pub fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
         let kernel = |channel: usize, out: usize| (out * self.in_channels + channel) * 9;
         let weights =
@@ -129,16 +129,16 @@ impl Winograd {
         for chunk in self.chunks(input.len() / (depth * self.input.0 * self.input.1)) {
             let width = chunk.len().next_multiple_of(LANES);
             let patches = self.transform_patches(input, &chunk);
-            let mut products = Scratch::any(PLACES * rows * width);
+            let mut products = Scratch::any(POINTS * rows * width);
             products
                 .par_chunks_mut(rows * width)
                 .enumerate()
-                .for_each(|(place, product)| {
+                .for_each(|(point, product)| {
                     matmul(
                         MatrixMut::new(product, rows, width, width),
                         Store::Overwrite,
-                        Matrix::new(&weights[place * depth..], rows, depth, PLACES * depth),
-                        Matrix::new(&patches[place * width..], depth, width, PLACES * width),
+                        Matrix::new(&weights[point * depth..], rows, depth, POINTS * depth),
+                        Matrix::new(&patches[point * width..], depth, width, POINTS * width),
                         false,
                     );
                 });
@@ -149,7 +149,7 @@ impl Winograd {
                 .par_chunks_mut(output_pixels);
             planes.enumerate().for_each(|(plane, output)| {
                 let (image, channel) = (images.start + plane / rows, plane % rows);
-                let values = |place: usize| &products[(place * rows + channel) * width..][..width];
+                let values = |point: usize| &products[(point * rows + channel) * width..][..width];
                 vectorized(
                     #[inline(always)]
                     || self.untransform(values, &chunk, image, output, store),
@@ -158,22 +158,22 @@ impl Winograd {
         }
     }
 
-    /// `d_weight += ` the gradient by the weights.
+    /// `d_weight += ` the gradient with respect to the weights.
     pub fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
         let (rows, depth) = (self.out_channels, self.in_channels);
-        let mut sums = Scratch::zeros(PLACES * rows * depth);
+        let mut sums = Scratch::zeros(POINTS * rows * depth);
         for chunk in self.chunks(input.len() / (depth * self.input.0 * self.input.1)) {
             let width = chunk.len().next_multiple_of(LANES);
             let patches = self.transform_patches(input, &chunk);
             let gradients = self.transform_gradients(d_output, &chunk);
             sums.par_chunks_mut(rows * depth)
                 .enumerate()
-                .for_each(|(place, sum)| {
+                .for_each(|(point, sum)| {
                     matmul(
                         MatrixMut::new(sum, rows, depth, depth),
                         Store::Add,
-                        Matrix::new(&gradients[place * width..], rows, width, PLACES * width),
-                        Matrix::new(&patches[place * width..], depth, width, PLACES * width)
+                        Matrix::new(&gradients[point * width..], rows, width, POINTS * width),
+                        Matrix::new(&patches[point * width..], depth, width, POINTS * width)
                             .transposed(),
                         false,
                     );
@@ -185,7 +185,7 @@ impl Winograd {
     /// All tiles of all images, in ranges that keep the working set small.
     fn chunks(&self, images: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let all = images * self.tiles.0 * self.tiles.1;
-        let fitting = WORKING_SET / (PLACES * (self.in_channels + self.out_channels));
+        let fitting = WORKING_SET / (POINTS * (self.in_channels + self.out_channels));
         let size = (fitting / LANES * LANES).max(4 * LANES);
         (0..all)
             .step_by(size)
@@ -198,8 +198,8 @@ impl Winograd {
         chunk.start / tiles..chunk.end.div_ceil(tiles)
     }
 
-    /// Image, and row and column of the first result, of a tile.
-    fn place(&self, tile: usize) -> (usize, usize, usize) {
+    /// Image of a tile, and row and column of its first result.
+    fn origin(&self, tile: usize) -> (usize, usize, usize) {
         let (image, rest) = (
             tile / (self.tiles.0 * self.tiles.1),
             tile % (self.tiles.0 * self.tiles.1),
@@ -208,29 +208,29 @@ impl Winograd {
         (image, row * TILE, column * TILE)
     }
 
-    /// Bᵀ d B of each patch: `(in_channels, PLACES, tiles of the chunk)`.
+    /// Bᵀ d B of each patch: `(in_channels, POINTS, tiles of the chunk)`.
     fn transform_patches(&self, input: &[f32], chunk: &Range<usize>) -> Scratch {
         let width = chunk.len().next_multiple_of(LANES);
         let pixels = self.input.0 * self.input.1;
-        let mut patches = Scratch::any(self.in_channels * PLACES * width);
+        let mut patches = Scratch::any(self.in_channels * POINTS * width);
         patches
-            .par_chunks_mut(PLACES * width)
+            .par_chunks_mut(POINTS * width)
             .enumerate()
             .for_each(|(channel, patches)| {
                 vectorized(
                     #[inline(always)]
                     || {
                         for first in (0..width).step_by(LANES) {
-                            let mut patch = [[0.0; LANES]; PLACES];
+                            let mut patch = [[0.0; LANES]; POINTS];
                             for lane in 0..LANES.min(chunk.len() - first) {
-                                let (image, row, column) = self.place(chunk.start + first + lane);
+                                let (image, row, column) = self.origin(chunk.start + first + lane);
                                 let plane = &input[(image * self.in_channels + channel) * pixels..]
                                     [..pixels];
                                 self.gather(plane, (row, column), lane, &mut patch);
                             }
                             let transformed = transform(&patch, PATCH, points_of_input);
-                            for (place, values) in transformed.iter().enumerate() {
-                                patches[place * width + first..][..LANES].copy_from_slice(values);
+                            for (point, values) in transformed.iter().enumerate() {
+                                patches[point * width + first..][..LANES].copy_from_slice(values);
                             }
                         }
                     },
@@ -246,7 +246,7 @@ impl Winograd {
         plane: &[f32],
         (row, column): (usize, usize),
         lane: usize,
-        patch: &mut [Lanes; PLACES],
+        patch: &mut [Lanes; POINTS],
     ) {
         let (height, width) = self.input;
         let (top, left) = self.padding;
@@ -260,22 +260,22 @@ impl Winograd {
         }
     }
 
-    /// A d Aᵀ of each tile of the gradient by the output: `(out_channels, PLACES, tiles of the chunk)`.
+    /// A d Aᵀ of each tile of the gradient with respect to the output: `(out_channels, POINTS, tiles of the chunk)`.
     fn transform_gradients(&self, d_output: &[f32], chunk: &Range<usize>) -> Scratch {
         let width = chunk.len().next_multiple_of(LANES);
         let pixels = self.output.0 * self.output.1;
-        let mut gradients = Scratch::any(self.out_channels * PLACES * width);
+        let mut gradients = Scratch::any(self.out_channels * POINTS * width);
         gradients
-            .par_chunks_mut(PLACES * width)
+            .par_chunks_mut(POINTS * width)
             .enumerate()
             .for_each(|(channel, gradients)| {
                 vectorized(
                     #[inline(always)]
                     || {
                         for first in (0..width).step_by(LANES) {
-                            let mut tile = [[0.0; LANES]; PLACES];
+                            let mut tile = [[0.0; LANES]; POINTS];
                             for lane in 0..LANES.min(chunk.len() - first) {
-                                let (image, row, column) = self.place(chunk.start + first + lane);
+                                let (image, row, column) = self.origin(chunk.start + first + lane);
                                 let plane = &d_output
                                     [(image * self.out_channels + channel) * pixels..][..pixels];
                                 for i in 0..TILE.min(self.output.0 - row) {
@@ -286,8 +286,8 @@ impl Winograd {
                                 }
                             }
                             let transformed = transform(&tile, TILE, points_of_gradient);
-                            for (place, values) in transformed.iter().enumerate() {
-                                gradients[place * width + first..][..LANES].copy_from_slice(values);
+                            for (point, values) in transformed.iter().enumerate() {
+                                gradients[point * width + first..][..LANES].copy_from_slice(values);
                             }
                         }
                     },
@@ -311,9 +311,9 @@ impl Winograd {
         // In the groups of lanes that hold them, which may begin in the image before.
         let first_group = (own.start - chunk.start) / LANES * LANES;
         for first in (first_group..own.end - chunk.start).step_by(LANES) {
-            let mut products = [[0.0; LANES]; PLACES];
-            for (place, product) in products.iter_mut().enumerate() {
-                product.copy_from_slice(&values(place)[first..first + LANES]);
+            let mut products = [[0.0; LANES]; POINTS];
+            for (point, product) in products.iter_mut().enumerate() {
+                product.copy_from_slice(&values(point)[first..first + LANES]);
             }
             let results = transform(&products, PATCH, results_of_points);
             for lane in 0..LANES {
@@ -321,7 +321,7 @@ impl Winograd {
                 if !own.contains(&tile) {
                     continue;
                 }
-                let (_, row, column) = self.place(tile);
+                let (_, row, column) = self.origin(tile);
                 for i in 0..TILE.min(self.output.0 - row) {
                     let line = &mut output[(row + i) * self.output.1..][..self.output.1];
                     for j in 0..TILE.min(self.output.1 - column) {
@@ -380,16 +380,16 @@ fn peak_and_sum(values: &[f32]) -> (f32, f32) {
     )
 }
 
-/// G g Gᵀ of each kernel: `(rows, PLACES, depth)`. `kernel(row, column)` is where its nine weights begin.
+/// G g Gᵀ of each kernel: `(rows, POINTS, depth)`. `kernel(row, column)` is where its nine weights begin.
 fn transform_weights(
     weight: &[f32],
     (rows, depth): (usize, usize),
     kernel: impl Fn(usize, usize) -> usize + Sync,
     turned: bool,
 ) -> Scratch {
-    let mut transformed = Scratch::any(rows * PLACES * depth);
+    let mut transformed = Scratch::any(rows * POINTS * depth);
     transformed
-        .par_chunks_mut(PLACES * depth)
+        .par_chunks_mut(POINTS * depth)
         .enumerate()
         .for_each(|(row, transformed)| {
             vectorized(
@@ -397,7 +397,7 @@ fn transform_weights(
                 || {
                     for first in (0..depth).step_by(LANES) {
                         let lanes = LANES.min(depth - first);
-                        let mut kernels = [[0.0; LANES]; PLACES];
+                        let mut kernels = [[0.0; LANES]; POINTS];
                         for lane in 0..lanes {
                             let start = kernel(row, first + lane);
                             let weights = &weight[start..start + 9];
@@ -407,8 +407,8 @@ fn transform_weights(
                             }
                         }
                         let points = transform(&kernels, 3, points_of_kernel);
-                        for (place, values) in points.iter().enumerate() {
-                            transformed[place * depth + first..][..lanes]
+                        for (point, values) in points.iter().enumerate() {
+                            transformed[point * depth + first..][..lanes]
                                 .copy_from_slice(&values[..lanes]);
                         }
                     }
@@ -418,7 +418,7 @@ fn transform_weights(
     transformed
 }
 
-/// `d_weight += Gᵀ s G` of the sums `(PLACES, rows, depth)`.
+/// `d_weight += Gᵀ s G` of the sums `(POINTS, rows, depth)`.
 fn untransform_weights(sums: &[f32], (rows, depth): (usize, usize), d_weight: &mut [f32]) {
     d_weight
         .par_chunks_mut(depth * 9)
@@ -429,9 +429,9 @@ fn untransform_weights(sums: &[f32], (rows, depth): (usize, usize), d_weight: &m
                 || {
                     for first in (0..depth).step_by(LANES) {
                         let lanes = LANES.min(depth - first);
-                        let mut points = [[0.0; LANES]; PLACES];
-                        for (place, values) in points.iter_mut().enumerate() {
-                            let start = (place * rows + row) * depth + first;
+                        let mut points = [[0.0; LANES]; POINTS];
+                        for (point, values) in points.iter_mut().enumerate() {
+                            let start = (point * rows + row) * depth + first;
                             values[..lanes].copy_from_slice(&sums[start..start + lanes]);
                         }
                         let kernels = transform(&points, PATCH, kernel_of_points);
@@ -448,14 +448,14 @@ fn untransform_weights(sums: &[f32], (rows, depth): (usize, usize), d_weight: &m
 }
 
 /// Applies a transform of one dimension to the first `columns` columns and then to all rows. Every array has room for
-/// 6x6 numbers; those that a transform does not have are 0.
+/// 6x6 elements; those that a transform does not have are 0.
 #[inline(always)]
 fn transform(
-    values: &[Lanes; PLACES],
+    values: &[Lanes; POINTS],
     columns: usize,
     one_dimension: impl Fn([f32; PATCH]) -> [f32; PATCH],
-) -> [Lanes; PLACES] {
-    let mut half = [[0.0; LANES]; PLACES];
+) -> [Lanes; POINTS] {
+    let mut half = [[0.0; LANES]; POINTS];
     for column in 0..columns {
         for lane in 0..LANES {
             let line = one_dimension(std::array::from_fn(|i| values[i * PATCH + column][lane]));
@@ -464,7 +464,7 @@ fn transform(
             }
         }
     }
-    let mut whole = [[0.0; LANES]; PLACES];
+    let mut whole = [[0.0; LANES]; POINTS];
     for row in 0..PATCH {
         for lane in 0..LANES {
             let line = one_dimension(std::array::from_fn(|j| half[row * PATCH + j][lane]));
@@ -575,7 +575,7 @@ mod tests {
         assert!(!is_even(&[1e20; 1100], 550)); // the transforms would overflow
     }
 
-    /// In one dimension, with numbers of few digits, the identity of the module's text holds exactly enough.
+    /// In one dimension, with elements of few digits, the identity of the module's text holds exactly enough.
     #[test]
     fn four_results_of_three_weights() {
         let d = [1.0, -2.0, 3.0, 0.5, 4.0, -1.5];

@@ -1,6 +1,7 @@
 //! Batch normalisation of images.
 
 use super::device::{ChannelStatistics, LayerDevice, NormParameters};
+use super::error::or_panic;
 use super::forward::{Flowing, Forward, Images};
 use super::layer::layer;
 use super::run::{run_any, run_time_sizes};
@@ -116,6 +117,10 @@ impl<const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
     ) -> Result<Self::Output, D::Err> {
         run_any(x, |flow| self.eval(Images::from_flow(flow)).into_flow())
     }
+
+    fn forward(&self, x: Tensor<(B, Const<C>, H, W), f32, D, T>) -> Self::Output {
+        or_panic(|| self.try_forward(x))
+    }
 }
 
 impl<const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
@@ -129,6 +134,10 @@ impl<const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
         x: Tensor<(B, Const<C>, H, W), f32, D, T>,
     ) -> Result<Self::Output, D::Err> {
         run_any(x, |flow| self.train(Images::from_flow(flow)).into_flow())
+    }
+
+    fn forward_mut(&mut self, x: Tensor<(B, Const<C>, H, W), f32, D, T>) -> Self::Output {
+        or_panic(|| self.try_forward_mut(x))
     }
 }
 

@@ -183,7 +183,7 @@ fn normalizer(
 ) -> BatchNorm {
     BatchNorm {
         channels,
-        pixels: height * width,
+        pixels: (height * width).max(1), // none: nothing to normalise
         epsilon,
     }
 }
@@ -808,7 +808,11 @@ fn pool_for(
 ) -> Result<(Pool2d, (usize, usize, usize, usize))> {
     let &(batch, channels, height, width) = x.shape();
     let Some(pool) = Pool2d::new(window, (height, width)) else {
-        return window_too_large(layer, window, (height, width));
+        return Err(Cpu::error(LayerError::of_pool(
+            layer,
+            window,
+            (height, width),
+        )));
     };
     let (height, width) = pool.output_size();
     Ok((pool, (batch, channels, height, width)))

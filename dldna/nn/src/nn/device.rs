@@ -12,7 +12,7 @@ use dfdx::prelude::*;
 
 /// Images or feature maps: `(batch, channel, height, width)`. A feature vector is an image of 1x1 pixels.
 pub type Batch<D> = Tensor<(usize, usize, usize, usize), f32, D>;
-/// One number for each channel.
+/// One element for each channel.
 pub type Channels<D> = Tensor<(usize,), f32, D>;
 /// Adds to the gradients of an operation's inputs what the gradient of its output says.
 pub type Backward<D> = Box<dyn FnOnce(&mut Gradients<f32, D>) -> Result<(), <D as HasErr>::Err>>;
@@ -122,7 +122,7 @@ pub trait LayerDevice: ReportError {
     /// The sum of two batches of one shape.
     fn add(x: Batch<Self>, y: Batch<Self>) -> Result<Operation<Self>, Self::Err>;
 
-    /// Each channel times a factor, plus a number, of its own.
+    /// Each channel times a factor, plus an offset, of its own.
     fn affine(
         x: Batch<Self>,
         factors: Option<Channels<Self>>,

@@ -1,5 +1,6 @@
 //! What can go wrong in a layer at run time.
 
+use crate::kernels::pool2d::Pool2d;
 use crate::kernels::window::Window;
 use std::cell::RefCell;
 use thiserror::Error;
@@ -53,6 +54,17 @@ pub enum LayerError {
     Probability {
         /// As a text, since numbers that are none have no equals.
         probability: String,
+    },
+    /// More padding than half a pooling's kernel: some windows would hold no pixel.
+    #[error(
+        "{layer}: the padding must not be more than half the kernel, {}x{} for a kernel of {}x{} pixels, but is {}x{}",
+        window.kernel.0 / 2, window.kernel.1 / 2, window.kernel.0, window.kernel.1, window.padding.0, window.padding.1
+    )]
+    PoolPadding {
+        /// Name of the layer's type.
+        layer: &'static str,
+        /// Its window.
+        window: Window,
     },
     /// Batch statistics of a single value have no variance.
     #[error(
@@ -116,6 +128,25 @@ pub enum LayerError {
     },
 }
 
+impl LayerError {
+    /// Why there is no [`Pool2d`] for these.
+    pub(super) fn of_pool(
+        layer: &'static str,
+        window: Window,
+        (height, width): (usize, usize),
+    ) -> Self {
+        if !Pool2d::allows_padding(window) {
+            return Self::PoolPadding { layer, window };
+        }
+        Self::WindowTooLarge {
+            layer,
+            window,
+            height,
+            width,
+        }
+    }
+}
+
 /// A shape as it is spoken.
 fn by(shape: &[usize; 4]) -> String {
     shape.map(|size| size.to_string()).join("x")
@@ -138,6 +169,20 @@ thread_local! {
 /// ```
 pub fn last_error() -> Option<LayerError> {
     LAST_ERROR.take()
+}
+
+/// The result of a layer, or a panic with the words of its error. dfdx's `forward` would show no more than the type of the
+/// device's error.
+#[track_caller]
+pub(super) fn or_panic<T, E: std::fmt::Debug>(run: impl FnOnce() -> Result<T, E>) -> T {
+    last_error(); // forgets one that somebody has put up with
+    run().unwrap_or_else(|error| match last_error() {
+        Some(words) => {
+            remember(words.clone());
+            panic!("{words}")
+        }
+        None => panic!("{error:?}"),
+    })
 }
 
 /// Keeps `error` for [`last_error`].

@@ -1,11 +1,15 @@
 //! Max and average pooling.
 
 use super::device::LayerDevice;
+use super::error::or_panic;
 use super::forward::{Flowing, Forward, Images, Layer};
 use super::run::run_any;
+use crate::kernels::pool2d::Pool2d;
 use crate::kernels::window::Window;
 use crate::summary::layers::wrong_input;
-use crate::summary::{LayerSummary, Summarize, SummaryError, WindowLayer};
+use crate::summary::{
+    LayerSummary, OutputSizeError, Summarize, SummaryError, SummaryProblem, WindowLayer,
+};
 use dfdx::prelude::*;
 
 macro_rules! pool {
@@ -74,6 +78,10 @@ macro_rules! pool {
             ) -> Result<Self::Output, D::Err> {
                 run_any(x, |flow| flow.apply(|x| D::$method(x, Self::WINDOW)))
             }
+
+            fn forward(&self, x: Tensor<(B, C, H, W), f32, D, T>) -> Self::Output {
+                or_panic(|| self.try_forward(x))
+            }
         }
 
         impl<const K: usize, const STRIDE: usize, const PADDING: usize> Summarize
@@ -86,6 +94,17 @@ macro_rules! pool {
                     let expected = "[batch, channel, height, width]".to_owned();
                     return Err(wrong_input(name, expected, input));
                 };
+                if !Pool2d::allows_padding(Self::WINDOW) {
+                    let problem = SummaryProblem::OutputSize {
+                        kind: name.to_owned(),
+                        input: input.to_vec(),
+                        source: OutputSizeError::PoolPadding {
+                            kernel: K,
+                            padding: Self::WINDOW.padding.0,
+                        },
+                    };
+                    return Err(problem.into());
+                }
                 let layer = WindowLayer {
                     name,
                     in_channels: channels,

@@ -11,6 +11,8 @@
 //!   batch norms, activations and pooling count as nothing: they are a small share of the work. Papers count this
 //!   way (the "1.8 billion FLOPs" of ResNet-18 are multiply-adds), and so does fvcore for these layers.
 //! - **Activations** are the outputs of all layers: what back-propagation has to keep.
+//!
+//! A count that does not fit its type is the largest number of that type.
 
 mod dfdx;
 pub(crate) mod layers;
@@ -234,8 +236,9 @@ impl LayerSummary {
         if second != [batch, right, height, width] {
             return Err(SummaryProblem::Branches { first, second }.into());
         }
+        let channels = side_by_side(left, &second)?;
         let mut both = self.with_child(name, branch);
-        both.output_shape = vec![batch, left + right, height, width];
+        both.output_shape = vec![batch, channels, height, width];
         Ok(both)
     }
 
@@ -258,7 +261,7 @@ impl LayerSummary {
 
     /// Puts `child` behind the layers so far; its output is the output from now on.
     pub(crate) fn with_child(mut self, name: &str, child: Self) -> Self {
-        self.parameters += child.parameters;
+        self.parameters = self.parameters.saturating_add(child.parameters);
         self.multiply_adds = self.multiply_adds.saturating_add(child.multiply_adds);
         self.activations = self.activations.saturating_add(child.activations);
         self.output_shape.clone_from(&child.output_shape);
@@ -426,6 +429,18 @@ fn row(layer: &LayerSummary, level: usize, closed: bool) -> Vec<String> {
 
 fn mebibytes(bytes: u128) -> String {
     format!("{:.2} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// The channels of a branch beside `channels` others.
+pub(crate) fn side_by_side(channels: usize, branch: &[usize]) -> Result<usize, SummaryError> {
+    channels.checked_add(branch[1]).ok_or_else(|| {
+        let problem = SummaryProblem::OutputSize {
+            kind: "Channels side by side".to_owned(),
+            input: branch.to_vec(),
+            source: OutputSizeError::Overflow,
+        };
+        problem.into()
+    })
 }
 
 pub(crate) fn elements(shape: &[usize]) -> u128 {

@@ -16,6 +16,16 @@ pub enum OutputSizeError {
         /// Input size with the padding on both sides.
         padded_input: usize,
     },
+    /// More padding than half a pooling's kernel: some windows would hold no pixel.
+    #[error(
+        "a pooling's padding must not be more than half its kernel of {kernel} pixels, but is {padding}"
+    )]
+    PoolPadding {
+        /// Side of the kernel.
+        kernel: usize,
+        /// Pixels that are added on each side.
+        padding: usize,
+    },
     /// A size does not fit `usize`.
     #[error("the sizes are too large to count")]
     Overflow,
@@ -83,9 +93,18 @@ pub fn pool_output_size(
 
 /// Parameters of a convolution: `kernel * kernel * in_channels` weights for each output channel, and its bias.
 ///
+/// `usize::MAX` where there are as many or more: no machine holds them.
+///
 /// ```
-/// assert_eq!(dldna_nn::summary::conv_parameters(3, 64, 3), 1_792);
+/// use dldna_nn::summary::conv_parameters;
+///
+/// assert_eq!(conv_parameters(3, 64, 3), 1_792);
+/// assert_eq!(conv_parameters(64, 64, 1 << 30), usize::MAX); // 2^72
 /// ```
 pub fn conv_parameters(in_channels: usize, out_channels: usize, kernel: usize) -> usize {
-    (kernel * kernel * in_channels + 1) * out_channels
+    kernel
+        .saturating_mul(kernel)
+        .saturating_mul(in_channels)
+        .saturating_add(1)
+        .saturating_mul(out_channels)
 }

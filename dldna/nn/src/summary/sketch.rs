@@ -1,7 +1,7 @@
 //! The summary of a forward pass: shapes go through it in place of tensors, and each layer is noted down.
 
 use super::layers::wrong_input;
-use super::{LayerSummary, Summarize, SummaryError, SummaryProblem, summarize_named};
+use super::{LayerSummary, Summarize, SummaryError, SummaryProblem, side_by_side, summarize_named};
 
 /// The layers that a shape has gone through so far.
 #[derive(Debug, Default)]
@@ -73,7 +73,10 @@ impl Sketch {
             if (shape[0], &shape[2..]) != (result[0], &result[2..]) {
                 return self.do_not_fit(&shapes[0], shape);
             }
-            result[1] += shape[1];
+            match side_by_side(result[1], shape) {
+                Ok(channels) => result[1] = channels,
+                Err(error) => return self.fail(error),
+            }
         }
         Some(result)
     }

@@ -1,7 +1,8 @@
 //! Training an image classifier.
 //!
 //! [`train`] takes any network and any images. Everything random comes from the seed. With a checkpoint a training can
-//! be stopped at any moment, and goes on later with the result that it would have had without the stop.
+//! be stopped at any moment, and goes on later with the result that it would have had without the stop. On another number
+//! of threads sums are taken in another order, and a training may end with other last digits, or another accuracy.
 
 mod augment;
 mod checkpoint;

@@ -184,6 +184,8 @@ const HEAD: usize = 1280;
 const CLASSES: usize = 1000;
 
 /// A member of the family. Its numbers are those of the authors' program; the paper does not state them.
+///
+/// A count of a variant that is too large for its type is the largest number of the type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Variant {
     /// Its name, such as `B0`.
@@ -244,6 +246,17 @@ impl Counter {
     fn add(&mut self, parameters: u128, multiply_adds: u128) {
         self.parameters = self.parameters.saturating_add(parameters);
         self.multiply_adds = self.multiply_adds.saturating_add(multiply_adds);
+    }
+
+    /// What `count` adds, so many times: layers that keep channels and image all cost the same, however many there are.
+    fn repeat(&mut self, times: usize, count: impl FnOnce(&mut Self)) {
+        let (parameters, multiply_adds) = (self.parameters, self.multiply_adds);
+        count(self);
+        let all = |before: u128, after: u128| {
+            before.saturating_add((after - before).saturating_mul(times as u128))
+        };
+        self.parameters = all(parameters, self.parameters);
+        self.multiply_adds = all(multiply_adds, self.multiply_adds);
     }
 
     /// A convolution with `inputs` channels in each sum, and the scale and bias of the batch norm behind it.
@@ -347,8 +360,9 @@ impl Variant {
             let channels = round_channels(plan.channels, self.width);
             let layers = round_blocks(plan.layers, self.depth);
             stages.push(counter.stage(operator, layers, channels, |counter| {
-                for layer in 0..layers {
-                    counter.mbconv(plan, channels, if layer == 0 { plan.stride } else { 1 });
+                if layers > 0 {
+                    counter.mbconv(plan, channels, plan.stride);
+                    counter.repeat(layers - 1, |counter| counter.mbconv(plan, channels, 1));
                 }
             }));
         }

@@ -1,4 +1,4 @@
-//! The gradient of a convolution by its weights, from images with the channels last.
+//! The gradient of a convolution with respect to its weights, from images with the channels last.
 //!
 //! A window, pixel by pixel with all its channels, is one row of a matrix:
 //!
@@ -6,7 +6,7 @@
 //! d weight (out_channels, depth) = d output (out_channels, positions) * windows (positions, depth)
 //! ```
 //!
-//! The product sums over the positions, so it wants the numbers of one position beside one another. Planes have them far
+//! The product sums over the positions, so it wants the elements of one position beside one another. Planes have them far
 //! apart: a product that reads those has to turn them around each time it packs them. Here each image is turned once, and
 //! a window is then copied in runs of whole pixels.
 
@@ -21,7 +21,7 @@ use std::ops::Range;
 const ENOUGH_POSITIONS: usize = 32;
 
 impl Conv2d {
-    /// `d_weight += ` the gradient of the loss by `weight`, from `input` and the gradient by the output.
+    /// `d_weight += ` the gradient of the loss with respect to `weight`, from `input` and the one with respect to the output.
     ///
     /// `dL/dweight[o, c, i, j] = sum over (n, y, x) of dL/doutput[n, o, y, x] input[n, c, y', x']`
     pub fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
@@ -125,10 +125,10 @@ impl Conv2d {
         let kernel_rows: Vec<_> = self.taps.chunk_by(|a, b| a.0 == b.0).collect();
         let line = kernel_rows[0].len() * channels;
         let runs = self.runs(kernel_rows[0]);
-        let places = rows
+        let positions = rows
             .clone()
             .flat_map(|y| runs.iter().map(move |runs| (y, runs)));
-        for ((y, runs), window) in places.zip(windows.chunks_exact_mut(self.depth())) {
+        for ((y, runs), window) in positions.zip(windows.chunks_exact_mut(self.depth())) {
             for (taps, window) in kernel_rows.iter().zip(window.chunks_exact_mut(line)) {
                 let row = self.sliding.input_row(y, taps[0].0);
                 let runs = row.map_or(&[][..], |_| runs);
@@ -168,9 +168,9 @@ impl Conv2d {
         runs
     }
 
-    /// Adds the gradients by the useful weights to where they belong.
+    /// Adds the gradients with respect to the useful weights to where they belong.
     fn add_to_weight(&self, sums: &[f32], d_weight: &mut [f32]) {
-        let places = self.places();
+        let offsets = self.tap_offsets();
         let (height, width) = self.sliding.window.kernel;
         let (channels, share) = (self.in_channels, self.lines_per_thread());
         d_weight
@@ -181,12 +181,12 @@ impl Conv2d {
                     let lines = sums.len() / self.out_channels;
                     let sums = &sums[filter * lines..(filter + 1) * lines];
                     let start = thread * share;
-                    for (tap, place) in places.iter().enumerate() {
+                    for (tap, offset) in offsets.iter().enumerate() {
                         // The channels of this tap that this thread has seen to.
                         let from = start.clamp(tap * channels, (tap + 1) * channels);
                         let to = (start + lines).clamp(from, (tap + 1) * channels);
                         if from < to {
-                            let first = (from - tap * channels) * height * width + place;
+                            let first = (from - tap * channels) * height * width + offset;
                             let d_weight = d_weight[first..].iter_mut().step_by(height * width);
                             let sums = &sums[from - start..to - start];
                             d_weight

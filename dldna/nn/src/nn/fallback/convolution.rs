@@ -300,7 +300,11 @@ impl<D: ReportError> Taps<D> {
         let &(_, _, height, width) = images.shape();
         match Pool2d::new(window, (height, width)) {
             Some(pool) => Self::of(images.device(), pool.sliding()),
-            None => Err(too_large::<D>(layer, window, (height, width))),
+            None => Err(D::error(LayerError::of_pool(
+                layer,
+                window,
+                (height, width),
+            ))),
         }
     }
 

@@ -153,7 +153,7 @@ impl Fallback {
         .run()
     }
 
-    /// Each channel times a factor, plus a number, of its own, as [`LayerDevice::affine`].
+    /// Each channel times a factor, plus an offset, of its own, as [`LayerDevice::affine`].
     ///
     /// # Errors
     /// Those of the device.

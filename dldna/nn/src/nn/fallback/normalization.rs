@@ -301,7 +301,7 @@ fn add_statistics_gradients<D: ReportError>(
     })
 }
 
-/// One number for each channel, at every pixel of the images `like`, with gradients.
+/// One element for each channel, at every pixel of the images `like`, with gradients.
 pub(super) fn over_images<D: ReportError>(
     channels: &Channels<D>,
     like: &Rows<D, Recorded<D>>,
