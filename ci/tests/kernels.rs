@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant, SystemTime};
 
 fn lab() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
         .parent()
         .unwrap()
         .join(".lab")

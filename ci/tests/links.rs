@@ -2,12 +2,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
 
 fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    static REPOSITORY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
+        Path::new(&package).parent().unwrap().to_owned()
+    });
+    &REPOSITORY
 }
 
 /// The READMEs, and what lies in `notebooks/`.

@@ -1,5 +1,5 @@
 //! `cargo nb` from the outside, with the real kernel and small notebooks made here.
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// This package, where it is now.
+fn package() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").unwrap().into()
+}
+
 /// The kernel: a test without it would test nothing, so it fails and says how to get one.
 fn evcxr() -> PathBuf {
     let named = std::env::var_os("DLDNA_EVCXR").map(PathBuf::from);
-    let in_lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.lab/bin/evcxr_jupyter");
+    let in_lab = package().join("../.lab/bin/evcxr_jupyter");
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&on_path).map(|folder| folder.join("evcxr_jupyter"));
     named
@@ -486,7 +491,7 @@ fn outputs_are_compared_with_the_committed_ones() {
 #[test]
 fn gradients_of_tensors_from_different_cells_stay_apart() {
     let workspace = Workspace::new();
-    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dldna");
+    let crate_folder = package().join("../dldna");
     let load = format!(
         ":dep dldna = {{ path = {:?} }}\nuse dldna::prelude::*;\nlet dev = Cpu::seed_from_u64(0);",
         crate_folder.canonicalize().unwrap()
