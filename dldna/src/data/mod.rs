@@ -324,7 +324,7 @@ fn owned(classes: [&str; 10]) -> Vec<String> {
 
 /// The repository's `data` folder: of the repository around the current folder, else where the crate was built.
 fn shipped() -> PathBuf {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data");
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("data");
     let current = std::env::current_dir().unwrap_or_default();
     let around = current.ancestors().map(|folder| folder.join("data"));
     let mut around = around.filter(|data| data.join("samples").is_dir());
