@@ -137,7 +137,7 @@ pub fn amplitude_spectrum(signal: &[f64], sampling_rate: f64) -> (Vec<f64>, Vec<
 }
 
 /// The first `terms` terms of the Fourier series of a square wave that jumps between −1 and 1 and has period 1, at each of `times`:
-/// `4/π · Σ sin(2π m t) / m` over the odd numbers m = 1, 3, 5, ..
+/// `4/π · Σ sin(2π m t) / m` over the odd numbers m = 1, 3, 5, .. More than a million terms count as a million.
 ///
 /// # Example
 /// ```
@@ -148,6 +148,7 @@ pub fn amplitude_spectrum(signal: &[f64], sampling_rate: f64) -> (Vec<f64>, Vec<
 /// assert!((at_quarter(1) - 1.0).abs() > 0.2 && (at_quarter(100) - 1.0).abs() < 0.01);
 /// ```
 pub fn square_wave_series(times: &[f64], terms: usize) -> Vec<f64> {
+    let terms = terms.min(1_000_000);
     let wave = |m: f64, t: f64| (2.0 * PI * m * t).sin() / m;
     let series = |&t: &f64| 4.0 / PI * (0..terms).map(|i| wave((2 * i + 1) as f64, t)).sum::<f64>();
     times.iter().map(series).collect()
@@ -215,7 +216,7 @@ pub fn fft_shift<T: Clone>(spectrum: &Array2<T>) -> Array2<T> {
 ///
 /// The kernel stands in the top left corner of an array of zeros; what of it does not fit is cut off. Equals NumPy's
 /// `fftshift(fft2(kernel, s=(size, size)))`. The magnitude says how strongly the filter passes a frequency, the phase (in −π..π) how it
-/// shifts it; where the magnitude is zero the phase means nothing.
+/// shifts it; where the magnitude is zero the phase means nothing. A `size` above 2,048 counts as 2,048.
 ///
 /// # Example
 /// ```
@@ -228,6 +229,7 @@ pub fn fft_shift<T: Clone>(spectrum: &Array2<T>) -> Array2<T> {
 /// assert!(magnitude[[0, 0]] < 0.2);
 /// ```
 pub fn frequency_response(kernel: &Array2<f32>, size: usize) -> (Array2<f32>, Array2<f32>) {
+    let size = size.min(2_048);
     let padded = Array2::from_shape_fn((size, size), |place| {
         kernel.get(place).map_or(0.0, |&w| f64::from(w))
     });
@@ -283,7 +285,7 @@ pub fn plot_frequency_response(kernel: &Array2<f32>, title: &str) -> Result<Figu
 /// [`frequency_response`] magnitudes over all kernels and all directions, for `steps` frequencies from 0 to 0.5 cycles per pixel.
 ///
 /// Returns the frequencies and the magnitudes. A kernel of one weight passes all frequencies alike; so do, on average, kernels of
-/// independent random weights of any size.
+/// independent random weights of any size. More than 10,000 steps count as 10,000.
 ///
 /// # Example
 /// ```
@@ -296,6 +298,7 @@ pub fn plot_frequency_response(kernel: &Array2<f32>, title: &str) -> Result<Figu
 /// ```
 pub fn radial_response(kernels: &[Array2<f32>], steps: usize) -> (Vec<f32>, Vec<f32>) {
     const DIRECTIONS: usize = 36;
+    let steps = steps.min(10_000);
     let highest = steps.saturating_sub(1).max(1) as f64;
     let frequencies: Vec<f64> = (0..steps).map(|i| 0.5 * i as f64 / highest).collect();
     let magnitude = |&frequency: &f64| {
@@ -477,7 +480,7 @@ fn signed_frequency(k: usize, n: usize) -> f32 {
 }
 
 /// A picture of a single wave: `size` × `size` pixels with `down` periods from top to bottom and `across` from left to right, mean 128 and
-/// amplitude 100.
+/// amplitude 100. A `size` above 4,096 counts as 4,096.
 ///
 /// # Example
 /// ```
@@ -487,6 +490,7 @@ fn signed_frequency(k: usize, n: usize) -> f32 {
 /// assert_eq!(wave_image(4, 0.0, 2.0).pixels()[..4], [228, 28, 228, 28]);
 /// ```
 pub fn wave_image(size: usize, down: f64, across: f64) -> GrayImage {
+    let size = size.min(4_096);
     let angle = |row: usize, column: usize| {
         2.0 * PI * (down * row as f64 + across * column as f64) / size as f64
     };
@@ -606,6 +610,58 @@ mod tests {
         assert!(plot_frequency_response(&Array2::zeros((0, 0)), "nothing").is_err());
         let (magnitude, _) = frequency_response(&Array2::ones((3, 3)), 0);
         assert!(magnitude.is_empty());
+    }
+
+    #[test]
+    fn any_number_is_a_result_or_an_error() {
+        let image = GrayImage::from_fn(4, 6, |y, x| (10 * y + x) as u8);
+        for a in [
+            0.0,
+            1.0,
+            -1.0,
+            1e-320,
+            1e300,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::NAN,
+        ] {
+            let signal = [a, 1.0, a];
+            assert_eq!(dft(&signal).len(), 3);
+            assert_eq!(inverse_fft(&fft(&signal)).len(), 3);
+            assert_eq!(amplitude_spectrum(&signal, a).0.len(), 2);
+            assert_eq!(square_wave_series(&[a], 3).len(), 1);
+            assert_eq!(wave_image(3, a, -a).pixels().len(), 9);
+            let array = Array2::from_elem((2, 3), a);
+            assert_eq!(inverse_fft2(&fft2(&array)).dim(), (2, 3));
+            assert_eq!(convolve_direct(&array, &array).unwrap().dim(), (3, 5));
+            assert_eq!(convolve_fft(&array, &array).unwrap().dim(), (3, 5));
+            let kernel = Array2::from_elem((2, 3), a as f32);
+            assert_eq!(frequency_response(&kernel, 5).0.dim(), (5, 5));
+            assert_eq!(radial_response(std::slice::from_ref(&kernel), 4).1.len(), 4);
+            let finite = kernel.iter().all(|w| w.is_finite());
+            let figure = plot_frequency_response(&kernel, "any");
+            assert!(finite || figure.is_err(), "{a}");
+            for b in [0.0, 0.3, f32::INFINITY, f32::NAN] {
+                for pass in [
+                    Pass::Low(a as f32),
+                    Pass::High(a as f32),
+                    Pass::Band(a as f32, b),
+                ] {
+                    let kept = keep_frequencies(&image, pass);
+                    assert!(kept.is_err() || kept.unwrap().dim() == (4, 6));
+                }
+            }
+        }
+        let large = Array2::from_elem((3, 3), f32::MAX);
+        assert!(plot_frequency_response(&large, "large").is_err());
+        assert!((square_wave_series(&[0.25], usize::MAX)[0] - 1.0).abs() < 1e-6);
+        assert_eq!(
+            frequency_response(&large, usize::MAX).0.dim(),
+            (2_048, 2_048)
+        );
+        assert_eq!(radial_response(&[], usize::MAX).0.len(), 10_000);
+        assert_eq!(wave_image(usize::MAX, 1.0, 1.0).width(), 4_096);
+        assert!(wave_image(0, 1.0, 1.0).pixels().is_empty());
     }
 
     #[test]

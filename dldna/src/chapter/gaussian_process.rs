@@ -29,7 +29,7 @@ mod linear_algebra;
 pub use deep_kernel::{DeepKernel, DeepKernelConfig};
 pub use linear_algebra::{cholesky, solve_lower, solve_upper};
 
-use crate::kernel_methods::{Kernel, KernelMethodError};
+use crate::kernel_methods::{Kernel, KernelMethodError, finite};
 use dfdx::prelude::CpuError;
 use ndarray::{Array1, Array2, Axis};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -67,8 +67,8 @@ pub enum GaussianProcessError {
         /// How many came.
         got: usize,
     },
-    /// A number that has to be above zero.
-    #[error("the {name} must be positive and finite, got {value}")]
+    /// A number that has to be above zero, and whose square is a number too.
+    #[error("the {name} must be positive, from 1e-150 to 1e150, got {value}")]
     NotPositive {
         /// Its name.
         name: &'static str,
@@ -130,10 +130,12 @@ impl Hyperparameters {
             ("signal's deviation", self.signal_deviation),
             ("noise's deviation", self.noise_deviation),
         ] {
-            if !(value > 0.0 && value.is_finite()) {
+            if !(1e-150..=1e150).contains(&value) {
                 return Err(GaussianProcessError::NotPositive { name, value });
             }
         }
+        finite("coordinate", a)?;
+        finite("coordinate", b)?;
         let gamma = 1.0 / (2.0 * self.length_scale.powi(2));
         Ok(Kernel::Rbf { gamma }.matrix(a, b)? * self.signal_deviation.powi(2))
     }
@@ -219,6 +221,7 @@ impl GaussianProcess {
                 got: targets.len(),
             });
         }
+        finite("target", &targets)?;
         let covariance = hyperparameters.matrix(&inputs, &inputs)?;
         let mut noisy = covariance.clone();
         noisy
@@ -448,7 +451,8 @@ pub fn step_function(x: f64) -> f64 {
     0.5 * (3.0 * x).sin() + (10.0 * x).tanh()
 }
 
-/// `count` measurements of [`step_function`], with noise, at places drawn from -2 to 2: (places, values).
+/// `count` measurements of [`step_function`], with noise, at places drawn from -2 to 2: (places, values). A `count` above a
+/// million counts as a million.
 ///
 /// ```
 /// let (x, y) = dldna::gaussian_process::step_data(60, 0.05, 0);
@@ -456,7 +460,7 @@ pub fn step_function(x: f64) -> f64 {
 /// ```
 pub fn step_data(count: usize, noise_deviation: f64, seed: u64) -> (Vec<f64>, Vec<f64>) {
     let mut random = StdRng::seed_from_u64(seed);
-    (0..count)
+    (0..count.min(1_000_000))
         .map(|_| {
             let x = random.gen_range(-2.0..2.0);
             let noise: f64 = random.sample(StandardNormal);
@@ -480,6 +484,110 @@ mod tests {
         let inputs = Array2::from_shape_simple_fn((9, 2), || random.gen_range(-1.0..1.0));
         let targets = inputs.map_axis(Axis(1), |x| x[0] - 2.0 * x[1] * x[0]);
         (inputs, targets)
+    }
+
+    /// Numbers that somebody may type.
+    const NUMBERS: [f64; 12] = [
+        0.0,
+        1.0,
+        -1.0,
+        5e-324,
+        1e-320,
+        1e-149,
+        1e149,
+        1e308,
+        f64::MAX,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+    ];
+
+    #[test]
+    fn any_number_is_a_process_or_an_error() {
+        for a in NUMBERS {
+            for b in NUMBERS {
+                for (length_scale, signal_deviation, noise_deviation) in
+                    [(a, b, 1.0), (1.0, a, b), (b, 1.0, a)]
+                {
+                    let hyperparameters = Hyperparameters {
+                        length_scale,
+                        signal_deviation,
+                        noise_deviation,
+                    };
+                    let (x, y) = (column(&[0.0, a, 1.0]), Array1::from(vec![b, 1.0, 0.0]));
+                    if let Ok(process) = GaussianProcess::new(x.clone(), y.clone(), hyperparameters)
+                    {
+                        let prediction = process.predict(&column(&[b]));
+                        assert_eq!(prediction.is_ok(), b.is_finite());
+                    }
+                    let _ = GaussianProcess::train(x, y, hyperparameters, 3);
+                }
+                let matrix = ndarray::array![[a, b], [b, a]];
+                let factor = cholesky(&matrix);
+                assert!(factor.is_err() || a > 0.0, "{a} {b}");
+                solve_lower(&matrix, &ndarray::array![a, b]).unwrap();
+                solve_upper(&matrix, &ndarray::array![a, b]).unwrap();
+            }
+            let (x, y) = step_data(2, a, 0);
+            assert_eq!((x.len(), y.len()), (2, 2));
+            let deep = DeepKernel::train(
+                &[0.0, 1.0],
+                &[0.0, a],
+                &DeepKernelConfig {
+                    steps: 2,
+                    ..Default::default()
+                },
+            );
+            assert!(deep.is_ok() || a.abs() > 1.0 || a.is_nan(), "{a}");
+            let config = DeepKernelConfig {
+                steps: 2,
+                learning_rate: a,
+                seed: 0,
+            };
+            let _ = DeepKernel::train(&[0.0, 1.0], &[0.0, 1.0], &config);
+            let deep = DeepKernel::train(
+                &[0.0, a],
+                &[0.0, 1.0],
+                &DeepKernelConfig {
+                    steps: 0,
+                    ..Default::default()
+                },
+            );
+            if let Ok(deep) = deep {
+                assert_eq!(deep.predict(&[a]).is_ok(), a.is_finite());
+            }
+        }
+        assert_eq!(step_data(usize::MAX, 0.0, 0).0.len(), 1_000_000);
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_named() {
+        let (x, y) = (column(&[0.0, f64::NAN]), Array1::from(vec![0.0, 1.0]));
+        let error = GaussianProcess::new(x, y, HYPERPARAMETERS).unwrap_err();
+        assert!(error.to_string().contains("coordinate 1 is NaN"), "{error}");
+        let (x, y) = (column(&[0.0, 1.0]), Array1::from(vec![0.0, f64::INFINITY]));
+        let error = GaussianProcess::new(x.clone(), y, HYPERPARAMETERS).unwrap_err();
+        assert!(error.to_string().contains("target 1 is inf"), "{error}");
+        let process = GaussianProcess::new(x, Array1::zeros(2), HYPERPARAMETERS).unwrap();
+        let error = process.predict(&column(&[f64::NAN])).unwrap_err();
+        assert!(error.to_string().contains("coordinate 0 is NaN"), "{error}");
+        let error = cholesky(&ndarray::array![[1.0, 0.0], [f64::NAN, 1.0]]).unwrap_err();
+        assert!(
+            error.to_string().contains("NaN") && !error.to_string().contains("noise"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn nothing_to_learn_from_is_an_error() {
+        let config = DeepKernelConfig::default();
+        let error = DeepKernel::train(&[], &[], &config).unwrap_err();
+        assert!(error.to_string().contains("at least one place"), "{error}");
+        let error = DeepKernel::train(&[1.0], &[], &config).unwrap_err();
+        assert!(error.to_string().contains("targets"), "{error}");
+        let deep =
+            DeepKernel::train(&[1.0], &[1.0], &DeepKernelConfig { steps: 1, ..config }).unwrap();
+        assert_eq!(deep.predict(&[]).unwrap().mean.len(), 0);
     }
 
     /// The gradient against difference quotients of the likelihood.

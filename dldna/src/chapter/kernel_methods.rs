@@ -55,6 +55,9 @@ pub enum KernelMethodError {
     /// Points that cannot be drawn on paper.
     #[error("only points with 2 coordinates can be drawn, got {0}")]
     Plane(usize),
+    /// Points that no picture holds: the largest coordinate.
+    #[error("only points with coordinates up to 1e300 can be drawn, got {0}")]
+    TooFar(f64),
     /// The operating system did not answer.
     #[error("cannot ask {asked} for the operating system's kernel: {source}")]
     OperatingSystem {
@@ -180,7 +183,7 @@ impl LabelledPoints {
 /// A blob in the middle of a ring: `count` points of the plane, by turns of the blob (`false`) and of the ring (`true`).
 ///
 /// In the blob both coordinates have mean 0 and standard deviation 0.35. In the ring the distance from the centre has mean 2 and
-/// standard deviation 0.2. The same seed gives the same points.
+/// standard deviation 0.2. The same seed gives the same points. A `count` above a million counts as a million.
 ///
 /// # Example
 /// ```
@@ -189,6 +192,7 @@ impl LabelledPoints {
 /// assert_eq!(data.labels[..2], [false, true]);
 /// ```
 pub fn rings(count: usize, seed: u64) -> LabelledPoints {
+    let count = count.min(1_000_000);
     let mut rng = StdRng::seed_from_u64(seed);
     let blob = Normal::new(0.0, 0.35).expect("the spread is positive");
     let distance = Normal::new(2.0, 0.2).expect("the spread is positive");
@@ -338,7 +342,8 @@ impl SupportVectorMachine {
     /// where it is ±1, the edges of the margin. The points of `data` lie on it, and the support vectors have a dark rim.
     ///
     /// # Errors
-    /// As [`accuracy`](Self::accuracy), and [`KernelMethodError::Plane`] when the points have not two coordinates.
+    /// As [`accuracy`](Self::accuracy), [`KernelMethodError::Plane`] when the points have not two coordinates, and
+    /// [`KernelMethodError::TooFar`] when one is beyond 1e300.
     ///
     /// # Example
     /// ```
@@ -356,7 +361,7 @@ impl SupportVectorMachine {
         if coordinates != 2 {
             return Err(KernelMethodError::Plane(coordinates));
         }
-        let view = View::around(&[&data.points, &self.support_vectors]);
+        let view = View::around(&[&data.points, &self.support_vectors])?;
         let width = (SIDE as f32).max(TITLE.width(title)) + 2.0 * EDGE;
         let mut canvas = Canvas::checked(width, TOP + SIDE as f32 + EDGE)?;
         draw_title(&mut canvas, title, EDGE);
@@ -438,8 +443,13 @@ struct View {
 }
 
 impl View {
-    /// The square around all points, with some air.
-    fn around(points: &[&Array2<f64>]) -> View {
+    /// The square around all points, with some air. Points closer than 1e-300 are one.
+    fn around(points: &[&Array2<f64>]) -> Result<View, KernelMethodError> {
+        let sizes = points.iter().flat_map(|p| p.iter()).map(|v| v.abs());
+        let largest = sizes.fold(0.0, f64::max);
+        if largest > 1e300 {
+            return Err(KernelMethodError::TooFar(largest));
+        }
         let ends = [0, 1].map(|axis| {
             let values = points.iter().flat_map(|p| p.column(axis));
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &v| {
@@ -450,10 +460,10 @@ impl View {
             .iter()
             .map(|(low, high)| 0.6 * (high - low))
             .fold(0.0, f64::max);
-        View {
+        Ok(View {
             centre: ends.map(|(low, high)| 0.5 * (low + high)),
-            half: if half > 0.0 { half } else { 1.0 },
-        }
+            half: if half > 1e-300 { half } else { 1.0 },
+        })
     }
 
     /// The point of the plane under the middle of a pixel.
@@ -691,7 +701,7 @@ fn positive(what: &'static str, got: f64) -> Result<(), KernelMethodError> {
     }
 }
 
-fn finite<'a>(
+pub(super) fn finite<'a>(
     what: &'static str,
     numbers: impl IntoIterator<Item = &'a f64>,
 ) -> Result<(), KernelMethodError> {
@@ -729,6 +739,100 @@ mod tests {
         let dark = (0..SIDE).filter(|x| pixel(left + x, top)[1] < 60);
         let places: Vec<usize> = dark.collect();
         assert!(!places.is_empty() && places.iter().all(|x| x.abs_diff(SIDE / 2) <= 1));
+    }
+
+    /// Numbers that somebody may type.
+    const NUMBERS: [f64; 12] = [
+        0.0,
+        1.0,
+        -1.0,
+        5e-324,
+        1e-320,
+        1e-160,
+        1e160,
+        1e301,
+        f64::MAX,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+    ];
+
+    #[test]
+    fn any_number_is_a_result_or_an_error() {
+        for a in NUMBERS {
+            for b in NUMBERS {
+                let kernels = [
+                    Kernel::Linear,
+                    Kernel::Polynomial {
+                        degree: u32::MAX,
+                        offset: a,
+                    },
+                    Kernel::Rbf { gamma: a },
+                    Kernel::Sigmoid {
+                        scale: a,
+                        offset: b,
+                    },
+                ];
+                let data = LabelledPoints {
+                    points: ndarray::arr2(&[[0.0, b], [b, a], [1.0, 0.5]]),
+                    labels: vec![false, true, true],
+                };
+                for kernel in kernels {
+                    assert!(kernel.value(&[a], &[b, b]).is_err());
+                    kernel.value(&[a], &[b]).unwrap();
+                    for cost in [a, 1.0] {
+                        if let Ok(machine) = SupportVectorMachine::fit(kernel, &data, cost) {
+                            machine.decision(&[a, b]).unwrap();
+                            machine.accuracy(&data).unwrap();
+                        }
+                    }
+                }
+                for kernel in [
+                    DensityKernel::Gaussian,
+                    DensityKernel::Epanechnikov,
+                    DensityKernel::Box,
+                ] {
+                    assert!(kernel.value(a) >= 0.0 || a.is_nan());
+                    for (samples, grid, bandwidth) in [([a], [b], 1.0), ([1.0], [a], b)] {
+                        let density = kernel_density(&samples, &grid, kernel, bandwidth);
+                        assert!(density.is_err() || density.unwrap().len() == 1);
+                    }
+                }
+                let basis = null_space(&ndarray::arr2(&[[a, 1.0], [b, a]]), b);
+                assert!(basis.is_err() || basis.unwrap().nrows() == 2);
+            }
+        }
+        assert!(kernel_density(&[], &[0.0], DensityKernel::Box, 1.0).is_err());
+        for count in [0, 1] {
+            assert_eq!(rings(count, u64::MAX).labels.len(), count);
+        }
+        assert_eq!(rings(usize::MAX, 0).labels.len(), 1_000_000);
+    }
+
+    #[test]
+    fn points_of_any_size_are_drawn_or_refused() {
+        let near = LabelledPoints {
+            points: ndarray::arr2(&[[-2.0, 0.0], [2.0, 0.0]]),
+            labels: vec![false, true],
+        };
+        let machine = SupportVectorMachine::fit(Kernel::Rbf { gamma: 1.0 }, &near, 10.0).unwrap();
+        for a in NUMBERS {
+            let points = ndarray::arr2(&[[0.0, 0.0], [a, -a]]);
+            let data = LabelledPoints {
+                points,
+                labels: vec![false, true],
+            };
+            let figure = machine.draw("points", &data);
+            assert_eq!(figure.is_ok(), a.abs() <= 1e300, "{a}");
+            let kernel = Kernel::Rbf { gamma: 1.0 };
+            if let Ok(machine) = SupportVectorMachine::fit(kernel, &data, 10.0) {
+                assert_eq!(
+                    machine.draw("its own", &data).is_ok(),
+                    a.abs() <= 1e300,
+                    "{a}"
+                );
+            }
+        }
     }
 
     #[test]

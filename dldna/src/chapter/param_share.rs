@@ -151,3 +151,36 @@ pub fn example_text(size: usize) -> String {
 pub fn show_example(size: usize) {
     print!("{}", example_text(size));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_size_is_counted() {
+        for size in [
+            0,
+            1,
+            2,
+            1 << 16,
+            1 << 31,
+            (1 << 32) - 1,
+            1 << 32,
+            1 << 63,
+            usize::MAX,
+        ] {
+            let pixels = (size as u128).pow(2);
+            let fits = size < 1 << 32;
+            let exact = fits.then(|| pixels * pixels + pixels);
+            assert_eq!(fully_connected_parameters(size), exact);
+            let row = ParameterRow::new(size);
+            assert!(row.ratio >= 0.0 && row.ratio.is_finite());
+            assert!(
+                compare_parameter_counts(&[size])
+                    .to_string()
+                    .contains(&size.to_string())
+            );
+            assert!(example_text(size).contains(&size.to_string()));
+        }
+    }
+}

@@ -52,10 +52,21 @@ pub enum ReceptiveFieldError {
         /// Side of the receptive field.
         receptive_field: usize,
     },
+    /// The image is larger than any that is measured.
+    #[error("expected an image of at most {MOST_PIXELS} pixels a side, got {image_size}")]
+    ImageTooLarge {
+        /// Side of the image.
+        image_size: usize,
+    },
     /// dfdx could not compute the gradient.
     #[error("dfdx: {0}")]
     Device(String),
 }
+
+/// Side of the largest image that [`effective_receptive_field`] takes: its gradients then need about 1 GiB.
+const MOST_PIXELS: usize = 1 << 12;
+/// Layers of the deepest [`ProbeNetwork`]. Each widens the receptive field by 2 pixels or more, so this one fits no image.
+const MOST_LAYERS: usize = MOST_PIXELS;
 
 impl From<CpuError> for ReceptiveFieldError {
     fn from(error: CpuError) -> Self {
@@ -343,7 +354,7 @@ fn resnet_layers(
 }
 
 /// A small network whose receptive field [`effective_receptive_field`] measures. All layers have one channel and no
-/// padding, so that no window meets the border.
+/// padding, so that no window meets the border. A `depth` above 4,096 counts as 4,096.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeNetwork {
     /// `depth` 3x3 convolutions.
@@ -374,9 +385,10 @@ impl ProbeNetwork {
     /// ```
     pub fn layers(self) -> Vec<WindowLayer> {
         let convolution = |index| WindowLayer::new(format!("conv{index}"), 3, 1, 0);
+        let numbers = |depth: usize| 1..=depth.min(MOST_LAYERS);
         match self {
-            Self::Plain { depth } => (1..=depth).map(convolution).collect(),
-            Self::Pooled { depth } => (1..=depth)
+            Self::Plain { depth } => numbers(depth).map(convolution).collect(),
+            Self::Pooled { depth } => numbers(depth)
                 .flat_map(|index| {
                     [
                         convolution(index),
@@ -384,7 +396,7 @@ impl ProbeNetwork {
                     ]
                 })
                 .collect(),
-            Self::Dilated { depth } => (1..=depth)
+            Self::Dilated { depth } => numbers(depth)
                 .zip([1, 2, 4].into_iter().cycle())
                 .map(|(index, dilation)| convolution(index).with_dilation(dilation))
                 .collect(),
@@ -415,7 +427,7 @@ pub enum ProbeWeights {
 ///
 /// The result has shape `(image_size, image_size)`.
 ///
-/// Errors: the receptive field is larger than the image.
+/// Errors: the receptive field is larger than the image, or the image larger than 4,096 pixels a side.
 ///
 /// ```
 /// use dldna::receptive_field::{ProbeNetwork, ProbeWeights, effective_receptive_field};
@@ -431,6 +443,9 @@ pub fn effective_receptive_field(
     weights: ProbeWeights,
     image_size: usize,
 ) -> Result<Array2<f32>, ReceptiveFieldError> {
+    if image_size > MOST_PIXELS {
+        return Err(ReceptiveFieldError::ImageTooLarge { image_size });
+    }
     let layers = network.layers();
     // Without padding an image of the receptive field's size gives one unit, so the smaller of the two tells.
     let receptive_field = receptive_field_without_image(&layers)?;
@@ -511,4 +526,58 @@ fn convolution<const DILATION: usize>(
         ProbeWeights::Random { .. } => convolution.weight = dev.sample_normal(),
     }
     Ok(convolution)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: [usize; 7] = [0, 1, 2, 1 << 20, 1 << 32, usize::MAX - 1, usize::MAX];
+
+    #[test]
+    fn any_window_has_a_receptive_field_or_an_error() {
+        for a in SIZES {
+            for b in SIZES {
+                for c in SIZES {
+                    let first = WindowLayer::new("first", a, b, c).with_dilation(a);
+                    let second = WindowLayer::new("second", b, c, a).with_dilation(c);
+                    for input in SIZES {
+                        if let Ok(table) = receptive_fields(&[first.clone(), second.clone()], input)
+                        {
+                            assert!(table.receptive_field() >= 1 && !table.to_string().is_empty());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_network_and_image_gives_a_field_or_an_error() {
+        for size in SIZES {
+            let networks = [
+                ProbeNetwork::Plain { depth: size },
+                ProbeNetwork::Pooled { depth: size },
+                ProbeNetwork::Dilated { depth: size },
+            ];
+            for network in networks {
+                assert!(network.layers().len() <= 2 * MOST_LAYERS);
+                let field = effective_receptive_field(network, ProbeWeights::Mean, 9);
+                assert!(field.is_err() || size <= 2, "{network:?}");
+            }
+            let network = ProbeNetwork::Plain { depth: 1 };
+            let field = effective_receptive_field(network, ProbeWeights::Mean, size);
+            assert!(field.is_err(), "{size}");
+        }
+        let weights = ProbeWeights::Random {
+            networks: 0,
+            seed: 0,
+        };
+        let field =
+            effective_receptive_field(ProbeNetwork::Plain { depth: 1 }, weights, 5).unwrap();
+        assert!(field.iter().all(|&gradient| gradient == 0.0));
+        let network = ProbeNetwork::Plain { depth: 1 };
+        let error = effective_receptive_field(network, ProbeWeights::Mean, 1 << 20).unwrap_err();
+        assert!(error.to_string().contains("1048576"), "{error}");
+    }
 }

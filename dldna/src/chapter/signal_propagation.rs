@@ -69,7 +69,7 @@ const BATCH: usize = 64;
 
 /// Strengths in a stack of `depth` layers of 128 numbers each, for a batch of 64 random inputs and a random gradient at
 /// the end. The weights are normal with a deviation of `gain` times Kaiming's, `sqrt(2 / 128)`. He et al., *Delving Deep
-/// into Rectifiers*, 2015, section 2.2.
+/// into Rectifiers*, 2015, section 2.2. A stack deeper than 1,000 layers ends there.
 ///
 /// ```
 /// use dldna::signal_propagation::{Layer, measure};
@@ -88,7 +88,7 @@ pub fn measure(layer: Layer, gain: f64, depth: usize, seed: u64) -> Strengths {
 }
 
 /// The weights of `depth` layers of `width` numbers each: normal, with a deviation of `gain` times Kaiming's,
-/// `sqrt(2 / width)`.
+/// `sqrt(2 / width)`. More than 1,000 layers count as 1,000, and wider ones than 1,024 as so wide.
 ///
 /// ```
 /// use dldna::signal_propagation::random_weights;
@@ -96,6 +96,7 @@ pub fn measure(layer: Layer, gain: f64, depth: usize, seed: u64) -> Strengths {
 /// assert_eq!((weights.len(), weights[0].dim()), (3, (64, 64)));
 /// ```
 pub fn random_weights(gain: f64, depth: usize, width: usize, seed: u64) -> Vec<Array2<f64>> {
+    let (depth, width) = (depth.min(1_000), width.min(1_024));
     let mut random = StdRng::seed_from_u64(seed);
     let deviation = gain * (2.0 / width as f64).sqrt();
     (0..depth)
@@ -174,6 +175,24 @@ fn root_mean_square(x: &Array2<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_number_gives_as_many_strengths_as_layers() {
+        for gain in [0.0, -1.0, 1e-320, 1e308, f64::INFINITY, f64::NAN] {
+            for layer in Layer::ALL {
+                for depth in [0, 1, 3] {
+                    let strengths = measure(layer, gain, depth, u64::MAX);
+                    assert_eq!(strengths.signal.len(), depth + 1);
+                    assert_eq!(strengths.gradient.len(), depth + 1);
+                }
+            }
+        }
+        assert!(random_weights(1.0, usize::MAX, 0, 0).len() == 1_000);
+        assert_eq!(
+            random_weights(1.0, 1, usize::MAX, 0)[0].dim(),
+            (1_024, 1_024)
+        );
+    }
 
     /// The gradient by the input against difference quotients.
     #[test]

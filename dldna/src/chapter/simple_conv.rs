@@ -60,8 +60,10 @@ pub enum SimpleConvError {
         /// What does not fit.
         source: OutputSizeError,
     },
-    /// A tensor of the result would be larger than memory can address.
-    #[error("a tensor of shape {shape:?} is too large for memory")]
+    /// The weight, the padded images or the result would take more than 1 GiB.
+    #[error(
+        "a tensor of shape {shape:?} is too large: expected at most {MOST_ELEMENTS} elements, which take 1 GiB"
+    )]
     TooLarge {
         /// Shape of that tensor.
         shape: [usize; 4],
@@ -69,6 +71,18 @@ pub enum SimpleConvError {
     /// dfdx could not make a tensor.
     #[error("dfdx: {0}")]
     Device(String),
+}
+
+/// Elements of the largest tensor that is made here: 1 GiB. The loops would take minutes on it.
+const MOST_ELEMENTS: usize = 1 << 28;
+
+/// The number of elements of a shape, if memory is to be spent on them.
+fn checked_elements(shape: [usize; 4]) -> Result<usize, SimpleConvError> {
+    shape
+        .iter()
+        .try_fold(1usize, |product, &size| product.checked_mul(size))
+        .filter(|&elements| elements <= MOST_ELEMENTS)
+        .ok_or(SimpleConvError::TooLarge { shape })
 }
 
 impl From<CpuError> for SimpleConvError {
@@ -121,7 +135,8 @@ impl SimpleConv2d {
     /// Weights and biases are uniform between `-1 / sqrt(fan_in)` and `1 / sqrt(fan_in)`, with
     /// `fan_in = in_channels * kernel_size * kernel_size`, as PyTorch does for its convolutions.
     ///
-    /// Sizes that make no sense (a zero kernel or stride) are reported by [`SimpleConv2d::forward`].
+    /// Sizes that make no sense (a zero kernel or stride, weights of more than 1 GiB) are reported by
+    /// [`SimpleConv2d::forward`].
     pub fn new(
         in_channels: usize,
         out_channels: usize,
@@ -131,11 +146,18 @@ impl SimpleConv2d {
         seed: u64,
     ) -> Self {
         let dev = Cpu::seed_from_u64(seed);
-        let fan_in = in_channels * kernel_size * kernel_size;
+        let fan_in = in_channels
+            .saturating_mul(kernel_size)
+            .saturating_mul(kernel_size);
         let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
-        let weight =
-            dev.sample_uniform_like(&(out_channels, in_channels, kernel_size, kernel_size));
-        let bias = dev.sample_uniform_like(&(out_channels,));
+        let shape = [out_channels, in_channels, kernel_size, kernel_size];
+        // `forward` refuses what is too large before it looks at these.
+        let [outputs, inputs, height, width] = match checked_elements(shape) {
+            Ok(_) if out_channels <= MOST_ELEMENTS => shape,
+            _ => [0; 4],
+        };
+        let weight = dev.sample_uniform_like(&(outputs, inputs, height, width));
+        let bias = dev.sample_uniform_like(&(outputs,));
         Self {
             // Samples lie in 0..1; this moves them to -bound..bound.
             weight: weight * (2.0 * bound) - bound,
@@ -150,8 +172,8 @@ impl SimpleConv2d {
 
     /// Applies the layer with the seven loops of the formula.
     ///
-    /// Errors: the input's channels, the weight's or the bias's shape do not fit the layer, or there is no output
-    /// (kernel or stride zero, kernel larger than the padded image).
+    /// Errors: the input's channels, the weight's or the bias's shape do not fit the layer, there is no output
+    /// (kernel or stride zero, kernel larger than the padded image), or a tensor would take more than 1 GiB.
     pub fn forward<N: Dim, C: Dim, H: Dim, W: Dim>(
         &self,
         x: &Tensor<(N, C, H, W), f32, Cpu>,
@@ -248,6 +270,8 @@ impl SimpleConv2d {
             self.kernel_size,
             self.kernel_size,
         ];
+        checked_elements(expected)?;
+        checked_elements([self.out_channels, 1, 1, 1])?;
         let actual = self.weight.shape().concrete();
         if actual != expected {
             return Err(SimpleConvError::WeightShape { expected, actual });
@@ -370,7 +394,9 @@ fn window_columns(
     let (out_height, out_width) = (size(height)?, size(width)?);
     let x = x.padded(padding)?;
 
-    let rows = channels * kernel_size * kernel_size;
+    let rows = channels
+        .saturating_mul(kernel_size)
+        .saturating_mul(kernel_size);
     let mut columns = Grid::zeros([batch, rows, out_height, out_width])?;
     for n in 0..batch {
         for c in 0..channels {
@@ -413,19 +439,14 @@ struct Grid {
 
 impl Grid {
     fn zeros(shape: [usize; 4]) -> Result<Self, SimpleConvError> {
-        let bytes = shape
-            .iter()
-            .try_fold(size_of::<f32>(), |bytes, &size| bytes.checked_mul(size));
-        if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
-            return Err(SimpleConvError::TooLarge { shape });
-        }
-        let values = vec![0.0; shape.iter().product()];
+        let values = vec![0.0; checked_elements(shape)?];
         Ok(Self { values, shape })
     }
 
     /// The images with `padding` rows and columns of zeros on every side.
     fn padded(self, padding: usize) -> Result<Self, SimpleConvError> {
         let [batch, channels, height, width] = self.shape;
+        // There is an output size, so these fit.
         let shape = [batch, channels, height + 2 * padding, width + 2 * padding];
         let mut padded = Self::zeros(shape)?;
         for n in 0..batch {
@@ -487,4 +508,65 @@ pub(crate) fn elements<S: Shape>(x: &Tensor<S, f32, Cpu>) -> Vec<f32> {
         return Vec::new();
     }
     x.as_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sizes that somebody may type: each is a result or an error, and takes neither time nor memory.
+    #[test]
+    fn any_size_is_a_result_or_an_error() {
+        let image = Cpu::default().sample_normal_like(&(1, 1, 8, 8));
+        let sizes = [
+            0,
+            1,
+            2,
+            8,
+            9,
+            1 << 14,
+            1 << 17,
+            1 << 31,
+            1 << 32,
+            1 << 63,
+            usize::MAX,
+        ];
+        for a in sizes {
+            for (channels, outputs, kernel, stride, padding) in [
+                (a, 1, 3, 1, 1),
+                (1, a.min(1 << 14), 3, 1, 1),
+                (1, a, 1 << 15, 1, 0),
+                (1, 1, a, 1, 1),
+                (1, 1, 3, a, 1),
+                (1, 1, 3, 1, a),
+                (1, 1, 3, a, a),
+                (a, a, a, a, a),
+            ] {
+                let (channels, outputs) = match channels > 1 << 20 && kernel < 9 {
+                    true => (1 << 20, outputs), // more weights than a test wants to draw
+                    false => (channels, outputs),
+                };
+                let conv = SimpleConv2d::new(channels, outputs, kernel, stride, padding, 0);
+                for y in [conv.forward(&image), conv.forward_im2col(&image)] {
+                    assert!(y.is_err() || y.unwrap().shape().num_elements() > 0 || outputs == 0);
+                }
+                let columns = im2col(&image, kernel, stride, padding);
+                assert!(columns.is_err() || columns.unwrap().shape().num_elements() > 0);
+                let pooled = SimpleMaxPool2d::new(kernel, stride).forward(&image);
+                assert!(pooled.is_err() || pooled.unwrap().shape().num_elements() > 0);
+            }
+        }
+        let wide = SimpleConv2d::new(1, 1, 3, 1, 1 << 17, 0).forward(&image);
+        assert!(
+            matches!(wide, Err(SimpleConvError::TooLarge { .. })),
+            "{wide:?}"
+        );
+        let heavy = SimpleConv2d::new(1 << 20, 1 << 20, 3, 1, 1, 0);
+        let image = Cpu::default().zeros_like(&(0, 1 << 20, 8, 8));
+        let heavy = heavy.forward(&image);
+        assert!(
+            matches!(heavy, Err(SimpleConvError::TooLarge { .. })),
+            "{heavy:?}"
+        );
+    }
 }

@@ -24,11 +24,14 @@ const WAVELENGTH: f32 = 8.0;
 const SPREAD: f32 = 2.5;
 /// Width in pixels of the bars that [`bar`] draws.
 const BAR: f32 = 3.0;
+/// Pixels along the side of the largest picture.
+const LARGEST: usize = 4096;
 
 /// A bright bar on black, across a square image of `size` × `size` pixels.
 ///
 /// The bar runs through the whole image, is three pixels wide, and passes the centre at a distance of `offset` pixels (downwards, or to
-/// the right if it stands).
+/// the right if it stands). There is no bar at an angle or a distance that is not finite, and no side above 4,096 pixels: larger
+/// sizes count as that.
 ///
 /// # Example
 /// ```
@@ -38,6 +41,7 @@ const BAR: f32 = 3.0;
 /// assert_eq!(standing.pixels()[..9], [0, 0, 0, 0, 0, 255, 255, 255, 0]);
 /// ```
 pub fn bar(size: usize, degrees: f32, offset: f32) -> GrayImage {
+    let size = size.min(LARGEST);
     GrayImage::from_fn(size, size, |row, column| {
         let (_, across) = along_and_across(row, column, size, degrees);
         // A pixel that the edge of the bar cuts is as bright as the part of it that is covered.
@@ -47,7 +51,8 @@ pub fn bar(size: usize, degrees: f32, offset: f32) -> GrayImage {
 }
 
 /// A picture drawn with characters: each `#` becomes a bright square of `scale` × `scale` pixels, everything else stays black. Lines
-/// that are shorter than the longest are filled up with black.
+/// that are shorter than the longest are filled up with black. A `scale` with which a side would have more than 4,096 pixels counts as
+/// the largest with which it has not, or as 1.
 ///
 /// # Example
 /// ```
@@ -57,6 +62,7 @@ pub fn bar(size: usize, degrees: f32, offset: f32) -> GrayImage {
 pub fn drawing(lines: &[&str], scale: usize) -> GrayImage {
     let lines: Vec<Vec<char>> = lines.iter().map(|l| l.chars().collect()).collect();
     let longest = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let scale = scale.min((LARGEST / lines.len().max(longest).max(1)).max(1));
     GrayImage::from_fn(
         lines.len() * scale,
         longest * scale,
@@ -103,8 +109,15 @@ pub struct SimpleCell {
 }
 
 impl SimpleCell {
-    /// A cell that prefers bars of the angle `degrees`.
+    /// A cell that prefers bars of the angle `degrees`. No bar has an angle that is not finite: such a cell has no weights and never
+    /// fires.
     pub fn new(degrees: f32) -> Self {
+        if !degrees.is_finite() {
+            return SimpleCell {
+                degrees,
+                receptive_field: Array2::zeros((FIELD, FIELD)),
+            };
+        }
         let place = |(row, column)| along_and_across(row, column, FIELD, degrees);
         let envelope = Array2::from_shape_fn((FIELD, FIELD), |at| {
             let (a, b) = place(at);
@@ -207,6 +220,35 @@ impl ComplexCell {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_number_gives_a_picture_and_a_cell() {
+        for degrees in [
+            0.0,
+            -1e30,
+            1e-40,
+            f32::MAX,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::NAN,
+        ] {
+            let image = bar(21, 0.0, 0.0);
+            let cell = SimpleCell::new(degrees);
+            assert!((0.0..=1.001).contains(&cell.response(&image)), "{degrees}");
+            assert!(cell.receptive_field().iter().all(|w| w.is_finite()));
+            cell.evcxr_display();
+            for reach in [0, 1, usize::MAX] {
+                let response = ComplexCell::new(degrees, reach).response(&image);
+                assert!((0.0..=1.001).contains(&response), "{degrees}");
+            }
+            let dark = bar(5, degrees, degrees).pixels().iter().all(|&p| p == 0);
+            assert!(dark || degrees.is_finite());
+        }
+        assert_eq!(bar(usize::MAX, 0.0, 0.0).width(), LARGEST);
+        assert_eq!(drawing(&["#"], usize::MAX).width(), LARGEST);
+        assert_eq!(drawing(&["##", "#"], usize::MAX).width(), LARGEST);
+        assert_eq!(drawing(&["##"], 0).width(), 0);
+    }
 
     #[test]
     fn even_light_excites_no_cell() {

@@ -1,6 +1,7 @@
 //! A Gaussian process behind a network.
 
 use super::{Ascent, GaussianProcess, GaussianProcessError, Hyperparameters, Prediction};
+use crate::kernel_methods::{KernelMethodError, finite};
 use dfdx::optim::{Adam, AdamConfig};
 use dfdx::prelude::*;
 use ndarray::{Array1, Array2};
@@ -54,12 +55,23 @@ impl DeepKernel {
     /// Trains network and hyperparameters for the largest marginal likelihood of the `targets` at the places `inputs`.
     ///
     /// # Errors
-    /// Those of [`GaussianProcess::new`].
+    /// There is no place, and those of [`GaussianProcess::new`].
     pub fn train(
         inputs: &[f64],
         targets: &[f64],
         config: &DeepKernelConfig,
     ) -> Result<Self, GaussianProcessError> {
+        if inputs.is_empty() {
+            return Err(KernelMethodError::Empty("place").into());
+        }
+        if targets.len() != inputs.len() {
+            return Err(GaussianProcessError::Size {
+                what: "targets, one for each input",
+                expected: inputs.len(),
+                got: targets.len(),
+            });
+        }
+        finite("place", inputs)?;
         let dev = Cpu::seed_from_u64(config.seed);
         let mut network = dev.build_module::<Network, f64>();
         let mut optimizer = Adam::new(
@@ -120,6 +132,9 @@ impl DeepKernel {
     /// # Errors
     /// Those of the device.
     pub fn features(&self, places: &[f64]) -> Result<Array2<f64>, GaussianProcessError> {
+        if places.is_empty() {
+            return Ok(Array2::zeros((0, 2)));
+        }
         let dev = Cpu::default();
         Ok(matrix(&self.network.try_forward(tensor(&dev, places)?)?))
     }

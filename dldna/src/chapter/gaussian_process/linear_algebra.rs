@@ -1,6 +1,7 @@
 //! The factorisation of a covariance, and the two solves that it makes cheap.
 
 use super::GaussianProcessError;
+use crate::kernel_methods::finite;
 use ndarray::{Array1, Array2, s};
 
 /// The lower triangular `L` with `matrix = L L^T` and a positive diagonal. Only the lower triangle of `matrix` is read.
@@ -10,7 +11,7 @@ use ndarray::{Array1, Array2, s};
 /// ```
 ///
 /// # Errors
-/// The matrix is not square, or not positive definite.
+/// The matrix is not square, not finite, or not positive definite.
 ///
 /// ```
 /// use dldna::gaussian_process::cholesky;
@@ -34,6 +35,11 @@ pub fn cholesky(matrix: &Array2<f64>) -> Result<Array2<f64>, GaussianProcessErro
             } else if left > 0.0 && left.is_finite() {
                 factor[[i, i]] = left.sqrt();
             } else {
+                // What is no number in the matrix is no fault of its noise.
+                let lower = matrix
+                    .indexed_iter()
+                    .filter(|((row, column), _)| column <= row);
+                finite("matrix element", lower.map(|(_, element)| element))?;
                 return Err(GaussianProcessError::NotPositiveDefinite {
                     index: i,
                     pivot: left,
