@@ -365,6 +365,19 @@ fn a_file_cut_short_is_not_taken_for_another() {
     }
 }
 
+/// The largest offset there is: whoever adds the header's length to it overflows.
+#[test]
+fn a_tensor_outside_of_the_file_is_an_error() {
+    let end = u64::MAX;
+    let header =
+        format!(r#"{{"weight":{{"dtype":"U8","shape":[{end}],"data_offsets":[0,{end}]}}}}"#);
+    let content = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    let mut layer = dev().build_module::<Linear<2, 1>, f32>();
+    let error = load_torch_weights_from_bytes(&mut layer, &content).unwrap_err();
+    let words = "weights in memory: not a complete safetensors file: a tensor ends outside of it";
+    assert_eq!(error.to_string(), words);
+}
+
 #[test]
 fn bytes_load_as_files_do() {
     let folder = TempDir::new().unwrap();

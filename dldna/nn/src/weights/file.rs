@@ -2,7 +2,8 @@
 
 use super::{Foreign, WeightsError, for_each_tensor, for_each_tensor_mut};
 use ::safetensors::{
-    Dtype as FileDtype, SafeTensorError, SafeTensors, serialize, tensor::TensorView,
+    Dtype as FileDtype, SafeTensorError, SafeTensors, serialize,
+    tensor::{Metadata, TensorView},
 };
 use dfdx::prelude::{Device, tensor_collection::TensorCollection};
 use half::{bf16, f16};
@@ -46,6 +47,12 @@ impl TensorFile {
                 reason: error.to_string(),
             },
         };
+        if !tensors_end_within(bytes) {
+            return Err(WeightsError::Format {
+                path: path.to_owned(),
+                reason: "a tensor ends outside of it".to_owned(),
+            });
+        }
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(refuse)?;
         let file = SafeTensors::deserialize(bytes).map_err(refuse)?;
         let mut tensors = BTreeMap::new();
@@ -167,6 +174,22 @@ pub(super) fn sizes_by_name<M: TensorCollection<f32, D>, D: Device<f32>>(
         sizes.push((name.to_owned(), tensor.sizes()));
     });
     sizes
+}
+
+/// Whether the tensors that a header names lie in the file. The library adds up where they end before it compares it with
+/// the file, and a hostile header makes the sum overflow.
+fn tensors_end_within(bytes: &[u8]) -> bool {
+    let header = bytes.split_first_chunk().and_then(|(length, rest)| {
+        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+        serde_json::from_slice::<Metadata>(rest.get(..length)?).ok()
+    });
+    let Some(header) = header else {
+        return true; // the library says what is wrong with it
+    };
+    let tensors = header.tensors();
+    tensors
+        .values()
+        .all(|tensor| tensor.data_offsets.1 <= bytes.len())
 }
 
 /// The elements of a tensor, in row-major order, if they are real numbers. Those in double precision are rounded.
