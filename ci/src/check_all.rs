@@ -78,6 +78,8 @@ pub fn run(_args: Args) -> Result<()> {
                 "resnet",
                 "--test",
                 "network",
+                "--test",
+                "layers",
             ])
         }),
         step("doctests", || tests(&[&CRATES[..], &["--doc"]].concat())),
