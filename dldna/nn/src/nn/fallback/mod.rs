@@ -144,8 +144,12 @@ fn add_gradients<D: ReportError>(
 }
 
 impl Fallback {
-    /// The chunks of a batch, where an operation needs so many `elements` for each image.
+    /// The chunks of a batch, where an operation needs so many `elements` for each image. Images without elements have
+    /// none: dfdx's own operations cannot take them.
     fn chunks(&self, batch: usize, elements: usize) -> Vec<Range<usize>> {
+        if elements == 0 {
+            return Vec::new();
+        }
         let images = (self.workspace / elements.max(1)).clamp(1, batch.max(1));
         (0..batch)
             .step_by(images)
