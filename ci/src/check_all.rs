@@ -96,21 +96,27 @@ pub fn run(_args: Args) -> Result<()> {
     Ok(())
 }
 
-/// The engine in WebAssembly. Where rustup is not the one who keeps the toolchain, the target has to be there.
+/// The engine in WebAssembly. Where the standard library cannot be had for it, it is compiled from the component
+/// `rust-src`.
 fn wasm() -> Result<Tests> {
     const TARGET: &str = "wasm32-unknown-unknown";
-    if !toolchain::has_target(TARGET)? {
-        let added = Command::new("rustup")
-            .args(["target", "add", TARGET])
-            .current_dir(paths::repository())
-            .status()
-            .context("starting rustup")?;
-        ensure!(
-            added.success(),
-            "rustup target add {TARGET} ended with {added}"
-        );
-    }
-    tests(&["--package", "dldna-nn", "--test", "wasm", "--", "--ignored"])
+    let added = toolchain::has_target(TARGET)? || add_target(TARGET);
+    let variables: &[_] = if added {
+        &[]
+    } else {
+        &[("DLDNA_WASM_BUILD_STD", "1")]
+    };
+    let test = ["--package", "dldna-nn", "--test", "wasm", "--", "--ignored"];
+    tests_with(&test, variables)
+}
+
+/// Whether rustup could get the standard library for a target.
+fn add_target(target: &str) -> bool {
+    let added = Command::new("rustup")
+        .args(["target", "add", target])
+        .current_dir(paths::repository())
+        .status();
+    added.is_ok_and(|status| status.success())
 }
 
 /// Runs one step. A step that fails does not keep the later ones from running.
@@ -153,7 +159,12 @@ fn cargo(arguments: &[&str]) -> Result<Tests> {
 
 /// `cargo test` with these arguments. All tests run, also after a failure.
 fn tests(of: &[&str]) -> Result<Tests> {
+    tests_with(of, &[])
+}
+
+fn tests_with(of: &[&str], variables: &[(&str, &str)]) -> Result<Tests> {
     let mut child = cargo_command(&[&["test", "--no-fail-fast"], of].concat())
+        .envs(variables.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .context("starting cargo")?;

@@ -38,7 +38,14 @@ fn check([losses, weights, logits]: [Vec<f32>; 3]) {
 /// The program as a WebAssembly module.
 fn compiled() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("wasm");
-    let built = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    if std::env::var_os("DLDNA_WASM_BUILD_STD").is_some() {
+        // The standard library from its source, where it cannot be had compiled for this target.
+        cargo
+            .env("RUSTC_BOOTSTRAP", "1")
+            .arg("-Zbuild-std=std,panic_abort");
+    }
+    let built = cargo
         .args([
             "build",
             "--release",
