@@ -164,7 +164,7 @@ fn cases() -> Vec<Case> {
         Case {
             cell: "struct Mine;\nlet trained = train(Mine, &split, &TrainConfig::default());"
                 .to_owned(),
-            message: "`Mine` cannot be trained here: it does not take images `(batch, 1, height, width)` to logits `(batch, classes)`",
+            message: "`Mine` cannot be trained here: it does not take images `(batch, channels, height, width)` to logits `(batch, classes)`",
             label: "not a classifier of such images",
         },
         Case {

@@ -398,6 +398,7 @@ impl Error<'_> {
         let network = bound.subject.short();
         let reason = self.message().split_once("cannot be trained here: ");
         let reason = reason.map_or("it is no classifier of such images", |(_, reason)| reason);
+        let reason = reason.replace("(batch, _, height", "(batch, channels, height");
         let reason = reason.replace(", _)`", ", classes)`");
         let label = "not a classifier of such images".to_owned();
         Some((
