@@ -32,11 +32,8 @@ impl<const CHANNELS: usize> Batch<CHANNELS> {
         if (self.height, self.width) == (size, size) {
             return self.clone();
         }
-        let planes = self.images.chunks_exact(self.height * self.width);
-        let resized =
-            planes.flat_map(|plane| resize(plane, (self.height, self.width), (size, size)));
         Batch {
-            images: resized.collect(),
+            images: resize(&self.images, (self.height, self.width), (size, size)),
             labels: self.labels.clone(),
             height: size,
             width: size,

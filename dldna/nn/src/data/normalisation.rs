@@ -82,11 +82,14 @@ impl Normalisation {
 
     /// The network inputs for images `(count, channels, pixels)`.
     pub(super) fn apply_to(self, images: &[u8], channels: usize, plane: usize) -> Vec<f32> {
+        // Of 256 values in each channel each is computed once, not once for each pixel.
+        let table = |channel| -> [f32; 256] {
+            std::array::from_fn(|value| self.apply_in(channel, value as f32))
+        };
+        let tables: Vec<[f32; 256]> = (0..channels).map(table).collect();
+        let planes = images.chunks(plane).zip(tables.iter().cycle());
         let mut inputs = Vec::with_capacity(images.len());
-        for (index, pixels) in images.chunks(plane).enumerate() {
-            // Of 256 values each is computed once, not once for each pixel.
-            let table: [f32; 256] =
-                std::array::from_fn(|value| self.apply_in(index % channels, value as f32));
+        for (pixels, table) in planes {
             inputs.extend(pixels.iter().map(|&pixel| table[usize::from(pixel)]));
         }
         inputs

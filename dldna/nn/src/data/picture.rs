@@ -1,5 +1,7 @@
 //! Pictures of any size, and how they are brought to the size that a network takes.
 
+use crate::kernels::separable::{LinearMap, SeparableMap};
+
 /// A picture as a network sees it: rows of pixels, from the top, each of one value (grey) or of three (red, green, blue).
 pub trait Picture {
     /// Rows.
@@ -70,9 +72,7 @@ impl Picture for Pixels<'_> {
 /// ```
 pub fn resized_planes(picture: &impl Picture, channels: usize, to: (usize, usize)) -> Vec<f32> {
     let from = (picture.height(), picture.width());
-    let planes = planes(picture, channels);
-    let planes = planes.chunks_exact((from.0 * from.1).max(1));
-    planes.flat_map(|plane| resize(plane, from, to)).collect()
+    resize(&planes(picture, channels), from, to)
 }
 
 /// The planes of a picture as it is.
@@ -90,8 +90,8 @@ fn planes(picture: &impl Picture, channels: usize) -> Vec<f32> {
         .collect()
 }
 
-/// One plane of `from.0` x `from.1` values at `to.0` x `to.1`: each axis by area where it shrinks, by linear interpolation
-/// between the centres of pixels where it grows.
+/// Planes of `from.0` x `from.1` values at `to.0` x `to.1`: each axis by area where it shrinks, by linear interpolation
+/// between the centres of pixels where it grows ([`LinearMap::resized`]).
 ///
 /// OpenCV's `resize` gives the same with `INTER_AREA` and with `INTER_LINEAR`; where it grows, so does PyTorch's
 /// `interpolate(mode="bilinear", align_corners=False)`. An axis without values gives none.
@@ -101,77 +101,15 @@ fn planes(picture: &impl Picture, channels: usize) -> Vec<f32> {
 /// assert_eq!(resize(&[0.0, 4.0, 8.0, 12.0], (1, 4), (1, 2)), [2.0, 10.0]);
 /// assert_eq!(resize(&[0.0, 4.0], (1, 2), (1, 4)), [0.0, 1.0, 3.0, 4.0]);
 /// ```
-pub fn resize(plane: &[f32], from: (usize, usize), to: (usize, usize)) -> Vec<f32> {
-    let (rows, columns) = (taps(from.0, to.0), taps(from.1, to.1));
-    // Rows first: each row of the result is a weighted sum of whole rows.
-    let mut result = Vec::with_capacity(to.0.saturating_mul(to.1));
-    let mut mixed = vec![0.0; from.1];
-    for row in &rows {
-        mixed.fill(0.0);
-        for (offset, &weight) in row.weights.iter().enumerate() {
-            let line = &plane[(row.first + offset) * from.1..][..from.1];
-            for (sum, &value) in mixed.iter_mut().zip(line) {
-                *sum += weight * value;
-            }
-        }
-        result.extend(columns.iter().map(|column| {
-            let values = &mixed[column.first..];
-            let products = column.weights.iter().zip(values);
-            products.map(|(weight, value)| weight * value).sum::<f32>()
-        }));
-    }
-    result
-}
-
-/// The inputs that one output is made of: the first, and the weights of it and those behind it.
-struct Taps {
-    first: usize,
-    weights: Vec<f32>,
-}
-
-/// For each of `to` outputs its taps among `from` inputs.
-fn taps(from: usize, to: usize) -> Vec<Taps> {
-    if from == 0 {
+pub fn resize(planes: &[f32], from: (usize, usize), to: (usize, usize)) -> Vec<f32> {
+    let rows = LinearMap::resized(from.0, to.0);
+    let Some((rows, columns)) = rows.zip(LinearMap::resized(from.1, to.1)) else {
         return Vec::new();
-    }
-    let scale = from as f64 / to as f64;
-    let tap = |output: usize| {
-        if from > to {
-            by_area(output, scale, from)
-        } else {
-            linear(output, scale, from)
-        }
     };
-    (0..to).map(tap).collect()
-}
-
-/// Each input counts as much as it overlaps with `[output scale, (output + 1) scale]`.
-fn by_area(output: usize, scale: f64, from: usize) -> Taps {
-    let (start, end) = (output as f64 * scale, (output + 1) as f64 * scale);
-    let first = (start as usize).min(from - 1);
-    let last = (end.ceil() as usize).clamp(first + 1, from);
-    let overlap = |input: usize| (end.min((input + 1) as f64) - start.max(input as f64)).max(0.0);
-    let weights: Vec<f64> = (first..last).map(overlap).collect();
-    let sum: f64 = weights.iter().sum();
-    Taps {
-        first,
-        weights: weights.iter().map(|weight| (weight / sum) as f32).collect(),
-    }
-}
-
-/// The two inputs around the centre of the output, by their distance from it.
-fn linear(output: usize, scale: f64, from: usize) -> Taps {
-    let center = ((output as f64 + 0.5) * scale - 0.5).clamp(0.0, (from - 1) as f64);
-    let first = (center as usize).min(from.saturating_sub(2));
-    let share = (center - first as f64) as f32;
-    Taps {
-        first,
-        weights: if from == 1 {
-            vec![1.0]
-        } else {
-            vec![1.0 - share, share]
-        },
-    }
+    let count = planes.len() / (from.0 * from.1);
+    let mut resized = vec![0.0; count * to.0 * to.1];
+    SeparableMap { rows, columns }.add_to(planes, &mut resized);
+    resized
 }
 
 #[cfg(test)]

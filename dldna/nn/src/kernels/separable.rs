@@ -17,6 +17,7 @@
 
 use super::vector::add_scaled;
 use rayon::prelude::*;
+use std::cmp::Ordering;
 
 /// A sparse matrix, which takes a line of numbers to another: each is a weighted sum of a few.
 ///
@@ -148,6 +149,35 @@ impl LinearMap {
         Self::new(inputs, (0..inputs * scale).map(terms))
     }
 
+    /// Another number of pixels: by area where they become fewer, linear between the centres where they become more.
+    /// OpenCV's `INTER_AREA` and `INTER_LINEAR`, along one axis.
+    ///
+    /// ```
+    /// # use dldna_nn::kernels::separable::LinearMap;
+    /// assert_eq!(LinearMap::resized(4, 2).unwrap().apply(&[0.0, 4.0, 8.0, 12.0]), [2.0, 10.0]);
+    /// assert_eq!(LinearMap::resized(2, 4).unwrap().apply(&[0.0, 4.0]), [0.0, 1.0, 3.0, 4.0]);
+    /// ```
+    pub fn resized(inputs: usize, outputs: usize) -> Option<Self> {
+        let scale = inputs as f64 / outputs as f64;
+        match inputs.cmp(&outputs) {
+            Ordering::Equal => Self::choose(inputs, 0..inputs),
+            Ordering::Greater => Self::new(
+                inputs,
+                (0..outputs).map(|output| overlaps(output, scale, inputs)),
+            ),
+            Ordering::Less => {
+                let last = inputs.checked_sub(1)?;
+                let terms = |output: usize| {
+                    let centre = ((output as f64 + 0.5) * scale - 0.5).clamp(0.0, last as f64);
+                    let share = centre.fract() as f32;
+                    let input = centre as usize;
+                    [(input, 1.0 - share), ((input + 1).min(last), share)]
+                };
+                Self::new(inputs, (0..outputs).map(terms))
+            }
+        }
+    }
+
     /// The means of `outputs` neighbourhoods that are as equal as can be. Neighbourhood `y` goes from
     /// `floor(y inputs / outputs)` to before `ceil((y + 1) inputs / outputs)`; two neighbours may share a number.
     ///
@@ -232,6 +262,18 @@ impl LinearMap {
     }
 }
 
+/// The inputs that meet `[output scale, (output + 1) scale]`, each with its share of that span.
+fn overlaps(output: usize, scale: f64, inputs: usize) -> Vec<(usize, f32)> {
+    let (start, end) = (output as f64 * scale, (output + 1) as f64 * scale);
+    let first = (start as usize).min(inputs - 1);
+    let last = (end.ceil() as usize).clamp(first + 1, inputs);
+    let overlap = |input: usize| (end.min((input + 1) as f64) - start.max(input as f64)).max(0.0);
+    let all: f64 = (first..last).map(overlap).sum();
+    (first..last)
+        .map(|input| (input, (overlap(input) / all) as f32))
+        .collect()
+}
+
 /// A linear map of planes: `output = rows input columns^T`.
 ///
 /// ```
@@ -309,19 +351,22 @@ mod tests {
         assert!(LinearMap::nearest(2, 0).is_none());
         assert!(LinearMap::linear(0, 2).is_none());
         assert!(LinearMap::linear(2, 0).is_none());
+        assert!(LinearMap::resized(0, 2).is_none());
+        assert!(LinearMap::resized(2, 0).is_none());
         assert!(LinearMap::adaptive_mean(2, 0).is_none());
         assert!(LinearMap::adaptive_mean(0, 2).is_none());
         assert!(LinearMap::new(2, [[(2, 1.0)]]).is_none());
     }
 
     fn maps() -> impl Strategy<Value = LinearMap> {
-        (1..9usize, 1..9usize, 0..6usize).prop_map(|(inputs, size, kind)| {
+        (1..9usize, 1..9usize, 0..7usize).prop_map(|(inputs, size, kind)| {
             let map = match kind {
                 0 => LinearMap::zero_padding(inputs, size - 1),
                 1 => LinearMap::replicate_padding(inputs, size),
                 2 => LinearMap::reflect_padding(inputs, (size - 1).min(inputs - 1)),
                 3 => LinearMap::nearest(inputs, size),
                 4 => LinearMap::linear(inputs, size),
+                5 => LinearMap::resized(inputs, size),
                 _ => LinearMap::adaptive_mean(inputs, size),
             };
             map.expect("all sizes are at least 1")
