@@ -20,7 +20,6 @@
 //! | check what you wrote in an exercise | [`exercises`] |
 #![warn(missing_docs)]
 
-mod atomic_file;
 mod chapter;
 pub mod data;
 mod download;
@@ -31,7 +30,7 @@ pub mod plot;
 pub mod prelude;
 
 pub use chapter::*;
-use dldna_nn::table;
+use dldna_nn::{atomic_file, table};
 pub use dldna_nn::{
     device, display, efficientnet, kernels, mobilenet, network, nn, resnet, summary, weights,
 };

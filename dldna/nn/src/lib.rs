@@ -37,6 +37,7 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod atomic_file;
 pub mod data;
 pub mod device;
 pub mod display;

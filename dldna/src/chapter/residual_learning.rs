@@ -3,14 +3,13 @@
 //! He et al. 2015 found that a plain network of 56 layers is worse than one of 20, even on the images it has learned
 //! from. The functions here repeat the comparison at a size that runs in minutes.
 
-use crate::data::Split;
+use crate::data::{Normalisation, Split};
 use crate::resnet::{
     PlainNet20, PlainNet56, ResNet18, ResNet20, ResNet34, ResNet50, ResNet56, ResNet101, ResNet152,
 };
 use crate::summary::{Summary, SummaryError};
 use crate::train::{
-    Classifier, History, Images, NORMALISATION, TrainConfig, TrainError, TrainingOutput,
-    smoothed_targets, train,
+    Classifier, History, Images, TrainConfig, TrainError, TrainingOutput, smoothed_targets, train,
 };
 use crate::weights::for_each_tensor;
 use dfdx::prelude::*;
@@ -112,7 +111,7 @@ impl fmt::Display for SmallNetwork {
 const BATCH: usize = 64;
 
 fn norms<N: Classifier<1, 10>>(mut network: N, split: &Split) -> Result<Vec<f32>, TrainError> {
-    let first = split.train.batches(BATCH, NORMALISATION).next();
+    let first = split.train.batches(BATCH, Normalisation::BOOK).next();
     let batch = first.ok_or(TrainError::Empty {
         set: "training",
         needed: 1,

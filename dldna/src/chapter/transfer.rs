@@ -18,11 +18,9 @@
 //! # Ok::<(), dldna::train::TrainError>(())
 //! ```
 
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Normalisation, Split};
 use crate::nn::{Forward, Linear, mean, relu, run};
-use crate::train::{
-    FashionResNet18, Images, NORMALISATION, TrainConfig, TrainError, Trained, train,
-};
+use crate::train::{FashionResNet18, Images, TrainConfig, TrainError, Trained, train};
 use crate::weights::{WeightsError, load_model, save_model};
 use dfdx::prelude::*;
 use std::path::Path;
@@ -81,7 +79,7 @@ pub fn features(network: &FashionResNet18, data: &Dataset) -> Result<Features, T
     }
     let dev = Cpu::default();
     let mut numbers = Vec::with_capacity(512 * data.len());
-    for batch in data.batches(BATCH, NORMALISATION) {
+    for batch in data.batches(BATCH, Normalisation::BOOK) {
         let images: Images = batch.to_tensor(&dev);
         let features = run(images, |x| {
             let x = network

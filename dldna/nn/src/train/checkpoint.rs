@@ -1,6 +1,7 @@
 //! What a training has done, in one file: network, optimizer, history, and the settings it was made with.
 
 use super::{Epoch, History, TrainConfig, TrainDevice, TrainError, Training, Updates};
+use crate::atomic_file;
 use crate::data::Dataset;
 use crate::weights::{TensorFile, Values, WeightsError};
 use dfdx::prelude::tensor_collection::TensorCollection;
@@ -121,8 +122,8 @@ fn check(file: &TensorFile) -> Result<(), String> {
     Ok(())
 }
 
-/// Puts the checkpoint into `network` and returns the rest of it. Where there is none yet, a file is written there and
-/// taken away again: what would fail after the first epoch fails now.
+/// Puts the checkpoint into `network` and returns the rest of it. Where there is none yet, its folder is made and tried:
+/// what would fail after the first epoch fails now.
 pub(super) fn load_or_prepare<N: TensorCollection<f32, D>, D: TrainDevice>(
     path: &Path,
     dev: &D,
@@ -140,8 +141,7 @@ pub(super) fn load_or_prepare<N: TensorCollection<f32, D>, D: TrainDevice>(
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    TensorFile::default().write(path)?;
-    std::fs::remove_file(path).map_err(failed)?;
+    atomic_file::probe(path).map_err(failed)?;
     Ok(None)
 }
 

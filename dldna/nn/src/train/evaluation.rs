@@ -6,9 +6,6 @@ use crate::table::Table;
 use dfdx::prelude::*;
 use std::fmt;
 
-/// The book's normalisation: pixels between -1 and 1.
-pub const NORMALISATION: Normalisation = Normalisation::BOOK;
-
 /// What [`evaluate`] has measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
@@ -118,7 +115,7 @@ pub fn evaluate<
     data: &Dataset<CHANNELS>,
     image_size: usize,
 ) -> Result<Evaluation, TrainError> {
-    evaluate_with(network, data, image_size, NORMALISATION)
+    evaluate_with(network, data, image_size, Normalisation::BOOK)
 }
 
 /// [`evaluate`] with any normalisation.

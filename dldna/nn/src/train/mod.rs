@@ -22,7 +22,7 @@ pub use augment::Augmentation;
 pub use config::{Schedule, TrainConfig};
 pub use dyn_classifier::BoxedClassifier;
 pub use error::TrainError;
-pub use evaluation::{ConfusionMatrix, Evaluation, NORMALISATION, evaluate};
+pub use evaluation::{ConfusionMatrix, Evaluation, evaluate};
 pub use history::{Epoch, History};
 pub use loss::{AUXILIARY_WEIGHT, TrainingOutput, smoothed_targets};
 pub use optimizer::{Adam, Moments, Sgd, Step, TrainDevice, UpdateRule, clip_gradients};

@@ -1,6 +1,7 @@
 //! Tensors in safetensors files.
 
 use super::{Foreign, WeightsError, for_each_tensor, for_each_tensor_mut};
+use crate::atomic_file;
 use ::safetensors::{
     Dtype as FileDtype, SafeTensorError, SafeTensors, serialize,
     tensor::{Metadata, TensorView},
@@ -8,9 +9,7 @@ use ::safetensors::{
 use dfdx::prelude::{Device, tensor_collection::TensorCollection};
 use half::{bf16, f16};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Write;
 use std::path::Path;
-use tempfile::NamedTempFile;
 
 /// A tensor outside any network: its shape, and its values in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,7 +97,7 @@ impl TensorFile {
         let content = serialize(views, &Some(self.words.clone()))
             .map_err(|error| failed(std::io::Error::other(error)))?;
 
-        write_atomically(path, &content).map_err(failed)
+        atomic_file::write(path, &content).map_err(failed)
     }
 
     /// All tensors of a network, under its own names.
@@ -207,33 +206,6 @@ fn numbers(tensor: &TensorView) -> Option<Vec<f32>> {
 fn each<const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> f32) -> Vec<f32> {
     let (numbers, _) = bytes.as_chunks();
     numbers.iter().map(|&bytes| number(bytes)).collect()
-}
-
-/// A new file, readable by those who may read any other new file.
-#[cfg(unix)]
-fn unfinished_file(folder: &Path) -> std::io::Result<NamedTempFile> {
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666); // less what the umask takes
-    tempfile::Builder::new()
-        .permissions(permissions)
-        .tempfile_in(folder)
-}
-
-#[cfg(not(unix))]
-fn unfinished_file(folder: &Path) -> std::io::Result<NamedTempFile> {
-    NamedTempFile::new_in(folder)
-}
-
-/// Writes a file beside its place and moves it there when it is complete and on the disk.
-fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = unfinished_file(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 /// The names and shapes in which a file and a network differ.

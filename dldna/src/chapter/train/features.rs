@@ -1,10 +1,8 @@
 //! What a trained ResNet-18 sees: the first test image, and the feature maps of its stages.
 
-use super::{
-    FashionResNet18, Images, NORMALISATION, TrainConfig, TrainError, Trained, train_resnet18,
-};
+use super::{FashionResNet18, Images, TrainConfig, TrainError, Trained, train_resnet18};
 use crate::cnn::FeatureMaps;
-use crate::data::{self, DatasetExt};
+use crate::data::{self, DatasetExt, Normalisation};
 use crate::image::GrayImage;
 use dfdx::prelude::*;
 
@@ -44,7 +42,7 @@ pub fn get_trained_model_and_test_image(
 ) -> Result<(Trained, TestImage), TrainError> {
     let trained = train_resnet18(config)?;
     let test = data::fashion_mnist_sample()?.test.take(1);
-    let batch = test.batches(1, NORMALISATION).next();
+    let batch = test.batches(1, Normalisation::BOOK).next();
     let batch = batch.ok_or(TrainError::Empty {
         set: "test",
         needed: 1,

@@ -10,7 +10,10 @@ use tempfile::NamedTempFile;
 ///
 /// Whoever reads it meets the old content or the new one, never a part, and so it is after a crash. Of several writers the last
 /// one wins.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the system: then the file is as it was.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut unfinished = unfinished(path)?;
     unfinished.write_all(bytes)?;
     // On the disk before it has its name: after a power cut there is a whole file.
@@ -21,7 +24,10 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Finds out whether [`write`] could begin. Nothing is left behind.
-pub(crate) fn probe(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the system.
+pub fn probe(path: &Path) -> io::Result<()> {
     unfinished(path)?.close()
 }
 
