@@ -43,7 +43,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The same step for a tensor with so many axes: a batch norm's factors and all biases have one axis, and are not to
+    /// The same step for a tensor with `axes` axes: a batch norm's factors and all biases have one axis, and are not to
     /// become smaller.
     fn for_axes(self, axes: usize) -> Self {
         match self {

@@ -161,7 +161,7 @@ fn renamed(name: &str, renamings: &[(&str, &str)]) -> String {
     renamings.iter().fold(name.to_owned(), rename)
 }
 
-/// A name in a network whose stages have so many blocks, where those of all stages are counted together, from `first` on:
+/// A name in a network whose stages have `layers` blocks, where those of all stages are counted together, from `first` on:
 /// `stage2.0.` becomes `{blocks}.{number}.`.
 fn counted(name: &str, layers: &[usize], blocks: &str, first: usize) -> String {
     let counted = || {
