@@ -16,13 +16,20 @@ fn repository() -> &'static Path {
     &REPOSITORY
 }
 
-/// The READMEs, and what lies in `notebooks/`.
+/// The guides, the READMEs, and what lies in `notebooks/`.
 fn texts() -> Vec<PathBuf> {
-    let mut texts = vec![
-        repository().join("README.md"),
-        repository().join("ci/README.md"),
-        repository().join("data/README.md"),
-    ];
+    let mut texts: Vec<PathBuf> = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "ci/README.md",
+        "data/README.md",
+        "dldna/nn/README.md",
+        "docs/teaching.md",
+    ]
+    .map(|name| repository().join(name))
+    .into();
     // JupyterLab keeps copies of the notebooks in a hidden folder.
     let is_visible = |entry: &DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
     let entries = WalkDir::new(repository().join("notebooks")).into_iter();
