@@ -15,7 +15,8 @@
 //! | `timeout:300` | The time limit of the cell in seconds. |
 //!
 //! How outputs are compared is written in [`compare`], what is stored in [`outputs`], what every
-//! committed notebook must satisfy in [`lint`].
+//! committed notebook must satisfy in [`lint`]: among that, how a text quotes a number so that it is
+//! looked for in the outputs ([`quotes`]).
 //!
 //! A notebook in `exercises` is the one in `solutions` without its solutions; `--update` makes it so
 //! (see [`scaffold`]).
@@ -31,6 +32,7 @@ mod lint;
 mod notebook;
 mod outputs;
 mod progress;
+mod quotes;
 mod run;
 mod scaffold;
 mod source;

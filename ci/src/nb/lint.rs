@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::compare::mime_bundle;
 use super::notebook::{NotebookFile, file_text, rust_metadata, source_text, with_outputs};
-use super::scaffold;
+use super::{quotes, scaffold};
 
 /// A longer output is scrolled past, not read.
 const OUTPUT_LINES: usize = 30;
@@ -36,6 +36,7 @@ pub fn problems(file: &NotebookFile) -> Vec<String> {
         );
     }
     problems.extend(scaffold::problems(file));
+    problems.extend(quotes::problems(file));
     let mut count = 0;
     for cell in &file.content.cells {
         let Cell::Code {

@@ -54,6 +54,25 @@ impl NotebookFile {
     }
 }
 
+#[cfg(test)]
+impl NotebookFile {
+    /// A notebook of these cells, below a folder that is not there.
+    pub fn of_cells(name: &str, cells: serde_json::Value) -> Self {
+        let notebook = json!({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5});
+        let text = notebook.to_string();
+        let (content, format_problems) = parse(&text).unwrap();
+        NotebookFile {
+            path: Path::new("/no/notebooks")
+                .join(name)
+                .with_extension("ipynb"),
+            name: name.to_owned(),
+            text,
+            content,
+            format_problems,
+        }
+    }
+}
+
 fn parse(text: &str) -> Result<(v4::Notebook, Vec<String>)> {
     let mut problems = Vec::new();
     let mut content = match nbformat::parse_notebook(text)? {
@@ -109,6 +128,11 @@ fn given_ids(text: &str) -> Result<Vec<Option<String>>> {
 /// The source of a code cell.
 pub fn source_text(source: &[String]) -> String {
     source.concat()
+}
+
+/// Whether the kernel gets this cell: a code cell that holds something. Messages count these from 1.
+pub fn is_executed(cell: &Cell) -> bool {
+    matches!(cell, Cell::Code { source, .. } if !source_text(source).trim().is_empty())
 }
 
 /// The tags of a cell.
