@@ -389,7 +389,9 @@ fn outputs_are_compared_with_the_committed_ones() {
     let show = |mime: &str, content: &str| {
         format!("println!(\"EVCXR_BEGIN_CONTENT {mime}\\n{content}\\nEVCXR_END_CONTENT\");")
     };
-    let figure = show("image/png", &image(20..24));
+    std::fs::write(workspace.folder.path().join("figure"), image(20..24)).unwrap();
+    let read = "let figure = std::fs::read_to_string(\"figure\")?;";
+    let figure = format!("{read}\n{}", show("image/png", "{figure}"));
     let page = show("text/html", "<b>0.5000</b>");
     let clock = "println!(\"{} s\", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());";
     let cells = [
@@ -484,6 +486,43 @@ fn outputs_are_compared_with_the_committed_ones() {
         workspace.read("stale")["cells"][0]["outputs"],
         committed["cells"][0]["outputs"]
     );
+}
+
+/// The marks of the runs that the cells' outputs come from.
+fn marks(notebook: &Value) -> Vec<String> {
+    let cells = notebook["cells"].as_array().unwrap();
+    let marks = cells
+        .iter()
+        .map(|cell| cell["metadata"]["dldna_run"].as_str().unwrap());
+    marks.map(str::to_owned).collect()
+}
+
+#[test]
+fn an_update_writes_all_outputs_or_none() {
+    let workspace = Workspace::new();
+    let clock = "println!(\"{} s\", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());";
+    workspace.write(
+        "one",
+        &notebook(&[(clock, "volatile"), ("println!(\"2 rows\");", "")]),
+    );
+    workspace.run(&["one"], &["--update"]).passed();
+    let first = workspace.read("one");
+    assert_eq!(marks(&first)[0], marks(&first)[1]);
+
+    let mut mixed = first.clone();
+    mixed["cells"][1]["metadata"]["dldna_run"] = json!("another");
+    mixed["cells"][1]["outputs"][0]["text"] = json!(["3 rows\n"]);
+    workspace.write("one", &mixed);
+    let checked = workspace.run(&["one"], &[]);
+    checked.failed();
+    checked.says("the outputs of [2] come from another run than that of [1]");
+
+    workspace.run(&["one"], &["--update"]).passed();
+    let second = workspace.read("one");
+    assert_eq!(marks(&second)[0], marks(&second)[1]);
+    assert_ne!(marks(&second)[0], marks(&first)[0]);
+    let time = |notebook: &Value| notebook["cells"][0]["outputs"][0]["text"].clone();
+    assert_ne!(time(&second), time(&first), "the old time was kept");
 }
 
 /// Each cell is a library of its own. If each had the crate in it, each would count dfdx's tensors from zero, and

@@ -10,6 +10,8 @@ use nbformat::v4::{
 };
 use serde_json::json;
 
+use super::one_run;
+
 /// A notebook as it was read.
 pub struct NotebookFile {
     pub path: PathBuf,
@@ -135,6 +137,12 @@ pub fn is_executed(cell: &Cell) -> bool {
     matches!(cell, Cell::Code { source, .. } if !source_text(source).trim().is_empty())
 }
 
+/// The cells that the kernel gets, with their numbers.
+pub fn executed_cells(notebook: &v4::Notebook) -> impl Iterator<Item = (usize, &Cell)> {
+    let cells = notebook.cells.iter().filter(|cell| is_executed(cell));
+    cells.enumerate().map(|(index, cell)| (index + 1, cell))
+}
+
 /// The tags of a cell.
 pub fn tags(metadata: &CellMetadata) -> &[String] {
     metadata.tags.as_deref().unwrap_or_default()
@@ -194,9 +202,9 @@ fn kept_metadata(metadata: &CellMetadata) -> CellMetadata {
     CellMetadata {
         tags: metadata.tags.clone().filter(|tags| !tags.is_empty()),
         jupyter: metadata.jupyter.clone(),
-        additional: nbgrader(metadata)
-            .map(|settings| (NBGRADER.to_owned(), settings.clone()))
+        additional: [NBGRADER, one_run::KEY]
             .into_iter()
+            .filter_map(|key| Some((key.to_owned(), metadata.additional.get(key)?.clone())))
             .collect(),
         ..CellMetadata::default()
     }
@@ -276,7 +284,7 @@ mod tests {
     fn the_file_is_written_as_jupyter_writes_it() {
         let text = minimal(json!([
             {"cell_type": "markdown", "id": "intro", "metadata": {}, "source": "# Title\ntext"},
-            {"cell_type": "code", "id": "one", "metadata": {"tags": ["volatile"], "nbgrader": {"grade": true}, "execution": {"iopub.status.busy": "now"}, "scrolled": true},
+            {"cell_type": "code", "id": "one", "metadata": {"tags": ["volatile"], "nbgrader": {"grade": true}, "dldna_run": "3f9a1c2e", "execution": {"iopub.status.busy": "now"}, "scrolled": true},
              "execution_count": 7, "outputs": [], "source": "let a = \"é\";"},
         ]));
         let (notebook, problems) = parse(&text).unwrap();
@@ -298,6 +306,7 @@ mod tests {
    "execution_count": 1,
    "id": "one",
    "metadata": {
+    "dldna_run": "3f9a1c2e",
     "nbgrader": {
      "grade": true
     },
