@@ -15,18 +15,19 @@
 //! | `timeout:300` | The time limit of the cell in seconds. |
 //!
 //! How outputs are compared is written in [`compare`], what is stored in [`outputs`], what every
-//! committed notebook must satisfy in [`lint`]: among that, how a text quotes a number so that it is
-//! looked for in the outputs ([`quotes`]).
+//! committed notebook must satisfy in [`lint`]: among that, how code has to look ([`mod@format`]), and how
+//! a text quotes a number so that it is looked for in the outputs ([`quotes`]).
 //!
 //! A notebook in `exercises` is the one in `solutions` without its solutions; `--update` makes it so
 //! (see [`scaffold`]).
 //!
-//! `--update` runs the cells. If all outputs agree with the new ones (in volatile
+//! `--update` formats the cells and runs them. If all outputs agree with the new ones (in volatile
 //! cells, but for numbers and the pixels of figures), they stay, so that a second run changes nothing.
 //! Else all outputs of the notebook are written from this run, with its mark (see [`one_run`]). To have
 //! new ones all the same, clear one.
 mod client;
 mod compare;
+mod format;
 #[cfg(unix)]
 pub mod guard;
 mod lint;
@@ -79,6 +80,7 @@ pub fn run(args: Args) -> Result<()> {
     client::remove_abandoned();
     if args.update {
         files.iter_mut().try_for_each(scaffold::renew)?;
+        files.iter_mut().try_for_each(format::renew)?;
     }
     let command = match &args.kernel {
         Some(line) => KernelCommand(line.split_whitespace().map(str::to_owned).collect()),

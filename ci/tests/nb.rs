@@ -525,6 +525,28 @@ fn an_update_writes_all_outputs_or_none() {
     assert_ne!(time(&second), time(&first), "the old time was kept");
 }
 
+#[test]
+fn an_update_formats_cells_and_looks_for_quoted_numbers() {
+    let workspace = Workspace::new();
+    let mut notebook = notebook(&[("let a=0.5;\nprintln!( \"{a}\" );", "")]);
+    let text = "It is 0.5<!-- output --> and 0.7<!-- output -->.";
+    let text = json!({"cell_type": "markdown", "id": "said", "metadata": {}, "source": text});
+    notebook["cells"].as_array_mut().unwrap().push(text);
+    workspace.write("one", &notebook);
+    let finished = workspace.run(&["one"], &["--update"]);
+    finished.failed();
+    finished.says("the text said after cell [1]: it quotes 0.7, which no cell prints");
+
+    let mut written = workspace.read("one");
+    let code = &mut written["cells"][0]["source"];
+    assert_eq!(*code, json!(["let a = 0.5;\n", "println!(\"{a}\");"]));
+    *code = json!(["let a=0.5;\n", "println!(\"{a}\");"]);
+    workspace.write("one", &written);
+    let finished = workspace.run(&["one"], &[]);
+    finished.failed();
+    finished.says("cell [1]: it is not as rustfmt writes it; run `cargo nb");
+}
+
 /// Each cell is a library of its own. If each had the crate in it, each would count dfdx's tensors from zero, and
 /// two tensors of two cells would share a gradient. (The lab's own kernel, with the crate: `cargo lab` builds both.)
 #[test]

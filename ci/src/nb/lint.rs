@@ -1,5 +1,5 @@
 //! What holds for every committed notebook, whatever it teaches. Longer rules are beside it:
-//! [`one_run`], [`quotes`], [`scaffold`].
+//! [`one_run`], [`format`], [`quotes`], [`scaffold`].
 use std::sync::LazyLock;
 
 use nbformat::v4::{Cell, Output};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::compare::mime_bundle;
 use super::notebook::{NotebookFile, file_text, rust_metadata, source_text, with_outputs};
-use super::{one_run, quotes, scaffold};
+use super::{format, one_run, quotes, scaffold};
 
 /// A longer output is scrolled past, not read.
 const OUTPUT_LINES: usize = 30;
@@ -40,6 +40,7 @@ pub fn problems(file: &NotebookFile) -> Vec<String> {
     problems.extend(quotes::problems(file));
     if one_run::applies(file) {
         problems.extend(one_run::problems(file));
+        problems.extend(format::problems(file));
     }
     let mut count = 0;
     for cell in &file.content.cells {

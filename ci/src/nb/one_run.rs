@@ -10,11 +10,11 @@ use super::notebook::{NotebookFile, executed_cells, is_executed};
 /// The key of the mark in a cell's metadata.
 pub const KEY: &str = "dldna_run";
 
-/// Whether a notebook without any mark fails. Those are older than the mark and are let
-/// pass. To be `true` once all committed notebooks are updated.
+/// Whether a notebook without any mark fails. Those are older than the mark and the rules for the
+/// layout of cells, and are let pass by both. To be `true` once all committed notebooks are updated.
 const MARK_IS_REQUIRED: bool = false;
 
-/// Whether the rules about marks apply to the notebook.
+/// Whether the rules that came with the mark apply to the notebook.
 pub fn applies(file: &NotebookFile) -> bool {
     let mut cells = file.content.cells.iter();
     MARK_IS_REQUIRED || cells.any(|cell| mark(cell.metadata()).is_some())

@@ -10,7 +10,7 @@ use anyhow::Result;
 use nbformat::v4::{Cell, CellMetadata, Output};
 
 use super::notebook::{NotebookFile, lines, nbgrader, source_text};
-use super::one_run;
+use super::{format, one_run};
 
 /// What takes the place of a solution. `notebooks/exercises/nbgrader_config.py` says the same.
 const CODE: &str = "todo!()";
@@ -25,12 +25,20 @@ fn solution_path(exercise: &NotebookFile) -> Option<PathBuf> {
     (folder.ends_with("exercises") && solution.is_file()).then_some(solution)
 }
 
-/// The cells of an exercise, as they follow from its solution.
+/// Whether the notebook is an exercise that follows from its solution.
+pub fn has_solution(file: &NotebookFile) -> bool {
+    solution_path(file).is_some()
+}
+
+/// The cells of an exercise, as they follow from its solution when that is formatted.
 fn cells(exercise: &NotebookFile) -> Result<Option<Vec<Cell>>> {
     let Some(path) = solution_path(exercise) else {
         return Ok(None);
     };
-    let solution = NotebookFile::read(&path, path.display().to_string())?;
+    let mut solution = NotebookFile::read(&path, path.display().to_string())?;
+    if one_run::applies(exercise) {
+        format::renew(&mut solution)?;
+    }
     Ok(Some(
         solution.content.cells.into_iter().map(cleared).collect(),
     ))
@@ -246,6 +254,21 @@ mod tests {
         renew(&mut exercise).unwrap();
         assert_eq!(file_text(&exercise.content).unwrap(), marked);
         assert_eq!(unfaithful(&exercise), None);
+    }
+
+    #[test]
+    fn an_exercise_follows_from_the_formatted_solution() {
+        let folder = tempfile::tempdir().unwrap();
+        write(
+            folder.path(),
+            "solutions/a.ipynb",
+            &SOLUTION.replace("    ", ""),
+        );
+        let mut exercise = write(folder.path(), "exercises/a.ipynb", SOLUTION);
+        one_run::sign(&mut exercise.content);
+        renew(&mut exercise).unwrap();
+        let code = contents(&exercise.content.cells[1]).3;
+        assert_eq!(code, "fn one() -> i32 {\n    todo!()\n}");
     }
 
     #[test]
