@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use walkdir::{DirEntry, WalkDir};
 
-use crate::{paths, python};
+use crate::{paths, python, toolchain};
 
 #[derive(clap::Args)]
 pub struct Args {
+    /// Open every page in Chromium, which has to be on PATH, as Node and npm have
+    #[arg(long)]
+    check: bool,
     /// Show it at http://127.0.0.1:8000 until Ctrl-C
     #[arg(long)]
     serve: bool,
@@ -25,6 +28,16 @@ const PAGES: [&str; 8] = [
     "dldna/nn/README.md",
     "docs/teaching.md",
 ];
+
+impl Args {
+    /// For `cargo ci`: where there is a browser, every page is looked at.
+    pub fn for_ci() -> Self {
+        Self {
+            check: chromium().is_some(),
+            serve: false,
+        }
+    }
+}
 
 pub fn run(args: Args) -> Result<()> {
     python::SITE.install()?;
@@ -44,6 +57,9 @@ pub fn run(args: Args) -> Result<()> {
             .args([&source, &site]),
     )?;
     document(&site)?;
+    if args.check {
+        look_at(&site, &folder.join("check"))?;
+    }
     println!("The site is in {}", site.display());
     if args.serve {
         println!("http://127.0.0.1:8000");
@@ -52,6 +68,36 @@ pub fn run(args: Args) -> Result<()> {
         run_to_end(server.arg(&site))?;
     }
     Ok(())
+}
+
+/// Looks at every page in a browser: see `ci/site/check.mjs`.
+fn look_at(site: &Path, folder: &Path) -> Result<()> {
+    let chromium =
+        chromium().context("there is no Chromium on PATH: `sudo apt install chromium`")?;
+    for file in ["check.mjs", "package.json"] {
+        copy(
+            &paths::repository().join("ci/site").join(file),
+            &folder.join(file),
+        )?;
+    }
+    let npm = toolchain::on_path("npm").context("there is no npm on PATH")?;
+    run_to_end(
+        Command::new(npm)
+            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .arg(folder),
+    )?;
+    run_to_end(
+        Command::new("node")
+            .arg(folder.join("check.mjs"))
+            .arg(site)
+            .env("CHROMIUM", chromium),
+    )
+}
+
+/// A browser that Playwright can lead.
+pub fn chromium() -> Option<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    names.into_iter().find_map(toolchain::on_path)
 }
 
 /// Copies what becomes pages beside Sphinx's settings.
