@@ -17,8 +17,8 @@ pub struct Args {
     serve: bool,
 }
 
-/// The texts that are pages, besides `notebooks/`.
-const PAGES: [&str; 8] = [
+/// The texts that are pages, besides those in `notebooks/` and `docs/`.
+const PAGES: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -26,7 +26,6 @@ const PAGES: [&str; 8] = [
     "ci/README.md",
     "data/README.md",
     "dldna/nn/README.md",
-    "docs/teaching.md",
 ];
 
 impl Args {
@@ -107,6 +106,7 @@ fn stage(source: &Path) -> Result<()> {
     }
     copy_folder(&paths::repository().join("ci/site"), source)?;
     copy_folder(&paths::notebooks(), &source.join("notebooks"))?;
+    copy_folder(&paths::repository().join("docs"), &source.join("docs"))?;
     for page in PAGES {
         copy(&paths::repository().join(page), &source.join(page))?;
     }

@@ -16,7 +16,7 @@ fn repository() -> &'static Path {
     &REPOSITORY
 }
 
-/// The guides, the READMEs, and what lies in `notebooks/`.
+/// The guides, the READMEs, and what lies in `docs/` and `notebooks/`.
 fn texts() -> Vec<PathBuf> {
     let mut texts: Vec<PathBuf> = [
         "README.md",
@@ -26,17 +26,18 @@ fn texts() -> Vec<PathBuf> {
         "ci/README.md",
         "data/README.md",
         "dldna/nn/README.md",
-        "docs/teaching.md",
     ]
     .map(|name| repository().join(name))
     .into();
     // JupyterLab keeps copies of the notebooks in a hidden folder.
     let is_visible = |entry: &DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
-    let entries = WalkDir::new(repository().join("notebooks")).into_iter();
-    for entry in entries.filter_entry(is_visible) {
-        let path = entry.unwrap().into_path();
-        if path.extension().is_some_and(|e| e == "md" || e == "ipynb") {
-            texts.push(path);
+    for folder in ["docs", "notebooks"] {
+        let entries = WalkDir::new(repository().join(folder)).into_iter();
+        for entry in entries.filter_entry(is_visible) {
+            let path = entry.unwrap().into_path();
+            if path.extension().is_some_and(|e| e == "md" || e == "ipynb") {
+                texts.push(path);
+            }
         }
     }
     texts
