@@ -135,6 +135,7 @@ fn compile_explorables(folder: &Path, source: &Path) -> Result<()> {
         .input_path(target.join(TARGET).join("release/dldna_web.wasm"))
         .no_modules(true)?
         .typescript(false)
+        .remove_name_section(true)
         .generate(folder)?;
     let module = BASE64_STANDARD.encode(fs::read(folder.join("dldna_web_bg.wasm"))?);
     let photograph = fs::read(paths::repository().join("data/building.jpg"))?;
