@@ -1,6 +1,6 @@
 //! Events in time.
 
-use super::canvas::{Canvas, LABEL, LINE_SPACING, draw_title, title_height};
+use super::canvas::{Canvas, LABEL, LINE_SPACING, WIDTH, draw_title, title_height};
 use super::color::{FAINT, MUTED, PALETTE};
 use super::text;
 use crate::plot::{Figure, PlotError};
@@ -34,7 +34,6 @@ struct Event {
     group: usize,
 }
 
-const WIDTH: f32 = 640.0;
 const LINE_X: f32 = 84.0;
 const TEXT_X: f32 = 108.0;
 
