@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::kernel::features::Features;
-use crate::{lab, paths, toolchain};
+use crate::{lab, paths, site, toolchain};
 
 #[derive(clap::Args)]
 pub struct Args {}
@@ -84,6 +84,9 @@ pub fn run(_args: Args) -> Result<()> {
         }),
         step("doctests", || tests(&[&CRATES[..], &["--doc"]].concat())),
         step("wasm", wasm),
+        step("site", || {
+            site::run(site::Args::for_ci()).map(|()| Tests::default())
+        }),
         // By its command: the tests may have built this program anew.
         step("notebooks", || cargo(&["nb"])),
     ];
