@@ -12,6 +12,7 @@
 //! # Ok::<(), dldna::plot::PlotError>(())
 //! ```
 
+mod arrow;
 mod axis;
 mod bars;
 mod canvas;
@@ -33,11 +34,13 @@ pub use heat_map::HeatMap;
 pub use image_grid::ImageGrid;
 pub use timeline::Timeline;
 
+pub(crate) use arrow::{draw_arrow, draw_line};
 pub(crate) use axis::number;
 pub(crate) use canvas::{Canvas, LABEL, LINE_SPACING, TITLE, draw_title};
-pub(crate) use color::{FAINT, MUTED, PALETTE, PAPER};
+pub(crate) use color::{FAINT, INK, MUTED, PALETTE, PAPER};
 pub(crate) use matrix::draw_matrix;
 pub(crate) use raster::Raster;
+pub(crate) use text::wrapped;
 
 /// What can be drawn as one figure.
 pub trait Draw {
