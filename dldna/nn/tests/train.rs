@@ -8,7 +8,6 @@ use dldna_nn::convnext::ConvNeXtBlock;
 use dldna_nn::data::{Dataset, Normalisation, Pixels, Split, resize, stripes};
 use dldna_nn::efficientnet::MBConv;
 use dldna_nn::inception::BatchNormInception;
-use dldna_nn::kernels::subnormals::are_flushed;
 use dldna_nn::prelude::*;
 use dldna_nn::resnet::BasicBlock;
 use dldna_nn::train::{
