@@ -558,7 +558,7 @@ mod digits {
         });
     }
 
-    /// A linear layer learns the training images, and 97% of the test images are out of its reach.
+    /// A linear layer learns the training images, and 95% of the validation images are out of its reach.
     #[test]
     fn a_linear_network_learns_and_is_not_enough() {
         set_up();
@@ -566,7 +566,7 @@ mod digits {
         let network = dev.build_module::<(Flatten<784>, Linear<784, 10>), f32>();
         let mut network = BoxedClassifier::new(network);
         let mut adam = Adam::new(1e-3);
-        let train = mnist_sample().unwrap().train;
+        let train = mnist_sample().unwrap().train.split(0.2, 0).train;
         for epoch in 0..5 {
             for batch in train.shuffled(epoch).batches(50, Normalisation::MNIST) {
                 let targets = dldna::train::smoothed_targets(&batch.labels, 0.0).unwrap();
@@ -578,7 +578,7 @@ mod digits {
             panic!("{answer}");
         };
         let right: usize = wrong.got.split_once(" of 200").unwrap().0.parse().unwrap();
-        assert!((150..194).contains(&right), "{answer}");
+        assert!((150..190).contains(&right), "{answer}");
         assert_eq!(wrong.mistake, None);
     }
 }
@@ -732,8 +732,7 @@ mod skips {
 
 mod transfer {
     use super::*;
-    use dldna::train::FashionResNet18;
-    use dldna::transfer::{Features, Head};
+    use dldna::transfer::{ColorResNet18, Features, Head};
 
     fn fresh(seed: u64) -> Head {
         BuildModule::build(&Cpu::seed_from_u64(seed))
@@ -766,7 +765,7 @@ mod transfer {
     fn wrong_heads_are_named() {
         rejected("old head", || check::new_head(|network, _| network));
         rejected("what it has learned is lost", || {
-            check::new_head(|_, seed| -> FashionResNet18 {
+            check::new_head(|_, seed| -> ColorResNet18 {
                 BuildModule::build(&Cpu::seed_from_u64(seed))
             })
         });
