@@ -1,8 +1,8 @@
 //! Transfer learning: a network that has learned one task learns another.
 //!
-//! A trained [`ResNet18`](crate::resnet::ResNet18) is a body, which turns an image into 512 numbers, and a head, the
+//! A trained [`ResNet18`](crate::resnet::ResNet18) is a body, which turns an image into 512 features, and a head, the
 //! linear layer that makes classes of them. For a new task the head is replaced. The body may stay as it is: then
-//! [`features`] runs it once, and all that is trained is a linear layer on 512 numbers. Or [`fine_tune`] moves it, too.
+//! [`features`] runs it once, and all that is trained is a linear layer on 512 features. Or [`fine_tune`] moves it, too.
 //! [`imagenet_features`] does the first with a body that has learned from a million photographs.
 //!
 //! The functions are those of [`crate::train`] for one network. So they are compiled here, and not in each notebook cell
@@ -144,17 +144,16 @@ pub fn features(
 /// assert!(error.to_string().contains("mobilenet_v2.safetensors"));
 /// # Ok::<(), dldna::data::DataError>(())
 /// ```
-pub fn imagenet_features(
-    weights: &Path,
-    data: &Dataset<3>,
-) -> Result<Features<1280>, TrainError> {
+pub fn imagenet_features(weights: &Path, data: &Dataset<3>) -> Result<Features<1280>, TrainError> {
     type Network = <MobileNetV2<3, 1000> as BuildOnDevice<Cpu, f32>>::Built;
     let mut network: Network = BuildModule::build(&Cpu::default());
     load_torch_weights(&mut network, weights)?;
     let (size, normalisation) = (Some(IMAGENET_SIZE), Normalisation::IMAGENET);
     features_of(data, size, LARGE_BATCH, normalisation, |images| {
         run(images, |x| {
-            let x = network.stage2.eval(network.stage1.eval(network.stem.eval(x)));
+            let x = network
+                .stage2
+                .eval(network.stage1.eval(network.stem.eval(x)));
             let x = network.stage4.eval(network.stage3.eval(x));
             let x = network.stage6.eval(network.stage5.eval(x));
             mean(network.head.eval(network.stage7.eval(x)))

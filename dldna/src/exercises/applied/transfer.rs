@@ -55,9 +55,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// assert!(answer.to_string().contains("old head"));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn new_head(
-    function: impl Fn(ColorResNet18, u64) -> ColorResNet18 + Send + 'static,
-) -> Answer {
+pub fn new_head(function: impl Fn(ColorResNet18, u64) -> ColorResNet18 + Send + 'static) -> Answer {
     check_new_head(Box::new(function))
 }
 
