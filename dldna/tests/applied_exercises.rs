@@ -811,4 +811,38 @@ mod transfer {
             })
         });
     }
+
+    /// The features and the last layer together are the network.
+    #[test]
+    fn a_head_makes_logits_of_the_features() {
+        use dldna::data::{Dataset, photograph};
+        use dldna::mobilenet::MobileNetV2;
+        use dldna::transfer::{features, imagenet_features, on_photograph};
+        use dldna::weights::save_model;
+
+        let digits = mnist_sample().unwrap().test.take(2);
+        let data: Dataset<3> = on_photograph(&digits, &photograph().unwrap(), 5).unwrap();
+        let images = |normalisation, size| {
+            let batch = data.batches(2, normalisation).next().unwrap();
+            batch.resized(size).to_tensor(&Cpu::default())
+        };
+        let equal = |got: Vec<f32>, want: Vec<f32>| {
+            let differences = got.iter().zip(&want).map(|(got, want)| (got - want).abs());
+            assert!(differences.fold(0.0, f32::max) < 1e-5);
+            assert_eq!(got.len(), want.len());
+        };
+
+        let network: ColorResNet18 = BuildModule::build(&Cpu::seed_from_u64(0));
+        let got = features(&network, &data, Normalisation::BOOK).unwrap();
+        let logits = network.forward(images(Normalisation::BOOK, 28));
+        equal(network.fc.forward(got).as_vec(), logits.as_vec());
+
+        let network = Cpu::seed_from_u64(0).build_module::<MobileNetV2<3, 1000>, f32>();
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("mobilenet_v2.safetensors");
+        save_model(&network, &weights).unwrap();
+        let got = imagenet_features(&weights, &data).unwrap();
+        let logits = network.forward(images(Normalisation::IMAGENET, 224));
+        equal(network.classifier.forward(got).as_vec(), logits.as_vec());
+    }
 }
