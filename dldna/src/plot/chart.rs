@@ -3,7 +3,7 @@
 use super::Number;
 use super::axis::Axis;
 use super::canvas::{
-    Canvas, LABEL, SCALE, TextStyle, draw_title, drawing_error, stroked, title_height,
+    Canvas, LABEL, SCALE, TextStyle, WIDTH, draw_title, drawing_error, stroked, title_height,
 };
 use super::color::{FAINT, INK, MUTED, PALETTE};
 use super::text;
@@ -27,7 +27,7 @@ use std::fmt;
 ///     .x_label("epoch")
 ///     .y_label("loss")
 ///     .draw()?;
-/// assert_eq!(figure.width(), 900);
+/// assert_eq!(figure.width(), 640);
 /// # Ok::<(), dldna::plot::PlotError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -68,11 +68,10 @@ enum Mark {
     Band,
 }
 
-const WIDTH: f32 = 900.0;
-const HEIGHT: f32 = 460.0;
+const HEIGHT: f32 = 400.0;
 /// A line through so few values shows each of them as a dot.
 const DOTTED: usize = 30;
-const TICKS: usize = 8;
+const TICKS: usize = 6;
 
 impl Chart {
     /// A chart without series yet.

@@ -1,6 +1,6 @@
 //! Events in time.
 
-use super::canvas::{Canvas, LABEL, LINE_SPACING, draw_title, title_height};
+use super::canvas::{Canvas, LABEL, LINE_SPACING, WIDTH, draw_title, title_height};
 use super::color::{FAINT, MUTED, PALETTE};
 use super::text;
 use crate::plot::{Figure, PlotError};
@@ -15,7 +15,7 @@ use crate::plot::{Figure, PlotError};
 ///     .event(1980, "Neocognitron", "Layers of simple and complex cells.")
 ///     .event(1998, "LeNet-5", "Trained by back-propagation, reads cheques.")
 ///     .draw()?;
-/// assert_eq!(figure.width(), 900);
+/// assert_eq!(figure.width(), 640);
 /// # Ok::<(), dldna::plot::PlotError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -31,7 +31,6 @@ struct Event {
     text: String,
 }
 
-const WIDTH: f32 = 900.0;
 const LINE_X: f32 = 84.0;
 const TEXT_X: f32 = 108.0;
 
