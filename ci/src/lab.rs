@@ -28,7 +28,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     set_up_kernel(&args.features)?;
-    step("JupyterLab", python::install)?;
+    step("JupyterLab", || python::LAB.install())?;
     write_kernel_specification(&args.features)?;
     step("Trust in the notebooks as committed", || {
         trust::trust_notebooks(jupyter())
@@ -56,7 +56,7 @@ fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
 
 /// Tells JupyterLab how to start a kernel.
 fn write_kernel_specification(features: &Features) -> Result<()> {
-    let folder = python::environment().join("share/jupyter/kernels/rust");
+    let folder = python::LAB.folder().join("share/jupyter/kernels/rust");
     fs::create_dir_all(&folder)?;
     let specification = kernel_specification(&start::launcher()?, features);
     fs::write(
@@ -85,7 +85,7 @@ fn kernel_specification(launcher: &Path, features: &Features) -> serde_json::Val
 /// Jupyter with folders of its own, so that neither the reader's settings nor ours reach the other.
 fn jupyter() -> Command {
     // Not the program `jupyter`: its first line holds the path of Python, which may be long or have quotes in it.
-    let mut command = python::python(&python::program("python"));
+    let mut command = python::LAB.python();
     command
         .env("JUPYTER_CONFIG_DIR", paths::lab().join("jupyter/config"))
         .env("JUPYTER_DATA_DIR", paths::lab().join("jupyter/data"));

@@ -104,6 +104,11 @@ pub fn has_target(target: &str) -> Result<bool> {
     Ok(Path::new(library.trim()).is_dir())
 }
 
+/// The formatter that belongs to the compiler.
+pub fn rustfmt() -> Result<PathBuf> {
+    tool("rustfmt")
+}
+
 /// The channel in `rust-toolchain.toml`.
 pub fn pinned_channel() -> Result<String> {
     let path = paths::repository().join("rust-toolchain.toml");
