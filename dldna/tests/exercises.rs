@@ -682,7 +682,7 @@ mod accidents {
     #[cfg(unix)]
     #[test]
     fn an_endless_recursion_is_answered() {
-        #[allow(unconditional_recursion)]
+        #[allow(unconditional_recursion, clippy::only_used_in_recursion)]
         fn deeper(phi: f64) -> (f64, f64, f64) {
             let (depth, width, resolution) = deeper(phi + 1.0);
             (depth * 1.2, width, resolution)
