@@ -685,7 +685,7 @@ mod accidents {
         #[allow(unconditional_recursion)]
         fn deeper(phi: f64) -> (f64, f64, f64) {
             let (depth, width, resolution) = deeper(phi + 1.0);
-            (depth * 1.2, width, resolution)
+            (depth + phi, width, resolution)
         }
         rejected("calls itself", || check::compound_scaling(deeper));
         assert_eq!(exercises::attempt(|| deeper(1.0)), None);

@@ -52,7 +52,7 @@ pub(super) fn run_in_child<C: Send>(
         child => Pid::from_raw(child).expect("a child has a number"),
     };
     let end = wait(child, limit)?;
-    let (reported, last) = read_messages(&mut messages)?;
+    let Messages { reported, last } = read_messages(&mut messages)?;
     let printed = read_from_start(&mut errors)?;
     let printed = String::from_utf8_lossy(&printed);
     let failure = match (last, end) {
@@ -124,8 +124,14 @@ fn send(mut messages: &File, kind: u8, bytes: &[u8]) {
     }
 }
 
-/// What was reported, and the last message if it came to that: its kind and its text.
-fn read_messages(messages: &mut File) -> io::Result<(Vec<Vec<u8>>, Option<(u8, String)>)> {
+/// What a child has said.
+struct Messages {
+    reported: Vec<Vec<u8>>,
+    /// Kind and text of the last message, if it came to that.
+    last: Option<(u8, String)>,
+}
+
+fn read_messages(messages: &mut File) -> io::Result<Messages> {
     let bytes = read_from_start(messages)?;
     let (mut rest, mut reported) = (&bytes[..], Vec::new());
     while let Some((&kind, behind)) = rest.split_first()
@@ -136,12 +142,14 @@ fn read_messages(messages: &mut File) -> io::Result<(Vec<Vec<u8>>, Option<(u8, S
     {
         if kind != VALUE {
             let text = String::from_utf8_lossy(message).into_owned();
-            return Ok((reported, Some((kind, text))));
+            let last = Some((kind, text));
+            return Ok(Messages { reported, last });
         }
         reported.push(message.to_owned());
         rest = behind;
     }
-    Ok((reported, None))
+    let last = None;
+    Ok(Messages { reported, last })
 }
 
 fn read_from_start(file: &mut File) -> io::Result<Vec<u8>> {
@@ -207,7 +215,7 @@ mod tests {
 
     #[allow(unconditional_recursion)]
     fn endless(depth: u64) -> u64 {
-        std::hint::black_box(endless(depth + 1) + 1)
+        std::hint::black_box(endless(depth + 1) + depth)
     }
 
     #[test]
@@ -262,7 +270,7 @@ mod tests {
         send(&file, VALUE, b"whole");
         file.write_all(&[VALUE, 200, 0, 0, 0, 0, 0, 0, 0, b'x'])
             .unwrap();
-        let (reported, last) = read_messages(&mut file).unwrap();
+        let Messages { reported, last } = read_messages(&mut file).unwrap();
         assert_eq!((reported, last), (vec![b"whole".to_vec()], None));
     }
 }

@@ -29,16 +29,15 @@ pub(super) const STACK: usize = 8 << 20;
 ///
 /// On Unix it runs in a copy of this process, of which nothing is left. On other systems it runs on a thread, where an
 /// overflow of the stack ends the program, and a loop without end goes on.
-pub(super) fn watch(
+pub(super) fn watch<C: FnOnce(&dyn Fn(&[u8])) + Send + 'static>(
     limit: Duration,
-    code: impl FnOnce(&dyn Fn(&[u8])) + Send + 'static,
+    code: C,
 ) -> (Vec<Vec<u8>>, Option<Failure>) {
     #[cfg(unix)]
     {
         use super::child::{Output, run_in_child};
-        let run =
-            |code: Box<dyn FnOnce(&dyn Fn(&[u8])) + Send>, report: &dyn Fn(&[u8])| code(report);
-        match run_in_child(limit, Output::Shown, Box::new(code) as Box<_>, run) {
+        let run = |code: C, report: &dyn Fn(&[u8])| code(report);
+        match run_in_child(limit, Output::Shown, code, run) {
             Ok((_, outcome)) => (outcome.reported, outcome.failure),
             Err(error) => (Vec::new(), Some(Failure::Panicked(error.to_string()))),
         }
