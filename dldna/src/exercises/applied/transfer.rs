@@ -74,25 +74,25 @@ fn check_new_head(function: Box<dyn Fn(ColorResNet18, u64) -> ColorResNet18 + Se
     let trained: ColorResNet18 = BuildModule::build(&Cpu::seed_from_u64(90));
     let before = tensors(&trained);
     let input = "a ResNet-18, and the seeds 1 and 2".to_owned();
-    let (changed, failure) = watch(LIMIT, move |report| {
-        for seed in [1, 2] {
-            report(tensors(&function(trained.clone(), seed)));
+    let (mistakes, failure) = watch(LIMIT, move |report| {
+        let [first, second] = [1, 2].map(|seed| tensors(&function(trained.clone(), seed)));
+        if let Some((got, mistake)) = head_mistake(&before, &first, &second) {
+            report(got.as_bytes());
+            report(mistake.as_bytes());
         }
     });
     if let Some(failure) = failure {
         return Answer::failed(EXERCISE.id, "new_head", input, failure);
     }
-    let [first, second] = &changed[..] else {
-        return Answer::refused("The check did not get both networks.".to_owned());
-    };
-    let Some((got, mistake)) = head_mistake(&before, first, second) else {
+    let [got, mistake] = &mistakes[..] else {
         return Answer::new(EXERCISE.id, "new_head", Verdict::Passed);
     };
+    let [got, mistake] = [got, mistake].map(|text| String::from_utf8_lossy(text).into_owned());
     let wrong = Wrong {
         input,
         expected: "the body as it was, and a head with other weights for each seed".to_owned(),
-        got: got.to_owned(),
-        mistake: Some(mistake.to_owned()),
+        got,
+        mistake: Some(mistake),
     };
     Answer::new(EXERCISE.id, "new_head", Verdict::Wrong(wrong))
 }
