@@ -558,7 +558,7 @@ mod digits {
         });
     }
 
-    /// A linear layer learns the training images, and 95% of the validation images are out of its reach.
+    /// A linear layer learns the training images, and 94% of the validation images are out of its reach.
     #[test]
     fn a_linear_network_learns_and_is_not_enough() {
         set_up();
@@ -578,7 +578,7 @@ mod digits {
             panic!("{answer}");
         };
         let right: usize = wrong.got.split_once(" of 200").unwrap().0.parse().unwrap();
-        assert!((150..190).contains(&right), "{answer}");
+        assert!((150..188).contains(&right), "{answer}");
         assert_eq!(wrong.mistake, None);
     }
 }

@@ -377,12 +377,12 @@ fn cross_entropy(logits: &Logits<10>, labels: &[usize]) -> f32 {
     (losses.sum::<f64>() / labels.len() as f64) as f32
 }
 
-/// How many of the 200 validation images have to be recognised: 95%. A network that is right in 97.5% of all cases
-/// passes with a probability of 98.7%, one that is right in 92% with 6.9% (binomial distribution).
-const REQUIRED: usize = 190;
+/// How many of the 200 validation images have to be recognised: 94%. A network that is right in 97% of all cases passes
+/// with a probability of 99%, one that is right in 91% with 8% (binomial distribution).
+const REQUIRED: usize = 188;
 
 /// Checks a trained network on the validation images, the fifth of the MNIST sample's training images that
-/// [`Dataset::split(0.2, 0)`](crate::data::Dataset::split) sets aside, normalised by [`Normalisation::MNIST`]: 95% have to
+/// [`Dataset::split(0.2, 0)`](crate::data::Dataset::split) sets aside, normalised by [`Normalisation::MNIST`]: 94% have to
 /// be recognised. It never looks at the test images, so it may be asked as often as one likes.
 ///
 /// # Example
@@ -431,7 +431,7 @@ pub fn digits(network: &Option<BoxedClassifier<10>>) -> Answer {
 fn not_yet(got: String, mistake: Option<&str>) -> Answer {
     let wrong = Wrong {
         input: "the 200 validation images, normalised by Normalisation::MNIST".to_owned(),
-        expected: format!("at least {REQUIRED} recognised, 95%"),
+        expected: format!("at least {REQUIRED} recognised, 94%"),
         got,
         mistake: mistake.map(str::to_owned),
     };
