@@ -9,7 +9,9 @@ html_title = "dldna"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme = "sphinx_book_theme"
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_theme_options = {
+    "navbar_persistent": [],  # the search is in the sidebar
     "navigation_with_keys": True,
     "show_toc_level": 2,
     "use_download_button": True,  # the notebook itself

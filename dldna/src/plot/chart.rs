@@ -152,8 +152,7 @@ impl Chart {
     /// Draws the chart.
     ///
     /// # Errors
-    /// [`PlotError::Lengths`] when a series has not as many x as y, [`PlotError::Empty`] when there is nothing that can be drawn,
-    /// [`PlotError::Letters`] for letters that cannot be drawn.
+    /// [`PlotError::Lengths`] when a series has not as many x as y, [`PlotError::Empty`] when there is nothing that can be drawn.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         for series in &self.series {
             if series.x.len() != series.y.len() {
@@ -163,7 +162,7 @@ impl Chart {
         }
         let names = self.series.iter().map(|series| &series.name);
         let texts = names.chain([&self.title, &self.x_label, &self.y_label]);
-        text::check(texts.map(String::as_str))?;
+        text::warn(texts.map(String::as_str));
         let x_axis = self.x_axis().ok_or(PlotError::Empty { what: "a chart" })?;
         let y_axis = self.y_axis().ok_or(PlotError::Empty { what: "a chart" })?;
         let mut canvas = Canvas::new(WIDTH, HEIGHT);
