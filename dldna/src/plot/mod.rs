@@ -37,6 +37,7 @@ pub(crate) use canvas::{Canvas, LABEL, LINE_SPACING, TITLE, draw_title};
 pub(crate) use color::{FAINT, MUTED, PALETTE, PAPER};
 pub(crate) use matrix::draw_matrix;
 pub(crate) use raster::Raster;
+pub(crate) use text::check as check_text;
 
 /// What can be drawn as one figure.
 pub trait Draw {
