@@ -43,6 +43,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use nbformat::v4::Output;
+use walkdir::{DirEntry, WalkDir};
 
 use client::KernelCommand;
 use notebook::NotebookFile;
@@ -119,9 +120,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// The notebooks that `names` mean, in the order of their paths.
 fn select(folder: &Path, names: &[String]) -> Result<Vec<NotebookFile>> {
-    let mut paths = Vec::new();
-    find_notebooks(folder, &mut paths)?;
-    let named: Vec<(String, PathBuf)> = paths
+    let named: Vec<(String, PathBuf)> = find_notebooks(folder)?
         .into_iter()
         .map(|path| (name_of(folder, &path), path))
         .collect();
@@ -164,27 +163,18 @@ fn select(folder: &Path, names: &[String]) -> Result<Vec<NotebookFile>> {
         .collect()
 }
 
-fn find_notebooks(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.with_context(|| format!("could not list {}", folder.display()))?,
-    };
-    for entry in entries {
-        let path = entry?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if path.is_dir() && !hidden {
-            find_notebooks(&path, found)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "ipynb")
-            && !hidden
-        {
+/// All notebooks below a folder, in the order of their paths.
+fn find_notebooks(folder: &Path) -> Result<Vec<PathBuf>> {
+    let is_visible = |entry: &DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
+    let entries = WalkDir::new(folder).sort_by_file_name().into_iter();
+    let mut found = Vec::new();
+    for entry in entries.filter_entry(is_visible) {
+        let path = entry?.into_path();
+        if path.extension().is_some_and(|name| name == "ipynb") && path.is_file() {
             found.push(path);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn name_of(folder: &Path, path: &Path) -> String {

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
+use walkdir::{DirEntry, WalkDir};
 
 fn repository() -> &'static Path {
     static REPOSITORY: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -22,20 +23,13 @@ fn texts() -> Vec<PathBuf> {
         repository().join("ci/README.md"),
         repository().join("data/README.md"),
     ];
-    let mut folders = vec![repository().join("notebooks")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            // JupyterLab keeps copies of the notebooks in a hidden folder.
-            if entry.file_name().to_string_lossy().starts_with('.') {
-                continue;
-            }
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "md" || e == "ipynb") {
-                texts.push(path);
-            }
+    // JupyterLab keeps copies of the notebooks in a hidden folder.
+    let is_visible = |entry: &DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
+    let entries = WalkDir::new(repository().join("notebooks")).into_iter();
+    for entry in entries.filter_entry(is_visible) {
+        let path = entry.unwrap().into_path();
+        if path.extension().is_some_and(|e| e == "md" || e == "ipynb") {
+            texts.push(path);
         }
     }
     texts

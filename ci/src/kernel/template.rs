@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Instant, UNIX_EPOCH};
+use walkdir::{DirEntry, WalkDir};
 
 use super::features::Features;
 use super::{evcxr, manifest, metadata, replay, rust_src};
@@ -166,20 +167,13 @@ fn lock() -> Result<File> {
 /// On a GPU dfdx compiles some of its code while a notebook runs, and looks for the headers of that in the folder where
 /// it was built itself.
 fn keep_headers(template: &Path, where_built: &Path) -> Result<()> {
-    let mut folders = vec![PathBuf::from("target")];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(template.join(&folder)) else {
-            continue;
-        };
-        for entry in entries {
-            let entry = entry?;
-            let path = folder.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "cuh") {
-                fs::create_dir_all(where_built.join(&folder))?;
-                fs::copy(entry.path(), where_built.join(&path))?;
-            }
+    for entry in WalkDir::new(template.join("target")) {
+        let entry = entry?;
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "cuh") {
+            let kept = where_built.join(path.strip_prefix(template)?);
+            fs::create_dir_all(kept.parent().context("a file is in a folder")?)?;
+            fs::copy(path, kept)?;
         }
     }
     Ok(())
@@ -225,16 +219,10 @@ fn fingerprint(features: &Features) -> Result<String> {
 }
 
 fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
-    let mut paths = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            hash_folder(&path, hasher)?;
-        } else {
-            hash_file(&path, hasher)?;
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry?;
+        if !entry.file_type().is_dir() {
+            hash_file(entry.path(), hasher)?;
         }
     }
     Ok(())
@@ -301,20 +289,23 @@ enum Contents {
 /// Copies a folder. Files that cargo and rustc replace as a whole are hard links; files that they
 /// write to in place are copies, so that the original stays as it is.
 fn copy(from: &Path, to: &Path, contents: Contents) -> Result<()> {
-    private::create_folder(to)?; // it may hold the record of an environment
-    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+    let is_copied = |entry: &DirEntry| {
+        let name = entry.file_name();
+        match contents {
+            // What is built in a copy is not complete before it has a record of its own.
+            Contents::All => name != RECORD,
+            Contents::ForKernel => name != "incremental",
+        }
+    };
+    for entry in WalkDir::new(from).into_iter().filter_entry(is_copied) {
         let entry = entry?;
         let source = entry.path();
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            if contents == Contents::All || entry.file_name() != "incremental" {
-                copy(&source, &target, contents)?;
-            }
-        } else if entry.file_name() == RECORD && contents == Contents::All {
-            // What is built in a copy is not complete before it has a record of its own.
-        } else if !is_replaced_whole(&source) || fs::hard_link(&source, &target).is_err() {
+        let target = to.join(source.strip_prefix(from)?);
+        if entry.file_type().is_dir() {
+            private::create_folder(&target)?; // it may hold the record of an environment
+        } else if !is_replaced_whole(source) || fs::hard_link(source, &target).is_err() {
             // Some file systems have no links, and none has them to another.
-            copy_file(&source, &target)?;
+            copy_file(source, &target)?;
         }
     }
     Ok(())

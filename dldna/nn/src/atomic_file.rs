@@ -23,7 +23,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Finds out whether [`write`] could begin. Nothing is left behind.
+/// Finds out whether [`write()`] could begin. Nothing is left behind.
 ///
 /// # Errors
 /// Those of the system.

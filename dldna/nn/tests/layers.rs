@@ -537,7 +537,7 @@ proptest! {
         close(&gradients[1], &d_w)?;
     }
 
-    /// Means and variances of each group in f64, and the gradient by the input as a central difference.
+    /// Means and variances of each group in f64, and the gradient with respect to the input as a central difference.
     #[test]
     fn group_norm_equals_the_definition(batch in 1..4usize, size in (1..5usize, 1..5usize), seed in any::<u64>()) {
         let dev = Cpu::default();

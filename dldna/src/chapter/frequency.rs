@@ -66,7 +66,7 @@ pub fn dft(signal: &[f64]) -> Vec<Complex<f64>> {
         .collect()
 }
 
-/// The same numbers as [`dft`] by the fast Fourier transform: N log N steps.
+/// The same values as [`dft`] by the fast Fourier transform: N log N steps.
 ///
 /// # Example
 /// ```
@@ -342,7 +342,7 @@ fn response_at(kernel: &Array2<f32>, down: f64, across: f64) -> Complex<f64> {
 /// let kernel = ndarray::arr2(&[[1.0, -1.0]]);
 /// let direct = convolve_direct(&image, &kernel)?;
 /// assert_eq!(direct, ndarray::arr2(&[[1.0, 1.0, -2.0], [3.0, 1.0, -4.0]]));
-/// // The convolution theorem: the same numbers by a product of spectra.
+/// // The convolution theorem: the same values by a product of spectra.
 /// let fast = convolve_fft(&image, &kernel)?;
 /// assert!(direct.iter().zip(&fast).all(|(a, b): (&f64, &f64)| (a - b).abs() < 1e-12));
 /// # Ok::<(), dldna::frequency::FrequencyError>(())

@@ -247,7 +247,7 @@ pub struct SupportVectorMachine {
     coefficients: Vec<f64>,
 }
 
-/// Training stops when no decision changes by more than this in a pass over all points, or after so many passes.
+/// Training stops when no decision changes by more than this in a pass over all points, or after that number of passes.
 const SMALLEST_STEP: f64 = 1e-6;
 const PASSES: usize = 2000;
 

@@ -71,7 +71,7 @@ impl SmallNetwork {
     }
 
     /// How strongly the loss of one batch depends on each layer of a network that has learned nothing: the norm of the
-    /// gradient by the weights of each 3x3 convolution, the first layer first.
+    /// gradient with respect to the weights of each 3x3 convolution, the first layer first.
     ///
     /// # Errors
     /// [`TrainError`] when there is no image.

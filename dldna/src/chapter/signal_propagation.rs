@@ -58,7 +58,7 @@ impl Layer {
 pub struct Strengths {
     /// Of the signal.
     pub signal: Vec<f64>,
-    /// Of the gradient by the signal at the same place. At the last place it is 1.
+    /// Of the gradient with respect to the signal at the same place. At the last place it is 1.
     pub gradient: Vec<f64>,
 }
 
@@ -67,7 +67,7 @@ const WIDTH: usize = 128;
 /// Signals in the batch.
 const BATCH: usize = 64;
 
-/// Strengths in a stack of `depth` layers of 128 numbers each, for a batch of 64 random inputs and a random gradient at
+/// Strengths in a stack of `depth` layers of 128 features each, for a batch of 64 random inputs and a random gradient at
 /// the end. The weights are normal with a deviation of `gain` times Kaiming's, `sqrt(2 / 128)`. He et al., *Delving Deep
 /// into Rectifiers*, 2015, section 2.2. A stack deeper than 1,000 layers ends there.
 ///
@@ -87,7 +87,7 @@ pub fn measure(layer: Layer, gain: f64, depth: usize, seed: u64) -> Strengths {
     propagate(layer, &weights, input, gradient).1
 }
 
-/// The weights of `depth` layers of `width` numbers each: normal, with a deviation of `gain` times Kaiming's,
+/// The weights of `depth` layers of `width` features each: normal, with a deviation of `gain` times Kaiming's,
 /// `sqrt(2 / width)`. More than 1,000 layers count as 1,000, and wider ones than 1,024 as so wide.
 ///
 /// ```
@@ -159,7 +159,7 @@ fn normalise(z: &mut Array2<f64>) -> Array1<f64> {
         .collect()
 }
 
-/// From the gradient by the normalised rows to that by the rows before. Ioffe and Szegedy 2015, section 3.
+/// From the gradient with respect to the normalised rows to that with respect to the rows before. Ioffe and Szegedy 2015, section 3.
 fn normalise_backward(z: &Array2<f64>, deviations: &Array1<f64>, d_z: &mut Array2<f64>) {
     for ((mut d, z), deviation) in d_z.rows_mut().into_iter().zip(z.rows()).zip(deviations) {
         let count = z.len() as f64;
@@ -194,7 +194,7 @@ mod tests {
         );
     }
 
-    /// The gradient by the input against difference quotients.
+    /// The gradient with respect to the input against difference quotients.
     #[test]
     fn the_way_back_is_the_derivative() {
         let mut random = StdRng::seed_from_u64(5);

@@ -428,7 +428,7 @@ fn window_output_size(
         .map_err(|source| SimpleConvError::OutputSize { shape, source })
 }
 
-/// Four dimensions of numbers in one row-major vector.
+/// The elements of four dimensions in one row-major vector.
 ///
 /// The checked index of ndarray's `Array4` takes three times as long. That would make the loops look slower than
 /// loops are.

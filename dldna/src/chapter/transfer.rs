@@ -1,8 +1,8 @@
 //! Transfer learning: a network that has learned one task learns another.
 //!
-//! A trained [`ResNet18`](crate::resnet::ResNet18) is a body, which turns an image into 512 numbers, and a head, the
+//! A trained [`ResNet18`](crate::resnet::ResNet18) is a body, which turns an image into 512 features, and a head, the
 //! linear layer that makes classes of them. For a new task the head is replaced. The body may stay as it is: then
-//! [`features`] runs it once, and all that is trained is a linear layer on 512 numbers. Or [`fine_tune`] moves it, too.
+//! [`features`] runs it once, and all that is trained is a linear layer on 512 features. Or [`fine_tune`] moves it, too.
 //!
 //! The functions are those of [`crate::train`] for one network. So they are compiled here, and not in each notebook cell
 //! that calls them, which takes seconds for a network of this size.

@@ -4,6 +4,8 @@ use super::canvas::check_size;
 use crate::atomic_file;
 use crate::display::{Content, emit};
 use crate::plot::PlotError;
+use crate::table::escape;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use std::fmt;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -25,6 +27,8 @@ pub struct Figure {
     /// RGB, row by row.
     pixels: Vec<u8>,
     png: OnceLock<Vec<u8>>,
+    /// What the picture shows, for those who do not see it.
+    alternative: Option<String>,
 }
 
 /// The size alone: the pixels would fill the screen.
@@ -43,7 +47,34 @@ impl Figure {
             height,
             pixels,
             png: OnceLock::new(),
+            alternative: None,
         }
+    }
+
+    /// The figure with its alternative text: what a reader who does not see the figure should know of it, in a
+    /// sentence or two. Screen readers read it aloud, and browsers show it where the picture is missing.
+    ///
+    /// # Example
+    /// ```
+    /// use dldna::plot::Chart;
+    ///
+    /// let chart = Chart::new("Squares").line("x²", &[0, 1, 2, 3], &[0, 1, 4, 9]);
+    /// let figure = chart.draw()?.with_alt("A curve that rises ever more steeply, from 0 to 9.");
+    /// assert!(figure.html().unwrap().contains("alt=\"A curve that rises"));
+    /// # Ok::<(), dldna::plot::PlotError>(())
+    /// ```
+    pub fn with_alt(mut self, text: impl Into<String>) -> Self {
+        self.alternative = Some(text.into());
+        self
+    }
+
+    /// The figure as an HTML image that holds its alternative text; `None` if [`Figure::with_alt`] gave none.
+    pub fn html(&self) -> Option<String> {
+        let text = escape(self.alternative.as_ref()?).replace('"', "&quot;");
+        let png = STANDARD.encode(self.png());
+        Some(format!(
+            "<img style=\"max-width:100%\" alt=\"{text}\" src=\"data:image/png;base64,{png}\">"
+        ))
     }
 
     /// Width in pixels.
@@ -150,8 +181,16 @@ impl Figure {
     }
 
     /// Shows the figure as the result of a notebook cell.
+    ///
+    /// With an alternative text it is shown as HTML, because JupyterLab gives an image of the type `image/png` none.
     pub fn evcxr_display(&self) {
-        emit(&[Content::Bytes("image/png", self.png())]);
+        match (self.html(), &self.alternative) {
+            (Some(html), Some(text)) => emit(&[
+                Content::Text("text/html", &html),
+                Content::Text("text/plain", text),
+            ]),
+            _ => emit(&[Content::Bytes("image/png", self.png())]),
+        }
     }
 }
 
@@ -247,6 +286,20 @@ mod tests {
         assert_eq!(row.pixels(), [0, 0, 0, 9, 9, 9, 255, 255, 255, 9, 9, 9]);
         assert!(matches!(Figure::row(&[]), Err(PlotError::Empty { .. })));
         assert!(matches!(Figure::column(&[]), Err(PlotError::Empty { .. })));
+    }
+
+    #[test]
+    fn the_alternative_text_is_escaped_and_the_image_whole() {
+        let figure = Figure::new(1, 1, vec![7; 3]);
+        assert_eq!(figure.html(), None);
+        let html = figure.with_alt("\"a\" < b & c").html().unwrap();
+        assert!(
+            html.contains("alt=\"&quot;a&quot; &lt; b &amp; c\" src="),
+            "{html}"
+        );
+        let (_, image) = html.split_once("base64,").unwrap();
+        let png = STANDARD.decode(image.trim_end_matches("\">")).unwrap();
+        assert_eq!(decode(&png), [7; 3]);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //!
 //! let x: Vec<f32> = (0..100).map(|i| i as f32 / 10.0).collect();
 //! let y: Vec<f32> = x.iter().map(|x| x.sin()).collect();
-//! Chart::new("A sine").line("sin x", &x, &y).x_label("x").draw()?;
+//! Chart::new("A sine").line("sin x", &x, &y).x_label("x").draw()?
+//!     .with_alt("A wave between -1 and 1 that repeats every 6.3.");
 //! # Ok::<(), dldna::plot::PlotError>(())
 //! ```
 

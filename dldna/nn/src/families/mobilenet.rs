@@ -18,7 +18,6 @@
 
 use crate::network;
 use crate::nn::{BatchNorm2D, Conv2D, ConvNorm, DepthwiseConv2D, Linear, ReLU6, SAME, Stage, mean};
-use crate::weights::{Naming, counted, renamed};
 use dfdx::prelude::DropoutOneIn;
 
 /// The networks once built on a device: the same types.
@@ -94,25 +93,3 @@ network! {
         classifier(dropout(mean(head(stage7(stage6(stage5(x)))))))
     }
 }
-
-/// torchvision's names. It counts blocks through all stages, and in a block the parts that are there.
-pub(super) const TORCHVISION: Naming = Naming::new(|name| {
-    const LAYERS: [usize; 7] = [1, 2, 3, 4, 3, 3, 1];
-    renamed(
-        &counted(name, &LAYERS, "features", 1),
-        &[
-            ("stem.conv.", "features.0.0."),
-            ("stem.norm.", "features.0.1."),
-            ("head.conv.", "features.18.0."),
-            ("head.norm.", "features.18.1."),
-            ("classifier.", "classifier.1."), // 0 is the dropout
-            ("features.1.depthwise.", "features.1.conv.0."),
-            ("features.1.project.0.", "features.1.conv.1."),
-            ("features.1.project.1.", "features.1.conv.2."),
-            (".expand.", ".conv.0."),
-            (".depthwise.", ".conv.1."),
-            (".project.0.", ".conv.2."),
-            (".project.1.", ".conv.3."),
-        ],
-    )
-});

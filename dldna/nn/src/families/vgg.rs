@@ -14,7 +14,7 @@ type Convs<const IN: usize, const OUT: usize, const N: usize> =
     Stage<Conv<IN, OUT>, Conv<OUT, OUT>, N>;
 
 network! {
-    /// Five stages of so many convolutions, a pooling behind each, and three linear layers on the 512 x 7 x 7 numbers that
+    /// Five stages of convolutions, a pooling after each, and three linear layers on the 512 x 7 x 7 elements that
     /// the last pooling leaves; dropout of one half, as in the paper. `(batch, IN, 224, 224)` to `(batch, CLASSES)`.
     pub struct Vgg<
         const IN: usize, const CLASSES: usize,

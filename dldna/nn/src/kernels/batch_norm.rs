@@ -10,6 +10,9 @@ use super::vector::vectorized;
 use rayon::prelude::*;
 use std::ops::Range;
 
+/// Channels of images that one core works on at a time: fewer would not be worth the way to it.
+const PLANES: usize = 16;
+
 /// Batch normalisation of `(n, channels, pixels)`.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm {
@@ -65,13 +68,12 @@ impl BatchNorm {
 
     /// The results of `work` for some channels at a time, one for each channel, in order.
     fn by_channels<T: Send>(&self, work: impl Fn(Range<usize>) -> Vec<T> + Sync) -> Vec<T> {
-        /// Planes that are read together: neighbours, so that the memory is read in one go.
-        const CHANNELS: usize = 16;
-        (0..self.channels.div_ceil(CHANNELS))
+        // Neighbours are read together, so that the memory is read in one go.
+        (0..self.channels.div_ceil(PLANES))
             .into_par_iter()
             .flat_map_iter(|block| {
-                let first = block * CHANNELS;
-                work(first..(first + CHANNELS).min(self.channels))
+                let first = block * PLANES;
+                work(first..(first + PLANES).min(self.channels))
             })
             .collect()
     }
@@ -145,14 +147,13 @@ impl BatchNorm {
     ) {
         let lines = self.lines(statistics, scale, bias);
         images
-            .par_chunks_mut(self.channels * self.pixels)
+            .par_chunks_mut(self.pixels)
             .enumerate()
-            .for_each(|(n, image)| {
-                for (c, plane) in image.chunks_exact_mut(self.pixels).enumerate() {
-                    let index = n * self.channels + c;
-                    self.normalize_plane(lines[c], epilogue.shortcut, index, plane);
-                    epilogue.activation.apply(plane); // the plane is still in the cache
-                }
+            .with_min_len(PLANES)
+            .for_each(|(index, plane)| {
+                let line = lines[index % self.channels];
+                self.normalize_plane(line, epilogue.shortcut, index, plane);
+                epilogue.activation.apply(plane); // the plane is still in the cache
             });
     }
 
@@ -213,29 +214,25 @@ impl BatchNorm {
         d_bias: &mut [f32],
     ) {
         let lines = self.gradient_lines(input, statistics, scale, gradient, d_scale, d_bias);
-        let image = self.channels * self.pixels;
         gradient
-            .par_chunks_mut(image)
-            .zip(input.par_chunks(image))
-            .for_each(|(gradient, input)| {
-                let planes = gradient
-                    .chunks_exact_mut(self.pixels)
-                    .zip(input.chunks_exact(self.pixels));
-                for ((gradient, input), line) in planes.zip(&lines) {
-                    let GradientLine {
-                        slope,
-                        tilt,
-                        offset,
-                    } = *line;
-                    vectorized(
-                        #[inline(always)]
-                        || {
-                            for (d, x) in gradient.iter_mut().zip(input) {
-                                *d = slope * *d + tilt * x + offset;
-                            }
-                        },
-                    );
-                }
+            .par_chunks_mut(self.pixels)
+            .zip(input.par_chunks(self.pixels))
+            .enumerate()
+            .with_min_len(PLANES)
+            .for_each(|(index, (gradient, input))| {
+                let GradientLine {
+                    slope,
+                    tilt,
+                    offset,
+                } = lines[index % self.channels];
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for (d, x) in gradient.iter_mut().zip(input) {
+                            *d = slope * *d + tilt * x + offset;
+                        }
+                    },
+                );
             });
     }
 

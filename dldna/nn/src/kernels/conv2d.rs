@@ -31,7 +31,7 @@ use std::ops::Range;
 const POSITIONS_PER_PRODUCT: usize = 512;
 /// Elements of one block of unfolded windows: 4 MiB, so that a few of them stay in the outer cache.
 const COLUMN_BLOCK: usize = 1 << 20;
-/// Results of so many pixels are wide enough for a product of their own.
+/// The fewest pixels of a result that are wide enough for a product of their own.
 const LARGE_IMAGE: usize = 128;
 
 /// One convolution: channels, window and image size, for any number of images.
@@ -264,7 +264,7 @@ impl Conv2d {
             .max(1)
     }
 
-    /// Images that have about so many positions together; of large images one.
+    /// Images that have about this number of positions together; of large images one.
     fn images_for(&self, positions: usize) -> usize {
         let pixels = self.sliding.output_pixels();
         if pixels >= LARGE_IMAGE {
@@ -280,7 +280,7 @@ impl Conv2d {
         images.len() <= group * self.image_size()
     }
 
-    /// Rows of the results that are computed at a time, for so many images beside one another.
+    /// Rows of the results that are computed at a time, for a group of images beside one another.
     fn row_blocks(&self, images: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (height, width) = self.sliding.output;
         let rows = (COLUMN_BLOCK / (self.depth() * width * images)).clamp(1, height);
@@ -467,7 +467,7 @@ impl Columns<'_> {
     }
 }
 
-/// The transpose of a matrix with so many rows.
+/// The transpose of a matrix with `rows` rows.
 fn transposed(matrix: &[f32], rows: usize) -> Scratch {
     let mut result = Scratch::any(matrix.len());
     transpose_into(matrix, rows, &mut result);

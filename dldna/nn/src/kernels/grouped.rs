@@ -100,7 +100,7 @@ impl GroupedConv2d {
         }
     }
 
-    /// The channels of one group of all images, where each image has `size` numbers of it.
+    /// The channels of one group of all images, where each image has `size` elements of it.
     fn part(&self, images: &[f32], size: usize, group: usize) -> Scratch {
         let mut part = Scratch::any(images.len() / self.groups);
         let parts = planes(images, self.groups, size, group);

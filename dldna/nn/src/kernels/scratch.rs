@@ -7,7 +7,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// At most so many elements wait here to be used again: 512 MiB.
+/// The most elements that wait here to be used again: 512 MiB.
 const MOST_KEPT: usize = 1 << 27;
 
 static KEPT: Mutex<Kept> = Mutex::new(Kept {
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn memory_is_used_again() {
-        const LENGTH: usize = 12_345; // no other test asks for about so many
+        const LENGTH: usize = 12_345; // no other test asks for about this number
         let mut first = Scratch::any(LENGTH);
         first.fill(7.0);
         let address = first.as_ptr();

@@ -19,7 +19,7 @@ use super::vector::add_scaled;
 use rayon::prelude::*;
 use std::cmp::Ordering;
 
-/// A sparse matrix, which takes a line of numbers to another: each is a weighted sum of a few.
+/// A sparse matrix, which maps one line of elements to another: each is a weighted sum of a few.
 ///
 /// ```
 /// use dldna_nn::kernels::separable::LinearMap;
@@ -36,7 +36,7 @@ pub struct LinearMap {
 }
 
 impl LinearMap {
-    /// The map of `inputs` numbers whose outputs are the sums of `weight * input` over the terms `(input, weight)` of each.
+    /// The map of `inputs` elements whose outputs are the sums of `weight * input` over the terms `(input, weight)` of each.
     ///
     /// `None` where there are no inputs or no outputs, or where a term is of an input that is not there.
     pub fn new<T: IntoIterator<Item = (usize, f32)>>(
@@ -95,8 +95,8 @@ impl LinearMap {
         Self::choose(inputs, outputs.map(|y| y.saturating_sub(padding).min(last)))
     }
 
-    /// `padding` numbers before and behind, mirrored at the first and the last, which are not repeated. `None` where
-    /// there are no more numbers than that.
+    /// `padding` elements before and behind, mirrored at the first and the last, which are not repeated. `None` where
+    /// there are no more elements than that.
     ///
     /// ```
     /// # use dldna_nn::kernels::separable::LinearMap;
@@ -125,7 +125,7 @@ impl LinearMap {
         Self::choose(inputs, (0..inputs * scale).map(|output| output / scale))
     }
 
-    /// `scale` times as many numbers, linear between the given ones. Pixels are areas, not points (PyTorch's
+    /// `scale` times as many elements, linear between the given ones. Pixels are areas, not points (PyTorch's
     /// `align_corners=False`): with the centre of output `y` at
     ///
     /// ```text
@@ -287,9 +287,9 @@ fn overlaps(output: usize, scale: f64, inputs: usize) -> Vec<(usize, f32)> {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeparableMap {
-    /// What becomes of each column: a line of `height` numbers.
+    /// What becomes of each column: a line of `height` elements.
     pub rows: LinearMap,
-    /// What becomes of each row: a line of `width` numbers.
+    /// What becomes of each row: a line of `width` elements.
     pub columns: LinearMap,
 }
 

@@ -7,7 +7,7 @@ const ROWS: usize = 2 * TILE;
 
 type Tile = [[f32; TILE]; TILE];
 
-/// Hands the transpose of a matrix with so many rows to `store(index, values)`, in short runs.
+/// Hands the transpose of a matrix with `rows` rows to `store(index, values)`, in short runs.
 ///
 /// ```
 /// use dldna_nn::kernels::transpose::transpose;

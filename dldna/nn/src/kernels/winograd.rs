@@ -39,7 +39,7 @@ const WORKING_SET: usize = 1 << 21;
 const FEWEST_CHANNELS: usize = 16;
 /// On smaller results too much of the tiles lies outside.
 const SMALLEST_OUTPUT: usize = 8;
-/// Transformed weights are four times as large as the weights. Unless there are so many tiles for each channel, that
+/// Transformed weights are four times as large as the weights. Unless each channel has at least this number of tiles, that
 /// costs more than the products save.
 const FEWEST_TILES_PER_CHANNEL: f32 = 0.25;
 
@@ -87,7 +87,7 @@ impl Winograd {
         })
     }
 
-    /// Whether this way is the faster one for so many images.
+    /// Whether this way is the faster one for a batch of `images`.
     pub fn pays_off(&self, images: usize) -> bool {
         let tiles = images * self.tiles.0 * self.tiles.1;
         let channels = self.in_channels.max(self.out_channels);

@@ -19,7 +19,7 @@ layer! {
     /// output[n, o, y STRIDE + i - PADDING, x STRIDE + j - PADDING] += input[n, c, y, x] weight[c, o, i, j]
     /// ```
     ///
-    /// It is the gradient by its input of the convolution from `OUT` to `IN` channels with the same weight, hence the name.
+    /// It is the gradient, with respect to its input, of the convolution from `OUT` to `IN` channels with the same weight, hence the name.
     ///
     /// The weight `(IN, OUT, K, K)` starts uniform in `±1 / sqrt(OUT K K)`, as in PyTorch. A `PADDING` of
     /// [`SAME`](super::SAME) is half the kernel.
@@ -59,7 +59,7 @@ layer! {
     }
 }
 
-/// Height and width of the image on which `window` has so many positions, without pixels that no window meets at the
+/// Height and width of the image on which `window` has that number of positions, without pixels that no window meets at the
 /// end: `(positions - 1) stride + kernel - 2 padding`.
 pub(super) fn transposed_size(
     window: Window,

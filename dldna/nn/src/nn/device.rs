@@ -212,7 +212,7 @@ pub struct Convolution<D: Storage<f32>> {
     pub bias: Option<Channels<D>>,
     /// Kernel size, stride, padding and dilation.
     pub window: Window,
-    /// The channels are divided into so many groups, which do not meet: 1, or the number of channels for a depthwise
+    /// The number of groups into which the channels are divided; a group sees no other: 1, or the number of channels for a depthwise
     /// convolution, or between.
     pub groups: usize,
 }

@@ -8,7 +8,7 @@ use crate::summary::layers::wrong_input;
 use crate::summary::{LayerSummary, Summarize, SummaryError, elements};
 use dfdx::prelude::*;
 
-/// All numbers of an image in one row: `(batch, channel, height, width)` to `(batch, FEATURES)`, where `FEATURES` is
+/// All elements of an image in one row: `(batch, channel, height, width)` to `(batch, FEATURES)`, where `FEATURES` is
 /// `channel * height * width`. It ties a network to one image size; an image of another is an error.
 ///
 /// PyTorch: `torch.nn.Flatten()`.
@@ -77,7 +77,7 @@ impl<const FEATURES: usize> Summarize for Flatten<FEATURES> {
         let kind = format!("Flatten {FEATURES}");
         match input {
             [batch, image @ ..] if image.len() == 3 && elements(image) == FEATURES as u128 => {
-                // The same numbers in another shape: nothing new is kept.
+                // The same elements in another shape: nothing new is kept.
                 Ok(LayerSummary {
                     activations: 0,
                     ..LayerSummary::leaf(kind, [*batch, FEATURES], 0, 0)

@@ -2,7 +2,7 @@
 
 /// A struct of tensors, which is both what networks are written with and what is built: `E` and `D` have defaults.
 ///
-/// Each tensor has its shape and, behind `=`, how it is reset; numbers that are not trained come last.
+/// Each tensor has its shape and, behind `=`, how it is reset; tensors that are not trained come last.
 macro_rules! layer {
     (
         $(#[$docs:meta])*

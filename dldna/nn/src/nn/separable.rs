@@ -15,9 +15,9 @@ pub(super) struct SeparableLayer {
     pub numbers: &'static [usize],
     /// The least height and width of an image.
     pub least: usize,
-    /// The map of a column of so many pixels, which are at least `least`.
+    /// The map of a column of that height, which is at least `least`.
     pub rows: fn(usize) -> Option<LinearMap>,
-    /// The map of a row of so many pixels.
+    /// The map of a row of that width.
     pub columns: fn(usize) -> Option<LinearMap>,
 }
 

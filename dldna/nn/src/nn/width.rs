@@ -31,7 +31,7 @@ pub const fn assert_width(what: &str, expected: usize, found: usize) {
     }
 }
 
-/// Stops the compilation where channels cannot be divided into so many groups, and names both numbers.
+/// Stops the compilation where the groups do not divide the channels, and names both numbers.
 pub(super) const fn assert_groups(channels: usize, groups: usize) {
     if groups == 0 || !channels.is_multiple_of(groups) {
         let mut text = [0; 160];

@@ -5,7 +5,7 @@
 //! a struct of layers that implements [`Summarize`].
 //!
 //! What is counted:
-//! - **Parameters** are the numbers that training changes, as [`count_parameters`] and PyTorch's `parameters()` count
+//! - **Parameters** are the elements that training changes, as [`count_parameters`] and PyTorch's `parameters()` count
 //!   them. The running statistics of a batch norm are not among them.
 //! - **Multiply-adds** are the multiplications, each with its addition, of convolutions and linear layers. Biases,
 //!   batch norms, activations and pooling count as nothing: they are a small share of the work. Papers count this

@@ -12,9 +12,9 @@ use rand_distr::{Beta, Distribution};
 pub enum Augmentation {
     /// Left to right, every other image.
     Mirror,
-    /// By up to so many pixels in both directions. (PyTorch's `RandomCrop` with a padding of so many pixels is the same.)
+    /// By up to this number of pixels in both directions. (PyTorch's `RandomCrop` with that padding is the same.)
     Shift(usize),
-    /// A black square of so many pixels a side at a random place. DeVries and Taylor, *Improved Regularization of
+    /// A black square of this side, in pixels, at a random place. DeVries and Taylor, *Improved Regularization of
     /// Convolutional Neural Networks with Cutout*, 2017.
     Cutout(usize),
     /// A random part of the image, enlarged to its size: of an area between this share of it and all of it, and with sides

@@ -17,7 +17,7 @@ pub struct TrainConfig {
     pub learning_rate: f32,
     /// Height and width that the images are resized to.
     pub image_size: usize,
-    /// Only so many of the training images, the first ones. Up to 2,000 come from the sample in the repository.
+    /// Only this number of the training images, the first ones. Up to 2,000 come from the sample in the repository.
     pub subset: Option<usize>,
     /// Decides the first weights, the order of the images, and everything else that is random.
     pub seed: u64,
@@ -31,16 +31,16 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// Share of all steps, from 0 to below 1, in which the learning rate rises to what the schedule says.
     pub warm_up: f32,
-    /// How pixels become inputs. [`Trained`] keeps it for those who use the network.
+    /// How pixels become inputs. [`Trained`](super::Trained) keeps it for those who use the network.
     pub normalisation: Normalisation,
     /// How the training images are changed at random, in this order.
     pub augmentations: Vec<Augmentation>,
-    /// Share of the target that all classes get alike, from 0 to below 1: see [`smoothed_targets`]. The losses in the
+    /// Share of the target that all classes get alike, from 0 to below 1: see [`smoothed_targets`](super::smoothed_targets). The losses in the
     /// history are without it, to stay comparable.
     pub label_smoothing: f32,
     /// The norm of all gradients together is at most this: see [`clip_gradients`](super::clip_gradients).
     pub gradient_clip: Option<f32>,
-    /// Stop when the test loss has not become smaller for so many epochs. The test images then had a part in the training,
+    /// Stop when the test loss has not become smaller for this number of epochs. The test images then had a part in the training,
     /// and say less about others.
     pub patience: Option<usize>,
     /// Whether to give back the network of the epoch with the smallest test loss, not that of the last.
@@ -83,7 +83,7 @@ impl Default for TrainConfig {
 pub enum Schedule {
     /// Always the same.
     Constant,
-    /// The training in so many equal parts, and in each the rate of the one before times `factor`.
+    /// The training in `parts` equal parts, and in each the rate of the one before times `factor`.
     Steps {
         /// How many.
         parts: usize,

@@ -43,7 +43,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The same step for a tensor with so many axes: a batch norm's factors and all biases have one axis, and are not to
+    /// The same step for a tensor with `axes` axes: a batch norm's factors and all biases have one axis, and are not to
     /// become smaller.
     fn for_axes(self, axes: usize) -> Self {
         match self {
@@ -173,7 +173,7 @@ impl<D: TrainDevice> TensorVisitor<f32, D> for Update<'_, D> {
         }
         let dev = tensor.device().clone();
         let gradient = self.gradients.get_or_alloc_mut(tensor)?;
-        let moments = Moments::of(self.moments, name, &dev, gradient)?;
+        let moments = Moments::of(&self.step, self.moments, name, &dev, gradient)?;
         match self.step.for_axes(S::NUM_DIMS) {
             Step::Adam(step) => AdamConfig {
                 lr: step.learning_rate.into(),
@@ -341,14 +341,15 @@ impl<D: TrainDevice> Updates<D> {
         Ok((step, state::save(dev, moments)?))
     }
 
-    /// The inverse of [`Updates::state`]. Returns whether each moment has its fellow.
+    /// The inverse of [`Updates::state`]. Returns whether the moments are those of such an optimizer.
     pub fn set_state(
         &mut self,
         dev: &D,
         steps: i32,
         tensors: BTreeMap<String, Values>,
     ) -> Result<bool, D::Err> {
-        let Some(loaded) = state::load(dev, tensors)? else {
+        let second = matches!(self, Updates::Adam(_));
+        let Some(loaded) = state::load(dev, tensors, second)? else {
             return Ok(false);
         };
         match self {

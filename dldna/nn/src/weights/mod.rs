@@ -6,12 +6,12 @@ mod error;
 mod file;
 mod foreign;
 mod names;
+mod namings;
 mod tensors;
 
 pub use error::WeightsError;
 pub(crate) use file::{TensorFile, Values};
 pub use foreign::Foreign;
-pub(crate) use names::{Naming, counted, renamed};
 use tensors::for_each_tensor_mut;
 pub use tensors::{AnyTensor, for_each_tensor};
 

@@ -1,38 +1,11 @@
-//! The names that files from elsewhere have for the tensors of our networks.
+//! Finds out which names a file has for the tensors of a network.
 
 use super::file::{TensorFile, sizes_by_name};
+use super::namings::{EPSILON, NAMINGS, Naming};
 use super::{WeightsError, for_each_tensor};
-use crate::families::NAMINGS;
 use dfdx::prelude::{Device, tensor_collection::TensorCollection};
 use std::collections::BTreeSet;
 use std::path::Path;
-
-/// What our batch norms and PyTorch's add to the variance, unless told otherwise.
-const EPSILON: f32 = 1e-5;
-
-/// How files of one origin call the tensors of our networks.
-pub(crate) struct Naming {
-    name_of: fn(&str) -> String,
-    epsilon: f32,
-}
-
-impl Naming {
-    /// Their name for one of ours is what `name_of` gives.
-    pub const fn new(name_of: fn(&str) -> String) -> Self {
-        let epsilon = EPSILON;
-        Self { name_of, epsilon }
-    }
-
-    /// What their batch norms add to the variance.
-    pub const fn with_epsilon(self, epsilon: f32) -> Self {
-        Self { epsilon, ..self }
-    }
-
-    /// Their name for one of ours.
-    pub fn name_of(&self, name: &str) -> String {
-        (self.name_of)(name)
-    }
-}
 
 /// Puts a file into a network, by those of the known names and of the file's prefixes that leave the fewest differences:
 /// none, if it fits.
@@ -127,23 +100,4 @@ fn conv_biases<M: TensorCollection<f32, D>, D: Device<f32>>(network: &M) -> Vec<
     });
     biases.retain(|layer| kernels.contains(layer));
     biases.iter().map(|layer| format!("{layer}bias")).collect()
-}
-
-/// A name after all of these renamings, one after the other: `(ours, theirs)`.
-pub(crate) fn renamed(name: &str, renamings: &[(&str, &str)]) -> String {
-    let rename = |name: String, (ours, theirs): &(&str, &str)| name.replace(ours, theirs);
-    renamings.iter().fold(name.to_owned(), rename)
-}
-
-/// A name in a network whose stages have so many blocks, where those of all stages are counted together, from `first` on:
-/// `stage2.0.` becomes `{blocks}.{number}.`.
-pub(crate) fn counted(name: &str, layers: &[usize], blocks: &str, first: usize) -> String {
-    let counted = || {
-        let (stage, rest) = name.strip_prefix("stage")?.split_once('.')?;
-        let (block, rest) = rest.split_once('.')?;
-        let before = layers.get(..stage.parse::<usize>().ok()?.checked_sub(1)?)?;
-        let number = first + before.iter().sum::<usize>() + block.parse::<usize>().ok()?;
-        Some(format!("{blocks}.{number}.{rest}"))
-    };
-    counted().unwrap_or_else(|| name.to_owned())
 }

@@ -94,7 +94,7 @@ impl DeepKernel {
             let process =
                 GaussianProcess::new(matrix(&features), targets.clone(), hyperparameters)?;
             let gradient = process.gradient()?;
-            // The sum of features times constants has these constants as its gradient by the features. So going back from
+            // The sum of features times constants has these constants as its gradient with respect to the features. So going back from
             // it through the network gives the gradient of the likelihood by each weight: the chain rule, nothing else.
             // With a minus, for the optimizer goes downhill.
             let slopes = dev.try_tensor_from_vec(

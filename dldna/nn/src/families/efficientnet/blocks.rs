@@ -21,7 +21,7 @@ network! {
 
 network! {
     /// Multiplies each channel by a factor between 0 and 1 that depends on the mean of all channels:
-    /// `x sigmoid(expand(A(reduce(mean(x)))))`, with `reduce` to `SQUEEZE` numbers and `expand` back to `C`.
+    /// `x sigmoid(expand(A(reduce(mean(x)))))`, with `reduce` to `SQUEEZE` features and `expand` back to `C`.
     /// `(batch, C, height, width)` to the same shape. Hu et al., *Squeeze-and-Excitation Networks*, 2018, figure 3.
     ///
     /// ```
@@ -47,7 +47,7 @@ network! {
     /// |---|---|---|
     /// | expand | 1x1 convolution, batch norm, `A`; left out where `HIDDEN` is `IN` | `IN` to `HIDDEN` |
     /// | depthwise | `K`x`K` convolution of each channel by itself, batch norm, `A` | same |
-    /// | squeeze-and-excitation | [`SqueezeExcitation`] by `SQUEEZE` numbers | same |
+    /// | squeeze-and-excitation | [`SqueezeExcitation`] with `SQUEEZE` features | same |
     /// | project | 1x1 convolution, batch norm | to `OUT` |
     /// | shortcut | adds the input, where channels and size are the same | |
     ///

@@ -25,7 +25,6 @@ mod lite;
 pub mod prediction;
 pub mod published;
 pub mod scaling;
-pub(super) mod torch_weights;
 
 pub use crate::nn::ConvNorm;
 pub use crate::weights::load_torch_weights;

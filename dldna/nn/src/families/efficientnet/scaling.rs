@@ -248,7 +248,7 @@ impl Counter {
         self.multiply_adds = self.multiply_adds.saturating_add(multiply_adds);
     }
 
-    /// What `count` adds, so many times: layers that keep channels and image all cost the same, however many there are.
+    /// What `count` adds, repeated: layers that keep channels and image all cost the same, however many there are.
     fn repeat(&mut self, times: usize, count: impl FnOnce(&mut Self)) {
         let (parameters, multiply_adds) = (self.parameters, self.multiply_adds);
         count(self);

@@ -19,7 +19,6 @@
 //! ```
 
 mod blocks;
-pub(super) mod torch_weights;
 
 pub use crate::nn::Stage;
 pub use crate::weights::load_torch_weights;

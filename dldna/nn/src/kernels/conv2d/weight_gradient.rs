@@ -17,7 +17,7 @@ use crate::kernels::transpose::transpose_into;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// An image with so many results is enough for a product of its own. Those with fewer share one.
+/// An image with at least this number of results is enough for a product of its own. Those with fewer share one.
 const ENOUGH_POSITIONS: usize = 32;
 
 impl Conv2d {

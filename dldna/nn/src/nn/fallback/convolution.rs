@@ -172,7 +172,7 @@ impl Fallback {
         })
     }
 
-    /// A pooling that needs so many `copies` of what is under the windows.
+    /// A pooling that needs this number of `copies` of what is under the windows.
     fn pool<D: ReportError>(
         &self,
         x: Batch<D>,

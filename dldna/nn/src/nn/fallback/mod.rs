@@ -144,7 +144,7 @@ fn add_gradients<D: ReportError>(
 }
 
 impl Fallback {
-    /// The chunks of a batch, where an operation needs so many `elements` for each image. Images without elements have
+    /// The chunks of a batch, where an operation needs `elements` elements for each image. Images without elements have
     /// none: dfdx's own operations cannot take them.
     fn chunks(&self, batch: usize, elements: usize) -> Vec<Range<usize>> {
         if elements == 0 {

@@ -41,7 +41,8 @@ impl TensorVisitor<f32, Cpu> for Update<'_> {
             return Ok(None);
         }
         let gradient = self.gradients.get_or_alloc_mut(tensor)?;
-        let Moments { first, second } = Moments::of(self.moments, name, tensor.device(), gradient)?;
+        let Moments { first, second } =
+            Moments::of(&self.step, self.moments, name, tensor.device(), gradient)?;
         let values = elements_mut(tensor).ok_or(CpuError::WrongNumElements)?;
         match self.step.for_axes(S::NUM_DIMS) {
             Step::Adam(step) => step.update(values, gradient, first, second),

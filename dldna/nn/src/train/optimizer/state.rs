@@ -1,28 +1,35 @@
 //! What an optimizer remembers, and how it is saved.
 
-use super::TrainDevice;
+use super::{Step, TrainDevice};
 use crate::weights::Values;
 use dfdx::prelude::*;
 use std::collections::{BTreeMap, btree_map::Entry};
 
-/// What an optimizer remembers of one tensor: the mean (or the decaying sum) of its gradients, and Adam also the mean of their squares.
+/// What an optimizer remembers of one tensor.
 #[derive(Debug, Clone)]
 pub struct Moments<D: Storage<f32>> {
+    /// The mean (or the decaying sum) of its gradients.
     pub(super) first: D::Vec,
+    /// The mean of their squares; empty where the optimizer has none.
     pub(super) second: D::Vec,
 }
 
 impl<D: TrainDevice> Moments<D> {
-    /// Before the first step, for a tensor of `count` elements.
-    fn zeros(dev: &D, count: usize) -> Result<Self, D::Err> {
+    /// Before the first step of `step`'s kind, for a tensor of `count` elements.
+    fn zeros(step: &Step, dev: &D, count: usize) -> Result<Self, D::Err> {
+        let squares = match step {
+            Step::Adam(_) => count,
+            Step::Sgd(_) => 0,
+        };
         Ok(Self {
             first: Storage::<f32>::try_alloc_len(dev, count)?,
-            second: Storage::<f32>::try_alloc_len(dev, count)?,
+            second: Storage::<f32>::try_alloc_len(dev, squares)?,
         })
     }
 
     /// Those of the tensor `name`, whose gradient has been computed. New ones are zeros.
     pub(super) fn of<'a>(
+        step: &Step,
         moments: &'a mut BTreeMap<String, Self>,
         name: String,
         dev: &D,
@@ -31,13 +38,13 @@ impl<D: TrainDevice> Moments<D> {
         Ok(match moments.entry(name) {
             Entry::Occupied(there) => there.into_mut(),
             Entry::Vacant(place) => {
-                place.insert(Self::zeros(dev, Storage::<f32>::len(dev, gradient))?)
+                place.insert(Self::zeros(step, dev, Storage::<f32>::len(dev, gradient))?)
             }
         })
     }
 }
 
-/// The moments under `first/name` and `second/name`.
+/// The moments under `first/name` and `second/name`. Without those that are empty.
 pub(super) fn save<D: TrainDevice>(
     dev: &D,
     moments: &BTreeMap<String, Moments<D>>,
@@ -45,18 +52,21 @@ pub(super) fn save<D: TrainDevice>(
     let mut tensors = BTreeMap::new();
     for (name, moments) in moments {
         for (kind, moment) in [("first", &moments.first), ("second", &moments.second)] {
-            let data = values(dev, moment)?;
-            let shape = vec![data.len()];
-            tensors.insert(format!("{kind}/{name}"), Values { shape, data });
+            if Storage::<f32>::len(dev, moment) > 0 {
+                let data = values(dev, moment)?;
+                let shape = vec![data.len()];
+                tensors.insert(format!("{kind}/{name}"), Values { shape, data });
+            }
         }
     }
     Ok(tensors)
 }
 
-/// The inverse of [`save`]; `None` if a moment lacks its fellow.
+/// The inverse of [`save`]; `None` if `second` moments are expected and not there, or the other way around.
 pub(super) fn load<D: TrainDevice>(
     dev: &D,
     mut tensors: BTreeMap<String, Values>,
+    second: bool,
 ) -> Result<Option<BTreeMap<String, Moments<D>>>, D::Err> {
     let names: Vec<String> = tensors
         .keys()
@@ -64,14 +74,18 @@ pub(super) fn load<D: TrainDevice>(
         .collect();
     let mut moments = BTreeMap::new();
     for name in names {
-        let first = tensors.remove(&format!("first/{name}"));
-        let second = tensors.remove(&format!("second/{name}"));
-        let (Some(first), Some(second)) = (first, second) else {
+        let squares = tensors.remove(&format!("second/{name}"));
+        let sums = tensors.remove(&format!("first/{name}"));
+        if squares.is_some() != second {
             return Ok(None);
+        }
+        let loaded = |values: Option<Values>| match values {
+            Some(values) => storage(dev, values.data),
+            None => Storage::<f32>::try_alloc_len(dev, 0),
         };
         let both = Moments {
-            first: storage(dev, first.data)?,
-            second: storage(dev, second.data)?,
+            first: loaded(sums)?,
+            second: loaded(squares)?,
         };
         moments.insert(name, both);
     }
