@@ -21,13 +21,13 @@ const MARGIN: f32 = 12.0;
 const TOP: f32 = 48.0;
 const LINE: f32 = LINE_SPACING * LABEL.size;
 /// The widest feature map.
-const WIDEST: f32 = 110.0;
+const WIDEST: f32 = 96.0;
 const LAYER: f32 = 44.0;
 const GAP: f32 = 30.0;
 const STROKE: f32 = 2.0;
 const RADIUS: f32 = 11.0;
 /// From the widest layer to the shortcut's line.
-const ASIDE: f32 = 24.0;
+const ASIDE: f32 = 18.0;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -51,9 +51,9 @@ struct Layer {
 /// use dldna::block_diagram::BlockDiagram;
 ///
 /// let figure = BlockDiagram::new("Bottleneck", 256)
-///     .pointwise("conv 1x1\nbatch norm, ReLU", 64)
-///     .window("conv 3x3\nbatch norm, ReLU", 64)
-///     .pointwise("conv 1x1\nbatch norm", 256)
+///     .pointwise("conv 1x1\nnorm, ReLU", 64)
+///     .window("conv 3x3\nnorm, ReLU", 64)
+///     .pointwise("conv 1x1\nnorm", 256)
 ///     .shortcut("ReLU")
 ///     .draw()?;
 /// assert!(figure.height() > figure.width());
@@ -137,9 +137,9 @@ impl BlockDiagram {
         let texts = labels.chain([&self.title]).chain(&self.after_sum);
         check_text(texts.map(String::as_str))?;
         let text = self.text_width();
-        let middle = MARGIN + text + 14.0 + WIDEST / 2.0;
+        let middle = MARGIN + text + 10.0 + WIDEST / 2.0;
         let width =
-            (middle + WIDEST / 2.0 + ASIDE + 28.0).max(TITLE.width(&self.title) + MARGIN) + MARGIN;
+            (middle + WIDEST / 2.0 + ASIDE + 22.0).max(TITLE.width(&self.title) + MARGIN) + MARGIN;
         let end = self.end();
         let mut canvas = Canvas::checked(width, end + 1.6 * LINE)?;
         draw_title(&mut canvas, &self.title, MARGIN);
@@ -244,16 +244,12 @@ struct Place {
 /// A layer, wider or narrower at its end.
 fn trapezoid(canvas: &mut Canvas, middle: f32, top: f32, [from, to]: [f32; 2], color: RGBColor) {
     // The canvas is finer than the figure: half a pixel is its unit.
-    for step in 0..(2.0 * LAYER) as usize {
-        let share = step as f32 / (2.0 * LAYER);
+    let rows = 2 * LAYER as usize - 1;
+    for row in 0..rows {
+        let share = row as f32 / rows as f32;
         let width = (from + share * (to - from)).max(STROKE);
-        canvas.fill(
-            middle - width / 2.0,
-            top + step as f32 / 2.0,
-            width,
-            0.5,
-            color,
-        );
+        let (left, y) = (middle - width / 2.0, top + row as f32 / 2.0);
+        canvas.fill(left, y, width, 1.0, color);
     }
 }
 
@@ -302,8 +298,8 @@ pub(super) fn horizontal(canvas: &mut Canvas, from: f32, to: f32, y: f32, color:
 }
 
 /// Figure pixels for one pixel of a feature map, and for one channel.
-const PIXEL: f32 = 0.7;
-const CHANNEL: f32 = 0.03;
+const PIXEL: f32 = 0.9;
+const CHANNEL: f32 = 0.05;
 const THINNEST: f32 = 4.0;
 const BOX_GAP: f32 = 7.0;
 const GROUP_GAP: f32 = 16.0;
