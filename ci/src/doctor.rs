@@ -222,10 +222,10 @@ fn kernel() -> Result<String> {
 }
 
 fn jupyterlab() -> Result<String> {
-    python::check_installed()?;
-    let mut jupyter = python::python(&python::program("python"));
+    python::LAB.check_installed()?;
+    let mut jupyter = python::LAB.python();
     let version = toolchain::stdout(jupyter.args(["-m", "jupyterlab", "--version"]))?;
-    let folder = python::environment();
+    let folder = python::LAB.folder();
     Ok(format!("{} in {}", version.trim(), folder.display()))
 }
 
@@ -257,7 +257,7 @@ fn disk() -> Result<String> {
     let answer = toolchain::stdout(Command::new("df").args(["-P", "-k"]).arg(existing))?;
     let free = free_bytes(&answer).context("df gave no number")?;
     let text = format!("{:.1} GiB free", free as f64 / (1u64 << 30) as f64);
-    if free < DISK && python::check_installed().is_err() {
+    if free < DISK && python::LAB.check_installed().is_err() {
         bail!("{text}; setting everything up takes {} GiB", DISK >> 30);
     }
     ensure!(free > DISK / 5, "{text}");

@@ -28,7 +28,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     set_up_kernel(&args.features)?;
-    step("JupyterLab", python::install)?;
+    step("JupyterLab", || python::LAB.install())?;
     write_kernel_specification(&args.features)?;
     step("Trust in the notebooks as committed", || {
         trust::trust_notebooks(jupyter())
@@ -46,6 +46,9 @@ pub fn set_up_kernel(features: &Features) -> Result<()> {
     })
 }
 
+/// What the launcher shows for the kernel.
+const LOGO: &str = include_str!("kernel/logo.svg");
+
 /// Does one thing and says how long it took.
 fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     let started = Instant::now();
@@ -56,13 +59,14 @@ fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
 
 /// Tells JupyterLab how to start a kernel.
 fn write_kernel_specification(features: &Features) -> Result<()> {
-    let folder = python::environment().join("share/jupyter/kernels/rust");
+    let folder = python::LAB.folder().join("share/jupyter/kernels/rust");
     fs::create_dir_all(&folder)?;
     let specification = kernel_specification(&start::launcher()?, features);
     fs::write(
         folder.join("kernel.json"),
         serde_json::to_vec_pretty(&specification)?,
     )?;
+    fs::write(folder.join("logo-svg.svg"), LOGO)?;
     Ok(())
 }
 
@@ -85,7 +89,7 @@ fn kernel_specification(launcher: &Path, features: &Features) -> serde_json::Val
 /// Jupyter with folders of its own, so that neither the reader's settings nor ours reach the other.
 fn jupyter() -> Command {
     // Not the program `jupyter`: its first line holds the path of Python, which may be long or have quotes in it.
-    let mut command = python::python(&python::program("python"));
+    let mut command = python::LAB.python();
     command
         .env("JUPYTER_CONFIG_DIR", paths::lab().join("jupyter/config"))
         .env("JUPYTER_DATA_DIR", paths::lab().join("jupyter/data"));
@@ -103,8 +107,23 @@ fn disable_announcements() -> Result<()> {
     Ok(())
 }
 
+/// The start page is a text to read and not to edit, and the list of files has room for their names.
+fn write_default_settings() -> Result<()> {
+    let folder = python::LAB.folder().join("share/jupyter/lab/settings");
+    fs::create_dir_all(&folder)?;
+    let settings = serde_json::json!({
+        "@jupyterlab/docmanager-extension:plugin": {
+            "defaultViewers": {"markdown": "Markdown Preview"}
+        },
+        "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": false},
+    });
+    fs::write(folder.join("overrides.json"), settings.to_string())?;
+    Ok(())
+}
+
 fn open(args: &Args) -> Result<()> {
     disable_announcements()?;
+    write_default_settings()?;
     let mut command = jupyter();
     command
         .args(["-m", "jupyterlab"])
@@ -130,6 +149,13 @@ fn our_options(given: &[OsString]) -> Vec<String> {
         (
             "--MultiKernelManager.default_kernel_name",
             "rust".to_owned(),
+        ),
+        ("--LabApp.default_url", "/lab/tree/README.md".to_owned()),
+        // Not Python's, which comes with JupyterLab and cannot run a cell of the book.
+        ("--KernelSpecManager.allowed_kernelspecs", "rust".to_owned()),
+        (
+            "--KernelSpecManager.ensure_native_kernel",
+            "False".to_owned(),
         ),
         // After a change of the crate a kernel builds it before it answers.
         (

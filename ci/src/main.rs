@@ -13,6 +13,7 @@ mod paths;
 mod private;
 mod python;
 mod role;
+mod site;
 mod toolchain;
 mod trust;
 
@@ -35,6 +36,8 @@ enum Command {
     Ci(check_all::Args),
     /// Say what is missing or wrong, and the command that fixes it
     Doctor(doctor::Args),
+    /// Make the web site of the book
+    Site(site::Args),
     /// Measure the speed of the crate beside PyTorch's
     Bench(bench::Args),
     /// Start one Rust kernel (Jupyter calls this)
@@ -68,6 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Nb(args) => nb::run(args),
         Command::Ci(args) => check_all::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Site(args) => site::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Kernel(args) => kernel::start::run(args),
         #[cfg(unix)]

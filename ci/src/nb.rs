@@ -15,22 +15,27 @@
 //! | `timeout:300` | The time limit of the cell in seconds. |
 //!
 //! How outputs are compared is written in [`compare`], what is stored in [`outputs`], what every
-//! committed notebook must satisfy in [`lint`].
+//! committed notebook must satisfy in [`lint`]: among that, how code has to look ([`mod@format`]), and how
+//! a text quotes a number so that it is looked for in the outputs ([`quotes`]).
 //!
 //! A notebook in `exercises` is the one in `solutions` without its solutions; `--update` makes it so
 //! (see [`scaffold`]).
 //!
-//! `--update` leaves outputs alone that agree with the new ones, so that a second run changes
-//! nothing; in volatile cells, also where only numbers and the pixels of figures differ. The volatile
-//! outputs of a notebook belong to one run, so they are renewed together: clear one to renew all.
+//! `--update` formats the cells and runs them. If all outputs agree with the new ones (in volatile
+//! cells, but for numbers and the pixels of figures), they stay, so that a second run changes nothing.
+//! Else all outputs of the notebook are written from this run, with its mark (see [`one_run`]). To have
+//! new ones all the same, clear one.
 mod client;
 mod compare;
+mod format;
 #[cfg(unix)]
 pub mod guard;
 mod lint;
 mod notebook;
+mod one_run;
 mod outputs;
 mod progress;
+mod quotes;
 mod run;
 mod scaffold;
 mod source;
@@ -76,6 +81,7 @@ pub fn run(args: Args) -> Result<()> {
     client::remove_abandoned();
     if args.update {
         files.iter_mut().try_for_each(scaffold::renew)?;
+        files.iter_mut().try_for_each(format::renew)?;
     }
     let command = match &args.kernel {
         Some(line) => KernelCommand(line.split_whitespace().map(str::to_owned).collect()),
@@ -261,6 +267,9 @@ impl Session {
 
     async fn execute(&self, file: &NotebookFile, report: &mut Report) -> Result<()> {
         file.check_language()?;
+        if !self.update {
+            report.failures.extend(lint::problems(file));
+        }
         let cells = run::code_cells(file)?;
         report.cells = cells.len();
         let folder = file.path.parent().context("a notebook lies in a folder")?;
@@ -295,8 +304,6 @@ impl Session {
             let problems;
             (report.note, problems) = self.write(file, &cells, outputs)?;
             report.failures.extend(problems);
-        } else {
-            report.failures.extend(lint::problems(file));
         }
         Ok(())
     }
@@ -308,14 +315,7 @@ impl Session {
         cells: &[CodeCell],
         outputs: Vec<Vec<Output>>,
     ) -> Result<(&'static str, Vec<String>)> {
-        let still_valid = compare::still_valid(cells, &outputs);
-        let outputs = cells.iter().zip(outputs).zip(still_valid).enumerate().map(
-            |(index, ((cell, new), valid))| match valid {
-                true => notebook::renumbered(cell.outputs.clone(), index + 1),
-                false => new,
-            },
-        );
-        let content = notebook::with_outputs(file.content.clone(), outputs.collect());
+        let content = renewed(file, cells, outputs);
         let text = notebook::file_text(&content)?;
         if text == file.text {
             return Ok(("unchanged", lint::problems(file)));
@@ -350,6 +350,22 @@ impl Session {
         }
         text
     }
+}
+
+/// The notebook with the outputs in the file if all are still valid, else with all outputs of this run.
+fn renewed(
+    file: &NotebookFile,
+    cells: &[CodeCell],
+    outputs: Vec<Vec<Output>>,
+) -> nbformat::v4::Notebook {
+    if one_run::is_whole(file) && compare::all_still_valid(cells, &outputs) {
+        let kept = cells.iter().enumerate();
+        let kept = kept.map(|(index, cell)| notebook::renumbered(cell.outputs.clone(), index + 1));
+        return notebook::with_outputs(file.content.clone(), kept.collect());
+    }
+    let mut content = notebook::with_outputs(file.content.clone(), outputs);
+    one_run::sign(&mut content);
+    content
 }
 
 fn summary(reports: &[Report], time: Duration) -> String {

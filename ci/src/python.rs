@@ -1,4 +1,4 @@
-//! JupyterLab, in a Python environment of its own.
+//! Environments of Python: one for JupyterLab, one for the web site.
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,54 +6,145 @@ use std::process::Command;
 
 use crate::{lock, paths, toolchain};
 
-/// What is installed, with exact versions.
-const REQUIREMENTS: &str = include_str!("../requirements.txt");
-
 /// The oldest Python that JupyterLab runs on.
 const OLDEST: (u32, u32) = (3, 10);
 
-/// The environment's folder.
-pub fn environment() -> PathBuf {
-    paths::lab().join("venv")
+/// Python packages of exact versions, in a folder of their own below `.lab`.
+#[derive(Debug)]
+pub struct Environment {
+    /// The folder's name.
+    folder: &'static str,
+    /// What is installed, a package a line.
+    requirements: &'static str,
+    /// Modules that are there if it is whole.
+    modules: &'static str,
+    /// What it is for, in a sentence.
+    purpose: &'static str,
 }
 
-/// A program of the environment.
-pub fn program(name: &str) -> PathBuf {
-    let folder = if cfg!(windows) { "Scripts" } else { "bin" };
-    paths::executable(&environment().join(folder), name)
-}
+/// JupyterLab.
+pub const LAB: Environment = Environment {
+    folder: "venv",
+    requirements: include_str!("../requirements.txt"),
+    modules: "['jupyterlab', 'nbformat']",
+    purpose: "JupyterLab",
+};
 
-/// The copy of the requirements that says: all of this is installed.
-fn record() -> PathBuf {
-    environment().join("requirements.txt")
-}
+/// What makes the web site.
+pub const SITE: Environment = Environment {
+    folder: "site",
+    requirements: include_str!("../site/requirements.txt"),
+    modules: "['sphinx', 'myst_nb', 'sphinx_book_theme']",
+    purpose: "Sphinx",
+};
 
-/// The environment knows its own path, so it has to be made anew where the repository was moved.
-fn recorded() -> String {
-    format!("# in {}\n{REQUIREMENTS}", environment().display())
-}
+impl Environment {
+    /// Its folder.
+    pub fn folder(&self) -> PathBuf {
+        paths::lab().join(self.folder)
+    }
 
-/// Whether JupyterLab starts, and in the version that we want.
-pub fn check_installed() -> Result<()> {
-    ensure!(
-        fs::read_to_string(record()).is_ok_and(|text| text == recorded()),
-        "not installed here, or not in the versions of ci/requirements.txt"
-    );
-    // As cheap as a start of Python: the environment of a Python that was upgraded finds no packages.
-    let found = toolchain::stdout(python(&program("python")).args(["-c", FIND_JUPYTERLAB]))
-        .context("its Python does not start or has been upgraded")?;
-    ensure!(
-        found.trim() == "True",
-        "its Python finds no JupyterLab: it has been upgraded, or pip installs elsewhere (see `pip config list`)"
-    );
-    Ok(())
-}
+    /// A program of it.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let folder = if cfg!(windows) { "Scripts" } else { "bin" };
+        paths::executable(&self.folder().join(folder), name)
+    }
 
-const FIND_JUPYTERLAB: &str =
-    "import importlib.util as u; print(all(map(u.find_spec, ['jupyterlab', 'nbformat'])))";
+    /// Its Python.
+    pub fn python(&self) -> Command {
+        python(&self.program("python"))
+    }
+
+    /// The copy of the requirements that says: all of this is installed.
+    fn record(&self) -> PathBuf {
+        self.folder().join("requirements.txt")
+    }
+
+    /// The environment knows its own path, so it has to be made anew where the repository was moved.
+    fn recorded(&self) -> String {
+        format!("# in {}\n{}", self.folder().display(), self.requirements)
+    }
+
+    /// Whether all of it is there, in the versions that we want.
+    pub fn check_installed(&self) -> Result<()> {
+        ensure!(
+            fs::read_to_string(self.record()).is_ok_and(|text| text == self.recorded()),
+            "not installed here, or not in the versions of the repository"
+        );
+        // As cheap as a start of Python: the environment of a Python that was upgraded finds no packages.
+        let find = format!(
+            "import importlib.util as u; print(all(map(u.find_spec, {})))",
+            self.modules
+        );
+        let found = toolchain::stdout(self.python().args(["-c", &find]))
+            .context("its Python does not start or has been upgraded")?;
+        ensure!(
+            found.trim() == "True",
+            "its Python finds no {}: it has been upgraded, or pip installs elsewhere (see `pip config list`)",
+            self.purpose
+        );
+        Ok(())
+    }
+
+    /// Makes it unless it is there.
+    pub fn install(&self) -> Result<()> {
+        let _lock = lock::hold(
+            &paths::lab().join("install.lock"),
+            "Waiting for another start that installs Python packages",
+        )?;
+        let Err(missing) = self.check_installed() else {
+            return Ok(());
+        };
+        let found = find()?;
+        let (purpose, folder) = (self.purpose, self.folder());
+        if folder.exists() {
+            println!("{purpose} is installed anew: {missing:#}");
+            fs::remove_dir_all(&folder)?; // pip keeps what it has fetched in its own cache
+        }
+        println!(
+            "Installing {purpose} for {} (once, about a minute)",
+            found.display()
+        );
+        let status = python(&found).args(["-m", "venv"]).arg(&folder).status()?;
+        ensure!(
+            status.success(),
+            "{} could not make {}; see above",
+            found.display(),
+            folder.display()
+        );
+        let requirements = paths::lab().join("requirements.txt");
+        fs::write(&requirements, self.requirements)?;
+        let status = self
+            .pip()
+            .args(["install", "--quiet", "--no-user", "--requirement"])
+            .arg(&requirements)
+            .status()?;
+        ensure!(
+            status.success(),
+            "pip could not install {purpose}; see above. It needs the network once and about 300 MB of disk; \
+             then run the same command again"
+        );
+        fs::write(self.record(), self.recorded())?;
+        self.check_installed()
+    }
+
+    fn pip(&self) -> Command {
+        let mut command = self.python();
+        for (name, _) in std::env::vars_os() {
+            if let Some(name) = name.to_str()
+                && name.starts_with("PIP_")
+                && !is_about_the_network(name)
+            {
+                command.env_remove(name);
+            }
+        }
+        command.args(["-m", "pip", "--disable-pip-version-check"]);
+        command
+    }
+}
 
 /// Python without the reader's own packages and settings, which are for another Python.
-pub fn python(program: &Path) -> Command {
+fn python(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.arg("-I");
     command
@@ -82,63 +173,6 @@ fn is_about_the_network(variable: &str) -> bool {
         "PIP_USE_FEATURE",
     ];
     NAMES.contains(&variable)
-}
-
-fn pip() -> Command {
-    let mut command = python(&program("python"));
-    for (name, _) in std::env::vars_os() {
-        if let Some(name) = name.to_str()
-            && name.starts_with("PIP_")
-            && !is_about_the_network(name)
-        {
-            command.env_remove(name);
-        }
-    }
-    command.args(["-m", "pip", "--disable-pip-version-check"]);
-    command
-}
-
-/// Makes the environment unless it is there.
-pub fn install() -> Result<()> {
-    let _lock = lock::hold(
-        &paths::lab().join("install.lock"),
-        "Waiting for another start that installs JupyterLab",
-    )?;
-    let Err(missing) = check_installed() else {
-        return Ok(());
-    };
-    let found = find()?;
-    if environment().exists() {
-        println!("JupyterLab is installed anew: {missing:#}");
-        fs::remove_dir_all(environment())?; // pip keeps what it has fetched in its own cache
-    }
-    println!(
-        "Installing JupyterLab for {} (once, about a minute)",
-        found.display()
-    );
-    let status = python(&found)
-        .args(["-m", "venv"])
-        .arg(environment())
-        .status()?;
-    ensure!(
-        status.success(),
-        "{} could not make {}; see above",
-        found.display(),
-        environment().display()
-    );
-    let requirements = paths::lab().join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS)?;
-    let status = pip()
-        .args(["install", "--quiet", "--no-user", "--requirement"])
-        .arg(&requirements)
-        .status()?;
-    ensure!(
-        status.success(),
-        "pip could not install JupyterLab; see above. It needs the network once and about 300 MB of disk; \
-         then run the same command again"
-    );
-    fs::write(record(), recorded())?;
-    check_installed()
 }
 
 /// A Python that is new enough and can make environments. The newest may stand beside an older `python3`.
@@ -217,14 +251,17 @@ mod tests {
 
     #[test]
     fn every_requirement_names_one_version() {
-        let lines = REQUIREMENTS.lines().filter(|line| !line.starts_with('#'));
-        for line in lines {
-            assert!(
-                line.split_once("==")
-                    .is_some_and(|(name, version)| !name.is_empty() && !version.contains('*')),
-                "{line}"
-            );
+        for Environment { requirements, .. } in [LAB, SITE] {
+            let lines = requirements.lines().filter(|line| !line.starts_with('#'));
+            for line in lines {
+                assert!(
+                    line.split_once("==")
+                        .is_some_and(|(name, version)| !name.is_empty() && !version.contains('*')),
+                    "{line}"
+                );
+            }
         }
-        assert!(REQUIREMENTS.contains("\njupyterlab=="));
+        assert!(LAB.requirements.contains("\njupyterlab=="));
+        assert!(SITE.requirements.contains("\nsphinx=="));
     }
 }

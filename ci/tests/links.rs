@@ -16,20 +16,28 @@ fn repository() -> &'static Path {
     &REPOSITORY
 }
 
-/// The READMEs, and what lies in `notebooks/`.
+/// The guides, the READMEs, and what lies in `docs/` and `notebooks/`.
 fn texts() -> Vec<PathBuf> {
-    let mut texts = vec![
-        repository().join("README.md"),
-        repository().join("ci/README.md"),
-        repository().join("data/README.md"),
-    ];
+    let mut texts: Vec<PathBuf> = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "ci/README.md",
+        "data/README.md",
+        "dldna/nn/README.md",
+    ]
+    .map(|name| repository().join(name))
+    .into();
     // JupyterLab keeps copies of the notebooks in a hidden folder.
     let is_visible = |entry: &DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
-    let entries = WalkDir::new(repository().join("notebooks")).into_iter();
-    for entry in entries.filter_entry(is_visible) {
-        let path = entry.unwrap().into_path();
-        if path.extension().is_some_and(|e| e == "md" || e == "ipynb") {
-            texts.push(path);
+    for folder in ["docs", "notebooks"] {
+        let entries = WalkDir::new(repository().join(folder)).into_iter();
+        for entry in entries.filter_entry(is_visible) {
+            let path = entry.unwrap().into_path();
+            if path.extension().is_some_and(|e| e == "md" || e == "ipynb") {
+                texts.push(path);
+            }
         }
     }
     texts
@@ -92,7 +100,7 @@ fn a_dead_link_is_found_and_nothing_else() {
     );
 }
 
-/// Readers go from notebook to notebook: each names the one before and the one after it.
+/// Readers go from notebook to notebook: each is in the list, and names the one before and the one after it.
 #[test]
 fn the_notebooks_form_a_chain() {
     let folder = repository().join("notebooks");
@@ -102,6 +110,13 @@ fn the_notebooks_form_a_chain() {
         .filter(|name| name.ends_with(".ipynb"))
         .collect();
     names.sort();
+    let list = markdown(&folder.join("README.md"));
+    for name in &names {
+        assert!(
+            list.contains(&format!("({name})")),
+            "{name} is not in notebooks/README.md"
+        );
+    }
     for pair in names.windows(2) {
         let [before, after] = pair else {
             unreachable!("windows of two");

@@ -389,7 +389,9 @@ fn outputs_are_compared_with_the_committed_ones() {
     let show = |mime: &str, content: &str| {
         format!("println!(\"EVCXR_BEGIN_CONTENT {mime}\\n{content}\\nEVCXR_END_CONTENT\");")
     };
-    let figure = show("image/png", &image(20..24));
+    std::fs::write(workspace.folder.path().join("figure"), image(20..24)).unwrap();
+    let read = "let figure = std::fs::read_to_string(\"figure\")?;";
+    let figure = format!("{read}\n{}", show("image/png", "{figure}"));
     let page = show("text/html", "<b>0.5000</b>");
     let clock = "println!(\"{} s\", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());";
     let cells = [
@@ -484,6 +486,65 @@ fn outputs_are_compared_with_the_committed_ones() {
         workspace.read("stale")["cells"][0]["outputs"],
         committed["cells"][0]["outputs"]
     );
+}
+
+/// The marks of the runs that the cells' outputs come from.
+fn marks(notebook: &Value) -> Vec<String> {
+    let cells = notebook["cells"].as_array().unwrap();
+    let marks = cells
+        .iter()
+        .map(|cell| cell["metadata"]["dldna_run"].as_str().unwrap());
+    marks.map(str::to_owned).collect()
+}
+
+#[test]
+fn an_update_writes_all_outputs_or_none() {
+    let workspace = Workspace::new();
+    let clock = "println!(\"{} s\", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());";
+    workspace.write(
+        "one",
+        &notebook(&[(clock, "volatile"), ("println!(\"2 rows\");", "")]),
+    );
+    workspace.run(&["one"], &["--update"]).passed();
+    let first = workspace.read("one");
+    assert_eq!(marks(&first)[0], marks(&first)[1]);
+
+    let mut mixed = first.clone();
+    mixed["cells"][1]["metadata"]["dldna_run"] = json!("another");
+    mixed["cells"][1]["outputs"][0]["text"] = json!(["3 rows\n"]);
+    workspace.write("one", &mixed);
+    let checked = workspace.run(&["one"], &[]);
+    checked.failed();
+    checked.says("the outputs of [2] come from another run than that of [1]");
+
+    workspace.run(&["one"], &["--update"]).passed();
+    let second = workspace.read("one");
+    assert_eq!(marks(&second)[0], marks(&second)[1]);
+    assert_ne!(marks(&second)[0], marks(&first)[0]);
+    let time = |notebook: &Value| notebook["cells"][0]["outputs"][0]["text"].clone();
+    assert_ne!(time(&second), time(&first), "the old time was kept");
+}
+
+#[test]
+fn an_update_formats_cells_and_looks_for_quoted_numbers() {
+    let workspace = Workspace::new();
+    let mut notebook = notebook(&[("let a=0.5;\nprintln!( \"{a}\" );", "")]);
+    let text = "It is 0.5<!-- output --> and 0.7<!-- output -->.";
+    let text = json!({"cell_type": "markdown", "id": "said", "metadata": {}, "source": text});
+    notebook["cells"].as_array_mut().unwrap().push(text);
+    workspace.write("one", &notebook);
+    let finished = workspace.run(&["one"], &["--update"]);
+    finished.failed();
+    finished.says("the text said after cell [1]: it quotes 0.7, which no cell prints");
+
+    let mut written = workspace.read("one");
+    let code = &mut written["cells"][0]["source"];
+    assert_eq!(*code, json!(["let a = 0.5;\n", "println!(\"{a}\");"]));
+    *code = json!(["let a=0.5;\n", "println!(\"{a}\");"]);
+    workspace.write("one", &written);
+    let finished = workspace.run(&["one"], &[]);
+    finished.failed();
+    finished.says("cell [1]: it is not as rustfmt writes it; run `cargo nb");
 }
 
 /// Each cell is a library of its own. If each had the crate in it, each would count dfdx's tensors from zero, and

@@ -4,7 +4,7 @@
   const ACCENT = "#e69f00";
   const CSS = `
 .dldna-panel { background: #fff; color: #222; color-scheme: light; border: 1px solid #ddd; border-radius: 6px; padding: 12px;
-  max-width: 900px; box-sizing: border-box; font: 15px/1.4 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
+  max-width: 680px; box-sizing: border-box; font: 15px/1.4 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
 .dldna-panel svg { display: block; width: 100%; height: auto; }
 .dldna-panel .terms { min-height: 2.8em; margin: 8px 0; font-variant-numeric: tabular-nums; }
 .dldna-panel .sum { font-weight: 600; white-space: nowrap; }
@@ -32,14 +32,14 @@
 
   // Draws a matrix; returns its cells, so that some of them can be hidden.
   const drawMatrix = (svg, title, matrix, x, y, cell) => {
-    element("text", { x, y: y - 14, "font-size": 16, "font-weight": 600, fill: "#222" }, svg, title);
+    element("text", { x, y: y - 10, "font-size": 16, "font-weight": 600, fill: "#222" }, svg, title);
     return matrix.rows.flatMap((row, i) => row.map((value, j) => {
       const group = element("g", {}, svg);
       const fill = matrix.colors[i * row.length + j];
       element("rect", { x: x + j * cell, y: y + i * cell, width: cell, height: cell, fill, stroke: "#ddd" }, group);
       element("text", {
         x: x + (j + 0.5) * cell, y: y + (i + 0.5) * cell, "text-anchor": "middle", "dominant-baseline": "central",
-        "font-size": Math.min(16, 0.55 * cell, 1.35 * cell / value.length), fill: isDark(fill) ? "#fff" : "#222",
+        "font-size": Math.min(18, 0.55 * cell, 1.45 * cell / value.length), fill: isDark(fill) ? "#fff" : "#222",
       }, group, value);
       return group;
     }));
@@ -48,8 +48,10 @@
   const start = (root) => {
     const data = JSON.parse(root.dataset.steps);
     const size = (matrix) => [matrix.rows.length, matrix.rows[0].length];
-    const [[height, width], [kernelHeight, kernelWidth], [outHeight, outWidth]] = [data.input, data.kernel, data.output].map(size);
-    const steps = outHeight * outWidth;
+    const [channels, filters, stride] = [data.input.length, data.filters.length, data.stride];
+    const [[height, width], [kernelHeight, kernelWidth], [outHeight, outWidth]] =
+      [data.input[0], data.filters[0][0], data.output[0]].map(size);
+    const steps = filters * outHeight * outWidth;
 
     root.textContent = "";
     html("style", root, { textContent: CSS });
@@ -57,20 +59,35 @@
     panel.setAttribute("role", "group");
     panel.setAttribute("aria-label", "Convolution, step by step");
 
-    // The three matrices share the width of 870 units.
-    const cell = Math.min(46, 280 / Math.max(height, width));
-    const top = 32;
-    const gap = (870 - cell * (width + kernelWidth + outWidth)) / 2;
+    // The three columns of matrices share the width of 620 units; channels stand below each other.
+    const cell = Math.min(42, 550 / (width + kernelWidth + outWidth));
+    const heading = 30;
+    const gap = (616 - cell * (width + kernelWidth + outWidth)) / 2;
     const [xInput, xKernel, xOutput] = [2, 2 + cell * width + gap, 2 + cell * (width + kernelWidth) + 2 * gap];
-    const svg = element("svg", { viewBox: `0 0 874 ${top + cell * height + 4}`, role: "img" }, panel);
-    drawMatrix(svg, "Input", data.input, xInput, top, cell);
-    drawMatrix(svg, "Kernel", data.kernel, xKernel, top, cell);
-    const results = drawMatrix(svg, "Output", data.output, xOutput, top, cell);
-    element("rect", {
-      x: xOutput, y: top, width: cell * outWidth, height: cell * outHeight, fill: "none", stroke: "#ddd",
-    }, svg);
+    const top = (index, rows) => heading + index * (heading + cell * rows);
+    const bottom = Math.max(top(channels, height), top(filters, outHeight)) - heading;
+    const svg = element("svg", { viewBox: `0 0 620 ${bottom + 4}`, role: "img" }, panel);
     const mark = { fill: "none", stroke: ACCENT, "stroke-width": 4 };
-    const window = element("rect", { ...mark, width: cell * kernelWidth, height: cell * kernelHeight }, svg);
+    data.input.forEach((matrix, i) => {
+      drawMatrix(svg, channels > 1 ? `Channel ${i + 1}` : "Input", matrix, xInput, top(i, height), cell);
+    });
+    // The kernels of a filter, one group for each filter; only the filter at work is shown.
+    const kernels = data.filters.map((filter, f) => {
+      const group = element("g", {}, svg);
+      filter.forEach((matrix, i) => {
+        const title = i > 0 ? "" : filters > 1 ? `Filter ${f + 1}` : "Kernel";
+        drawMatrix(group, title, matrix, xKernel, top(i, height), cell);
+      });
+      return group;
+    });
+    const results = data.output.flatMap((matrix, f) => {
+      const cells = drawMatrix(svg, filters > 1 ? `Output ${f + 1}` : "Output", matrix, xOutput, top(f, outHeight), cell);
+      element("rect", {
+        x: xOutput, y: top(f, outHeight), width: cell * outWidth, height: cell * outHeight, fill: "none", stroke: "#ddd",
+      }, svg);
+      return cells;
+    });
+    const windows = data.input.map(() => element("rect", { ...mark, width: cell * kernelWidth, height: cell * kernelHeight }, svg));
     const target = element("rect", { ...mark, width: cell, height: cell }, svg);
 
     const terms = html("div", panel, { className: "terms" });
@@ -115,23 +132,31 @@
 
     const show = (next) => {
       step = Math.max(0, Math.min(steps - 1, next));
-      const [row, column] = [Math.floor(step / outWidth), step % outWidth];
-      window.setAttribute("x", xInput + column * cell);
-      window.setAttribute("y", top + row * cell);
+      const [filter, place] = [Math.floor(step / (outHeight * outWidth)), step % (outHeight * outWidth)];
+      const [row, column] = [Math.floor(place / outWidth), place % outWidth];
+      windows.forEach((window, i) => {
+        window.setAttribute("x", xInput + stride * column * cell);
+        window.setAttribute("y", top(i, height) + stride * row * cell);
+      });
       target.setAttribute("x", xOutput + column * cell);
-      target.setAttribute("y", top + row * cell);
+      target.setAttribute("y", top(filter, outHeight) + row * cell);
+      kernels.forEach((group, f) => { group.style.visibility = f === filter ? "visible" : "hidden"; });
       results.forEach((group, i) => { group.style.visibility = i <= step ? "visible" : "hidden"; });
-      const factors = data.kernel.rows.flatMap((weights, i) => weights.map((weight, j) => {
-        const factor = weight.startsWith("−") ? `(${weight})` : weight;
-        return `${data.input.rows[row + i][column + j]}\u2060·\u2060${factor}`;
-      }));
-      const sum = data.output.rows[row][column];
-      terms.textContent = factors.join(" + ") + " ";
-      html("span", terms, { className: "sum", textContent: `= ${sum}` });
+      const sum = data.output[filter].rows[row][column];
+      terms.textContent = "";
+      data.filters[filter].forEach((kernel, c) => {
+        const factors = kernel.rows.flatMap((weights, i) => weights.map((weight, j) => {
+          const factor = weight.startsWith("−") ? `(${weight})` : weight;
+          return `${data.input[c].rows[stride * row + i][stride * column + j]}\u2060·\u2060${factor}`;
+        }));
+        const start = channels > 1 ? `Channel ${c + 1}: ` : "";
+        html("div", terms, { textContent: start + factors.join(" + ") });
+      });
+      html("div", terms, { className: "sum", textContent: channels > 1 ? `All channels together = ${sum}` : `= ${sum}` });
       slider.value = step + 1;
       slider.setAttribute("aria-valuetext", `step ${step + 1} of ${steps}`);
       count.textContent = `step ${step + 1} of ${steps}`;
-      svg.setAttribute("aria-label", `Step ${step + 1} of ${steps}: output row ${row + 1}, column ${column + 1} is ${sum}`);
+      svg.setAttribute("aria-label", `Step ${step + 1} of ${steps}: output ${filter + 1}, row ${row + 1}, column ${column + 1} is ${sum}`);
     };
     show(0);
   };

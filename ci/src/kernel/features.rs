@@ -51,7 +51,7 @@ impl Features {
                     .status();
                 if found.is_err() {
                     bail!(
-                        "the feature `cuda` needs {of}, and its program `{program}` is not on PATH: see \"On a GPU\" in README.md, or leave out `--features cuda`"
+                        "the feature `cuda` needs {of}, and its program `{program}` is not on PATH: see docs/gpu.md, or leave out `--features cuda`"
                     );
                 }
             }

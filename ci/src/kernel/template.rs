@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::Instant;
 use walkdir::{DirEntry, WalkDir};
 
 use super::features::Features;
@@ -202,8 +202,8 @@ fn complete(templates: &Path) -> Result<Vec<PathBuf>> {
     Ok(complete.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Changes whenever cargo would compile something anew: like cargo, it goes by the files' times
-/// and sizes.
+/// Changes whenever cargo would compile something else. It goes by what is in the files and not, as cargo, by their times, which
+/// a container's image does not keep exactly.
 fn fingerprint(features: &Features) -> Result<String> {
     let mut hasher = DefaultHasher::new();
     (FORMAT, evcxr::VERSION, CARGO_CONFIG, manifest::with_crate()).hash(&mut hasher);
@@ -229,9 +229,8 @@ fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
 }
 
 fn hash_file(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
-    let file = fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
-    let modified = file.modified()?.duration_since(UNIX_EPOCH)?;
-    (path, file.len(), modified).hash(hasher);
+    let content = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    (path, content).hash(hasher);
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! What holds for every committed notebook, whatever it teaches.
+//! What holds for every committed notebook, whatever it teaches. Longer rules are beside it:
+//! [`one_run`], [`format`], [`quotes`], [`scaffold`].
 use std::sync::LazyLock;
 
 use nbformat::v4::{Cell, Output};
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::compare::mime_bundle;
 use super::notebook::{NotebookFile, file_text, rust_metadata, source_text, with_outputs};
-use super::scaffold;
+use super::{format, one_run, quotes, scaffold};
 
 /// A longer output is scrolled past, not read.
 const OUTPUT_LINES: usize = 30;
@@ -36,6 +37,11 @@ pub fn problems(file: &NotebookFile) -> Vec<String> {
         );
     }
     problems.extend(scaffold::problems(file));
+    problems.extend(quotes::problems(file));
+    if one_run::applies(file) {
+        problems.extend(one_run::problems(file));
+        problems.extend(format::problems(file));
+    }
     let mut count = 0;
     for cell in &file.content.cells {
         let Cell::Code {

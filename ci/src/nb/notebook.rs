@@ -10,6 +10,8 @@ use nbformat::v4::{
 };
 use serde_json::json;
 
+use super::one_run;
+
 /// A notebook as it was read.
 pub struct NotebookFile {
     pub path: PathBuf,
@@ -50,6 +52,25 @@ impl NotebookFile {
                  \"Kernel\", \"Change Kernel\", \"Rust\" if its cells are Rust"
             ),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+impl NotebookFile {
+    /// A notebook of these cells, below a folder that is not there.
+    pub fn of_cells(name: &str, cells: serde_json::Value) -> Self {
+        let notebook = json!({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5});
+        let text = notebook.to_string();
+        let (content, format_problems) = parse(&text).unwrap();
+        NotebookFile {
+            path: Path::new("/no/notebooks")
+                .join(name)
+                .with_extension("ipynb"),
+            name: name.to_owned(),
+            text,
+            content,
+            format_problems,
         }
     }
 }
@@ -111,6 +132,17 @@ pub fn source_text(source: &[String]) -> String {
     source.concat()
 }
 
+/// Whether the kernel gets this cell: a code cell that holds something. Messages count these from 1.
+pub fn is_executed(cell: &Cell) -> bool {
+    matches!(cell, Cell::Code { source, .. } if !source_text(source).trim().is_empty())
+}
+
+/// The cells that the kernel gets, with their numbers.
+pub fn executed_cells(notebook: &v4::Notebook) -> impl Iterator<Item = (usize, &Cell)> {
+    let cells = notebook.cells.iter().filter(|cell| is_executed(cell));
+    cells.enumerate().map(|(index, cell)| (index + 1, cell))
+}
+
 /// The tags of a cell.
 pub fn tags(metadata: &CellMetadata) -> &[String] {
     metadata.tags.as_deref().unwrap_or_default()
@@ -170,9 +202,9 @@ fn kept_metadata(metadata: &CellMetadata) -> CellMetadata {
     CellMetadata {
         tags: metadata.tags.clone().filter(|tags| !tags.is_empty()),
         jupyter: metadata.jupyter.clone(),
-        additional: nbgrader(metadata)
-            .map(|settings| (NBGRADER.to_owned(), settings.clone()))
+        additional: [NBGRADER, one_run::KEY]
             .into_iter()
+            .filter_map(|key| Some((key.to_owned(), metadata.additional.get(key)?.clone())))
             .collect(),
         ..CellMetadata::default()
     }
@@ -252,7 +284,7 @@ mod tests {
     fn the_file_is_written_as_jupyter_writes_it() {
         let text = minimal(json!([
             {"cell_type": "markdown", "id": "intro", "metadata": {}, "source": "# Title\ntext"},
-            {"cell_type": "code", "id": "one", "metadata": {"tags": ["volatile"], "nbgrader": {"grade": true}, "execution": {"iopub.status.busy": "now"}, "scrolled": true},
+            {"cell_type": "code", "id": "one", "metadata": {"tags": ["volatile"], "nbgrader": {"grade": true}, "dldna_run": "3f9a1c2e", "execution": {"iopub.status.busy": "now"}, "scrolled": true},
              "execution_count": 7, "outputs": [], "source": "let a = \"é\";"},
         ]));
         let (notebook, problems) = parse(&text).unwrap();
@@ -274,6 +306,7 @@ mod tests {
    "execution_count": 1,
    "id": "one",
    "metadata": {
+    "dldna_run": "3f9a1c2e",
     "nbgrader": {
      "grade": true
     },

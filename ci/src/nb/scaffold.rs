@@ -10,6 +10,7 @@ use anyhow::Result;
 use nbformat::v4::{Cell, CellMetadata, Output};
 
 use super::notebook::{NotebookFile, lines, nbgrader, source_text};
+use super::{format, one_run};
 
 /// What takes the place of a solution. `notebooks/exercises/nbgrader_config.py` says the same.
 const CODE: &str = "todo!()";
@@ -24,12 +25,20 @@ fn solution_path(exercise: &NotebookFile) -> Option<PathBuf> {
     (folder.ends_with("exercises") && solution.is_file()).then_some(solution)
 }
 
-/// The cells of an exercise, as they follow from its solution.
+/// Whether the notebook is an exercise that follows from its solution.
+pub fn has_solution(file: &NotebookFile) -> bool {
+    solution_path(file).is_some()
+}
+
+/// The cells of an exercise, as they follow from its solution when that is formatted.
 fn cells(exercise: &NotebookFile) -> Result<Option<Vec<Cell>>> {
     let Some(path) = solution_path(exercise) else {
         return Ok(None);
     };
-    let solution = NotebookFile::read(&path, path.display().to_string())?;
+    let mut solution = NotebookFile::read(&path, path.display().to_string())?;
+    if one_run::applies(exercise) {
+        format::renew(&mut solution)?;
+    }
     Ok(Some(
         solution.content.cells.into_iter().map(cleared).collect(),
     ))
@@ -42,21 +51,31 @@ pub fn renew(exercise: &mut NotebookFile) -> Result<()> {
     };
     for cell in &mut cells {
         let id = cell.id().clone();
-        if let Cell::Code { outputs, .. } = cell {
-            *outputs = old_outputs(exercise, &id.to_string());
+        if let Cell::Code {
+            metadata, outputs, ..
+        } = cell
+        {
+            let (old_outputs, old_mark) = old_run(exercise, &id.to_string());
+            *outputs = old_outputs;
+            one_run::set_mark(metadata, old_mark.as_deref());
         }
     }
     exercise.content.cells = cells;
     Ok(())
 }
 
-fn old_outputs(exercise: &NotebookFile, id: &str) -> Vec<Output> {
+/// The outputs that a cell of the exercise has, and the mark of the run that they come from.
+fn old_run(exercise: &NotebookFile, id: &str) -> (Vec<Output>, Option<String>) {
     let cells = exercise.content.cells.iter();
-    let mut outputs = cells.filter_map(|cell| match cell {
-        Cell::Code { outputs, .. } if cell.id().as_str() == id => Some(outputs.clone()),
+    let mut runs = cells.filter_map(|cell| match cell {
+        Cell::Code {
+            metadata, outputs, ..
+        } if cell.id().as_str() == id => {
+            Some((outputs.clone(), one_run::mark(metadata).map(str::to_owned)))
+        }
         _ => None,
     });
-    outputs.next().unwrap_or_default()
+    runs.next().unwrap_or_default()
 }
 
 /// What is wrong with a notebook as an exercise or as a solution.
@@ -130,6 +149,8 @@ fn contents(cell: &Cell) -> (&'static str, &str, serde_json::Value, String) {
             metadata, source, ..
         } => ("raw", metadata, source),
     };
+    let mut metadata = metadata.clone();
+    one_run::set_mark(&mut metadata, None);
     let metadata = serde_json::to_value(metadata).unwrap_or_default();
     (kind, cell.id().as_str(), metadata, source_text(source))
 }
@@ -177,6 +198,7 @@ fn without_solution(source: &str, stub: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::notebook::{self, file_text};
     use super::*;
     use serde_json::json;
 
@@ -215,6 +237,38 @@ mod tests {
             .map(|cell| contents(cell).3)
             .collect();
         assert_eq!(sources, [TEXT, "fn one() -> i32 {\n    todo!()\n}"]);
+    }
+
+    #[test]
+    fn an_exercise_has_marks_of_its_own_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut solution = write(folder.path(), "solutions/a.ipynb", SOLUTION);
+        one_run::sign(&mut solution.content);
+        notebook::write(&solution.path, &file_text(&solution.content).unwrap()).unwrap();
+        let mut exercise = write(folder.path(), "exercises/a.ipynb", SOLUTION);
+        renew(&mut exercise).unwrap();
+        assert!(!one_run::applies(&exercise));
+
+        one_run::sign(&mut exercise.content);
+        let marked = file_text(&exercise.content).unwrap();
+        renew(&mut exercise).unwrap();
+        assert_eq!(file_text(&exercise.content).unwrap(), marked);
+        assert_eq!(unfaithful(&exercise), None);
+    }
+
+    #[test]
+    fn an_exercise_follows_from_the_formatted_solution() {
+        let folder = tempfile::tempdir().unwrap();
+        write(
+            folder.path(),
+            "solutions/a.ipynb",
+            &SOLUTION.replace("    ", ""),
+        );
+        let mut exercise = write(folder.path(), "exercises/a.ipynb", SOLUTION);
+        one_run::sign(&mut exercise.content);
+        renew(&mut exercise).unwrap();
+        let code = contents(&exercise.content.cells[1]).3;
+        assert_eq!(code, "fn one() -> i32 {\n    todo!()\n}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub fn prepare(source: &str) -> (String, Ending) {
 }
 
 fn ending(source: &str) -> Ending {
-    let Ok(statements) = syn::Block::parse_within.parse_str(rust_part(source)) else {
+    let Ok(statements) = syn::Block::parse_within.parse_str(without_commands(source)) else {
         return Ending::Reply;
     };
     if statements
@@ -55,15 +55,16 @@ fn ending(source: &str) -> Ending {
     }
 }
 
-/// The cell without the kernel's own commands (`:dep ..`, `!ls`), which stand before all Rust code.
-fn rust_part(source: &str) -> &str {
-    let mut start = 0;
+/// The cell behind the kernel's own commands (`:dep ..`, `!ls`), which stand before all Rust code.
+pub fn without_commands(source: &str) -> &str {
+    let (mut position, mut start) = (0, 0);
     for line in source.split_inclusive('\n') {
-        let is_command = line.starts_with('!') || line.trim_start_matches(' ').starts_with(':');
-        if !is_command && !line.starts_with("//") && !line.trim().is_empty() {
+        position += line.len();
+        if line.starts_with('!') || line.trim_start_matches(' ').starts_with(':') {
+            start = position;
+        } else if !line.starts_with("//") && !line.trim().is_empty() {
             break;
         }
-        start += line.len();
     }
     &source[start..]
 }

@@ -5,7 +5,7 @@
 
 use crate::plot::{
     Canvas, FAINT, Figure, LABEL, LINE_SPACING, MUTED, PALETTE, PAPER, PlotError, TITLE,
-    check_text, draw_title,
+    draw_title, warn_of_letters,
 };
 use crate::summary::{LayerSummary, Summary};
 use plotters::style::RGBColor;
@@ -125,8 +125,7 @@ impl BlockDiagram {
     /// Draws the block.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] without layers, [`PlotError::TooLarge`] with hundreds of them, [`PlotError::Letters`] for
-    /// letters that cannot be drawn.
+    /// [`PlotError::Empty`] without layers, [`PlotError::TooLarge`] with hundreds of them.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         if self.layers.is_empty() {
             return Err(PlotError::Empty {
@@ -135,7 +134,7 @@ impl BlockDiagram {
         }
         let labels = self.layers.iter().map(|layer| &layer.label);
         let texts = labels.chain([&self.title]).chain(&self.after_sum);
-        check_text(texts.map(String::as_str))?;
+        warn_of_letters(texts.map(String::as_str));
         let text = self.text_width();
         let middle = MARGIN + text + 10.0 + WIDEST / 2.0;
         let width =
@@ -325,7 +324,7 @@ const BRACKET: f32 = 10.0;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn draw_stages(title: &str, summary: &Summary) -> Result<Figure, PlotError> {
-    check_text([title])?;
+    warn_of_letters([title]);
     let groups = groups(summary);
     if groups.iter().all(|group| group.blocks.is_empty()) {
         return Err(PlotError::Empty {

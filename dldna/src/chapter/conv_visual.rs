@@ -1,15 +1,29 @@
-//! Convolution as a film: a player for the notebook that shows every step in numbers.
+//! Convolution in pictures: a player for the notebook that shows every step in numbers, and drawings of channels and windows.
 
 use crate::display::{Content, emit};
-use crate::plot::{Canvas, ColorMap, Figure, LABEL, LINE_SPACING, PALETTE, draw_matrix, number};
+use crate::plot::{
+    Canvas, ColorMap, Figure, LABEL, LINE_SPACING, PALETTE, draw_matrix, number, wrapped,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ndarray::{Array2, arr2, s};
+use ndarray::{Array2, Array3, ArrayView2, Axis, arr2, s};
 
-/// The largest input side whose numbers can be read.
+mod drawings;
+
+pub use drawings::{draw_channels, draw_windows};
+
+/// The largest input side whose numbers can be read, padding included.
 const LARGEST_INPUT: usize = 12;
 /// The largest kernel side whose products fit on a line or two.
 const LARGEST_KERNEL: usize = 5;
+/// As many channels or filters fit below each other.
+const MOST_CHANNELS: usize = 4;
 
+/// Width of the picture.
+const WIDTH: f32 = 640.0;
+/// Space at the edges.
+const EDGE: f32 = 14.0;
+/// Height of the title above each matrix.
+const HEADING: f32 = 34.0;
 /// Height of a line of text.
 const LINE: f32 = LINE_SPACING * LABEL.size;
 
@@ -18,12 +32,12 @@ const LINE: f32 = LINE_SPACING * LABEL.size;
 pub enum PlayerError {
     /// An input that is empty, too large to be read, or contradicts its size.
     #[error(
-        "an input of {rows}x{columns} cannot be shown: expected 1 to {LARGEST_INPUT} rows and columns, all filled"
+        "an input of {rows}x{columns} cannot be shown: expected 1 to {LARGEST_INPUT} rows and columns with the padding, all filled"
     )]
     InputSize {
-        /// Rows of the input.
+        /// Rows of the input, padding included.
         rows: usize,
-        /// Columns of the input.
+        /// Columns of the input, padding included.
         columns: usize,
     },
     /// A kernel that is empty, too large to be read, or larger than the input.
@@ -35,34 +49,53 @@ pub enum PlayerError {
         rows: usize,
         /// Columns of the kernel.
         columns: usize,
-        /// Rows of the input.
+        /// Rows of the input, padding included.
         input_rows: usize,
-        /// Columns of the input.
+        /// Columns of the input, padding included.
         input_columns: usize,
     },
+    /// Too many channels or filters, none, or filters for another number of channels.
+    #[error(
+        "{filters} filters of {filter_channels} channels cannot be shown on an input of {channels} channels: expected 1 to {MOST_CHANNELS} filters and channels, as many channels in a filter as in the input"
+    )]
+    Channels {
+        /// Channels of the input.
+        channels: usize,
+        /// Number of filters.
+        filters: usize,
+        /// Channels of each filter.
+        filter_channels: usize,
+    },
+    /// A stride that goes nowhere.
+    #[error("the stride must be at least 1")]
+    Stride,
     /// A value that is not finite.
     #[error("the input and the kernel must hold finite numbers, found {0}")]
     NotFinite(f32),
 }
 
-/// A kernel on its way over an input, one output value after the other.
+/// Filters on their way over an input, one output value after the other.
 ///
 /// In a notebook it is a player with buttons and a slider that works without a kernel process; where scripts are not run (on GitHub, in
 /// an untrusted notebook), the picture of one step stands in its place.
 #[derive(Clone, Debug)]
 pub struct Player {
-    input: Array2<f32>,
-    kernel: Array2<f32>,
-    output: Array2<f32>,
+    /// (channel, row, column), with the padding.
+    input: Array3<f32>,
+    /// For each filter (channel, row, column).
+    filters: Vec<Array3<f32>>,
+    stride: usize,
+    /// One map for each filter.
+    output: Array3<f32>,
 }
 
-/// The player of section 7.1.2: a bright square in a dark 6 × 6 image, the Sobel kernel for vertical edges, a 4 × 4 output, 16 steps.
+/// The first player of the book: a bright square in a dark 6 × 6 image, the Sobel kernel for vertical edges, a 4 × 4 output, 16 steps.
 ///
 /// # Example
 /// ```
 /// let player = dldna::conv_visual::create_conv_animation();
 /// assert_eq!(player.steps(), 16);
-/// assert_eq!(player.output().dim(), (4, 4));
+/// assert_eq!(player.output().dim(), (1, 4, 4));
 /// ```
 pub fn create_conv_animation() -> Player {
     let input = arr2(&[
@@ -74,7 +107,11 @@ pub fn create_conv_animation() -> Player {
         [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
     ]);
     let sobel = arr2(&[[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]);
-    Player::of(&input, &sobel)
+    Player::of(
+        input.insert_axis(Axis(0)),
+        vec![sobel.insert_axis(Axis(0))],
+        1,
+    )
 }
 
 impl Player {
@@ -89,22 +126,65 @@ impl Player {
     ///
     /// let input = ndarray::arr2(&[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
     /// let player = Player::new(&input, &ndarray::arr2(&[[1.0, -1.0]]))?;
-    /// assert_eq!(*player.output(), ndarray::arr2(&[[-1.0, -1.0], [-1.0, -1.0]]));
+    /// assert_eq!(*player.output(), ndarray::arr3(&[[[-1.0, -1.0], [-1.0, -1.0]]]));
     /// # Ok::<(), dldna::conv_visual::PlayerError>(())
     /// ```
     pub fn new(input: &Array2<f32>, kernel: &Array2<f32>) -> Result<Player, PlayerError> {
-        let (input_rows, input_columns) = input.dim();
-        let (rows, columns) = kernel.dim();
+        let filter = kernel.clone().insert_axis(Axis(0));
+        Player::layer(&input.clone().insert_axis(Axis(0)), &[filter], 1, 0)
+    }
+
+    /// A player for a layer: an `input` of up to four channels, up to four `filters` with a kernel for each channel, a `stride`, and
+    /// `padding` zeros on every side. There is no bias.
+    ///
+    /// # Errors
+    /// [`PlayerError`] names the size or the count that is not accepted, or the value that is not finite.
+    ///
+    /// # Example
+    /// ```
+    /// use dldna::conv_visual::Player;
+    /// use ndarray::Array3;
+    ///
+    /// let input = Array3::ones((2, 5, 5)); // two channels
+    /// let filters = [Array3::ones((2, 3, 3)), Array3::zeros((2, 3, 3)), Array3::ones((2, 3, 3))];
+    /// let player = Player::layer(&input, &filters, 2, 1)?;
+    /// assert_eq!(player.output().dim(), (3, 3, 3)); // (5 + 2 - 3) / 2 + 1 = 3
+    /// assert_eq!(player.output()[[0, 1, 1]], 18.0); // 3 · 3 · 2 ones
+    /// assert_eq!(player.output()[[0, 0, 0]], 8.0); // the rest of the window is padding
+    /// # Ok::<(), dldna::conv_visual::PlayerError>(())
+    /// ```
+    pub fn layer(
+        input: &Array3<f32>,
+        filters: &[Array3<f32>],
+        stride: usize,
+        padding: usize,
+    ) -> Result<Player, PlayerError> {
+        let (channels, height, width) = input.dim();
+        let around = padding.saturating_mul(2);
+        let (input_rows, input_columns) =
+            (height.saturating_add(around), width.saturating_add(around));
         if input.is_empty() || input_rows.max(input_columns) > LARGEST_INPUT {
             return Err(PlayerError::InputSize {
                 rows: input_rows,
                 columns: input_columns,
             });
         }
-        if kernel.is_empty()
+        let (filter_channels, rows, columns) = filters.first().map_or((0, 0, 0), Array3::dim);
+        if channels > MOST_CHANNELS
+            || !(1..=MOST_CHANNELS).contains(&filters.len())
+            || filters.iter().any(|filter| filter.dim().0 != channels)
+        {
+            return Err(PlayerError::Channels {
+                channels,
+                filters: filters.len(),
+                filter_channels,
+            });
+        }
+        if rows.min(columns) == 0
             || rows.max(columns) > LARGEST_KERNEL
             || rows > input_rows
             || columns > input_columns
+            || filters.iter().any(|f| f.dim() != (channels, rows, columns))
         {
             return Err(PlayerError::KernelSize {
                 rows,
@@ -113,22 +193,37 @@ impl Player {
                 input_columns,
             });
         }
-        if let Some(&value) = input.iter().chain(kernel).find(|v| !v.is_finite()) {
+        if stride == 0 {
+            return Err(PlayerError::Stride);
+        }
+        let mut values = input.iter().chain(filters.iter().flatten());
+        if let Some(&value) = values.find(|v| !v.is_finite()) {
             return Err(PlayerError::NotFinite(value));
         }
-        Ok(Player::of(input, kernel))
+        let mut padded = Array3::zeros((channels, input_rows, input_columns));
+        let inside = s![.., padding..padding + height, padding..padding + width];
+        padded.slice_mut(inside).assign(input);
+        Ok(Player::of(padded, filters.to_vec(), stride))
     }
 
-    /// The kernel fits into the input.
-    fn of(input: &Array2<f32>, kernel: &Array2<f32>) -> Player {
+    /// All sizes fit.
+    fn of(input: Array3<f32>, filters: Vec<Array3<f32>>, stride: usize) -> Player {
+        let (_, height, width) = input.dim();
+        let (_, rows, columns) = filters[0].dim();
         let size = (
-            input.nrows() - kernel.nrows() + 1,
-            input.ncols() - kernel.ncols() + 1,
+            filters.len(),
+            (height - rows) / stride + 1,
+            (width - columns) / stride + 1,
         );
-        let output = Array2::from_shape_fn(size, |place| products(input, kernel, place).sum());
+        let output = Array3::from_shape_fn(size, |(filter, row, column)| {
+            let (top, left) = (row * stride, column * stride);
+            let window = input.slice(s![.., top..top + rows, left..left + columns]);
+            (&window * &filters[filter]).sum()
+        });
         Player {
-            input: input.clone(),
-            kernel: kernel.clone(),
+            input,
+            filters,
+            stride,
             output,
         }
     }
@@ -138,30 +233,33 @@ impl Player {
         self.output.len()
     }
 
-    /// The finished output, `out[i, j] = Σₘ Σₙ in[i + m, j + n] · kernel[m, n]`.
-    pub fn output(&self) -> &Array2<f32> {
+    /// The finished output (filter, row, column), `out[f, i, j] = Σ꜀ Σₘ Σₙ in[c, i · stride + m, j · stride + n] · filter[f, c, m, n]`.
+    pub fn output(&self) -> &Array3<f32> {
         &self.output
     }
 
-    /// A picture of step `step` (counted from 0, at most the last): input with the window marked, kernel, the output so far, and the
-    /// products with their sum.
+    /// A picture of step `step` (counted from 0, at most the last): input with the window marked, the filter at work, the output so
+    /// far, and the products with their sum.
     ///
     /// # Example
     /// ```
     /// let player = dldna::conv_visual::create_conv_animation();
-    /// assert_eq!(player.frame(15).width(), 900);
+    /// assert_eq!(player.frame(15).width(), 640);
     /// ```
     pub fn frame(&self, step: usize) -> Figure {
         let step = step.min(self.steps() - 1);
-        let place = (step / self.output.ncols(), step % self.output.ncols());
-        let so_far = Array2::from_shape_fn(self.output.dim(), |(i, j)| {
-            if i * self.output.ncols() + j <= step {
-                self.output[[i, j]]
-            } else {
-                f32::NAN
-            }
-        });
-        self.draw(&so_far, place)
+        let mut so_far = self.output.clone();
+        for value in so_far.iter_mut().skip(step + 1) {
+            *value = f32::NAN;
+        }
+        self.draw(&so_far, self.place(step))
+    }
+
+    /// Filter, row and column of the output value of a step.
+    fn place(&self, step: usize) -> (usize, usize, usize) {
+        let (_, rows, columns) = self.output.dim();
+        let within = step % (rows * columns);
+        (step / (rows * columns), within / columns, within % columns)
     }
 
     /// The finished output, and the step with the strongest answer.
@@ -171,81 +269,138 @@ impl Player {
             .output
             .indexed_iter()
             .min_by(strongest)
-            .map_or((0, 0), |(place, _)| place);
+            .map_or((0, 0, 0), |(place, _)| place);
         self.draw(&self.output, place)
     }
 
-    fn draw(&self, output: &Array2<f32>, (row, column): (usize, usize)) -> Figure {
-        let side = self.input.nrows().max(self.input.ncols()) as f32;
-        let cell = (280.0 / side).min(46.0);
-        let (top, accent) = (52.0, PALETTE[5]);
-        let width_of = |m: &Array2<f32>| cell * m.ncols() as f32;
-        let parts = [
-            ("Input", &self.input),
-            ("Kernel", &self.kernel),
-            ("Output", output),
+    /// Side of a cell: all matrices of a row share the width.
+    fn cell(&self) -> f32 {
+        let columns = [&self.input, &self.filters[0], &self.output].map(|m| m.dim().2);
+        let sum: usize = columns.into_iter().sum();
+        ((WIDTH - 2.0 * EDGE - 70.0) / sum as f32).min(42.0)
+    }
+
+    fn draw(&self, output: &Array3<f32>, place: (usize, usize, usize)) -> Figure {
+        let (filter, row, column) = place;
+        let cell = self.cell();
+        let parts = [&self.input, &self.filters[filter], output];
+        let widths = parts.map(|m| cell * m.dim().2 as f32);
+        let gap = (WIDTH - 2.0 * EDGE - widths.iter().sum::<f32>()) / 2.0;
+        let lefts = [
+            EDGE,
+            EDGE + widths[0] + gap,
+            EDGE + widths[0] + widths[1] + 2.0 * gap,
         ];
-        let gap = (900.0 - 28.0 - parts.iter().map(|(_, m)| width_of(m)).sum::<f32>()) / 2.0;
-        let terms = self.terms((row, column));
-        let lines = wrap_terms(&terms);
-        let bottom = top + cell * self.input.nrows() as f32;
-        let mut canvas = Canvas::new(900.0, bottom + 28.0 + LINE * lines.len() as f32);
-        let mut x = 14.0;
-        for (i, (name, values)) in parts.into_iter().enumerate() {
-            canvas.text(name, x, 26.0, LABEL.bold());
-            let map = if i == 0 {
-                ColorMap::Gray
-            } else {
-                ColorMap::Diverging
+        // Channel by channel, a filter's kernels stand beside the input's channels.
+        let step = HEADING + cell * self.input.dim().1 as f32;
+        let step_out = HEADING + cell * output.dim().1 as f32;
+        let bottom =
+            12.0 + (step * self.input.dim().0 as f32).max(step_out * output.dim().0 as f32);
+        let lines = self.lines(place);
+        let height = bottom + 18.0 + LINE * lines.len() as f32;
+        let mut canvas = Canvas::new(WIDTH, height);
+        let range = symmetric_range(self.output.iter());
+        let input_range = range_of(self.input.iter());
+        let weights = symmetric_range(self.filters.iter().flatten());
+        let (_, rows, columns) = self.filters[0].dim();
+        let at = |index: usize, step: f32| 12.0 + HEADING + index as f32 * step;
+        let name = |word: &str, index: usize, count: usize| match count {
+            1 => word.to_owned(),
+            _ => format!("{word} {}", index + 1),
+        };
+        let channels = self.input.dim().0;
+        for (index, values) in self.input.outer_iter().enumerate() {
+            let (x, y) = (lefts[0], at(index, step));
+            let title = match channels {
+                1 => "Input".to_owned(),
+                _ => format!("Channel {}", index + 1),
             };
-            // The colours of the output do not change from step to step.
-            let range = (i == 2).then(|| symmetric_range(&self.output));
-            draw_matrix(&mut canvas, values, (x, top), cell, map, range);
-            let (left, upper) = (x + cell * column as f32, top + cell * row as f32);
-            match i {
-                0 => canvas.frame(
-                    left,
-                    upper,
-                    width_of(&self.kernel),
-                    cell * self.kernel.nrows() as f32,
-                    3.0,
-                    accent,
-                ),
-                2 => canvas.frame(left, upper, cell, cell, 3.0, accent),
-                _ => {}
-            }
-            x += width_of(values) + gap;
+            canvas.text(&title, x, y - 16.0, LABEL.bold());
+            let map = ColorMap::Gray;
+            draw_matrix(
+                &mut canvas,
+                &values.to_owned(),
+                (x, y),
+                cell,
+                map,
+                Some(input_range),
+            );
+            let (left, top) = (column * self.stride, row * self.stride);
+            let (left, top) = (x + cell * left as f32, y + cell * top as f32);
+            let size = (cell * columns as f32, cell * rows as f32);
+            canvas.frame(left, top, size.0, size.1, 3.0, PALETTE[5]);
         }
-        canvas.text(
-            &lines.join(
-                "
-",
-            ),
-            14.0,
-            bottom + 28.0,
-            LABEL,
-        );
+        for (index, values) in self.filters[filter].outer_iter().enumerate() {
+            let (x, y) = (lefts[1], at(index, step));
+            let title = match (self.filters.len(), index) {
+                (1, 0) => "Kernel".to_owned(),
+                (_, 0) => name("Filter", filter, self.filters.len()),
+                _ => String::new(),
+            };
+            canvas.text(&title, x, y - 16.0, LABEL.bold());
+            let map = ColorMap::Diverging;
+            draw_matrix(
+                &mut canvas,
+                &values.to_owned(),
+                (x, y),
+                cell,
+                map,
+                Some(weights),
+            );
+        }
+        for (index, values) in output.outer_iter().enumerate() {
+            let (x, y) = (lefts[2], at(index, step_out));
+            canvas.text(
+                &name("Output", index, output.dim().0),
+                x,
+                y - 16.0,
+                LABEL.bold(),
+            );
+            let map = ColorMap::Diverging;
+            draw_matrix(
+                &mut canvas,
+                &values.to_owned(),
+                (x, y),
+                cell,
+                map,
+                Some(range),
+            );
+            if index == filter {
+                let (left, top) = (x + cell * column as f32, y + cell * row as f32);
+                canvas.frame(left, top, cell, cell, 3.0, PALETTE[5]);
+            }
+        }
+        canvas.text(&lines.join("\n"), EDGE, bottom + 18.0, LABEL);
         canvas.finish()
     }
 
-    /// The products as text, and their sum.
-    fn terms(&self, (row, column): (usize, usize)) -> (Vec<String>, String) {
-        let (rows, columns) = self.kernel.dim();
-        let window = self
-            .input
-            .slice(s![row..row + rows, column..column + columns]);
-        let term = |(&x, &w): (&f32, &f32)| {
-            let weight = number(w.into());
-            if w < 0.0 {
-                format!("{}·({weight})", number(x.into()))
-            } else {
-                format!("{}·{weight}", number(x.into()))
-            }
-        };
-        (
-            window.iter().zip(&self.kernel).map(term).collect(),
-            number(self.output[[row, column]].into()),
-        )
+    /// The products of a step and their sum, in lines that fit the picture; with several channels one piece for each.
+    fn lines(&self, (filter, row, column): (usize, usize, usize)) -> Vec<String> {
+        let (channels, rows, columns) = self.filters[filter].dim();
+        let (top, left) = (row * self.stride, column * self.stride);
+        let mut lines = Vec::new();
+        let mut sums = Vec::new();
+        for channel in 0..channels {
+            let window = s![channel, top..top + rows, left..left + columns];
+            let window = self.input.slice(window);
+            let kernel = self.filters[filter].index_axis(Axis(0), channel);
+            let start = match channels {
+                1 => String::new(),
+                _ => format!("Channel {}: ", channel + 1),
+            };
+            let sum = (&window * &kernel).sum();
+            let text = format!("{start}{} = {}", terms(window, kernel), number(sum.into()));
+            lines.extend(wrapped(&text, WIDTH - 2.0 * EDGE, LABEL.size));
+            sums.push(number(sum.into()));
+        }
+        if channels > 1 {
+            let total = number(self.output[[filter, row, column]].into());
+            lines.push(format!(
+                "Together: {} = {total}",
+                sums.join(" + ").replace("+ −", "− ")
+            ));
+        }
+        lines
     }
 
     /// The player as one piece of HTML: no network, no names that could clash with another player on the page.
@@ -256,107 +411,112 @@ impl Player {
     /// assert!(html.contains("<script>") && html.contains("data:image/png;base64,"));
     /// ```
     pub fn html(&self) -> String {
-        let rows = |m: &Array2<f32>| {
-            let row = |r: ndarray::ArrayView1<f32>| {
-                let numbers: Vec<String> = r
-                    .iter()
-                    .map(|v| format!("\"{}\"", number((*v).into())))
-                    .collect();
-                format!("[{}]", numbers.join(","))
-            };
-            format!(
-                "[{}]",
-                m.rows().into_iter().map(row).collect::<Vec<_>>().join(",")
-            )
-        };
-        let colors = |m: &Array2<f32>, map: ColorMap, (low, high): (f32, f32)| {
-            let span = if high > low { high - low } else { 1.0 };
-            let color = |&v: &f32| {
-                let [r, g, b] = map.color((v - low) / span);
-                format!("\"#{r:02x}{g:02x}{b:02x}\"")
-            };
-            format!("[{}]", m.iter().map(color).collect::<Vec<_>>().join(","))
-        };
-        let matrix = |m: &Array2<f32>, map: ColorMap, range| {
-            format!(
-                "{{\"rows\":{},\"colors\":{}}}",
-                rows(m),
-                colors(m, map, range)
-            )
-        };
-        let (low, high) = self
-            .input
+        let weights = symmetric_range(self.filters.iter().flatten());
+        let filters: Vec<String> = self
+            .filters
             .iter()
-            .fold((f32::MAX, f32::MIN), |(a, b), &v| (a.min(v), b.max(v)));
+            .map(|filter| matrices(filter, ColorMap::Diverging, weights))
+            .collect();
         let data = format!(
-            "{{\"input\":{},\"kernel\":{},\"output\":{}}}",
-            matrix(&self.input, ColorMap::Gray, (low, high)),
-            matrix(
-                &self.kernel,
-                ColorMap::Diverging,
-                symmetric_range(&self.kernel)
-            ),
-            matrix(
+            "{{\"input\":{},\"filters\":[{}],\"output\":{},\"stride\":{}}}",
+            matrices(&self.input, ColorMap::Gray, range_of(self.input.iter())),
+            filters.join(","),
+            matrices(
                 &self.output,
                 ColorMap::Diverging,
-                symmetric_range(&self.output)
+                symmetric_range(self.output.iter())
             ),
+            self.stride,
         );
-        let (rows, columns) = self.input.dim();
-        let (kernel_rows, kernel_columns) = self.kernel.dim();
         format!(
             "<div class=\"dldna-player\" data-steps='{data}'>\n\
-             <img src=\"data:image/png;base64,{}\" width=\"900\" alt=\"A {kernel_rows} by {kernel_columns} kernel on a \
-             {rows} by {columns} input: {} steps, one for each output value\">\n\
+             <img src=\"data:image/png;base64,{}\" width=\"{WIDTH}\" alt=\"{}\">\n\
              </div>\n<script>\n{}</script>",
             STANDARD.encode(self.still().png()),
-            self.steps(),
+            self.description(),
             include_str!("../../assets/player.js"),
+        )
+    }
+
+    /// What there is to see, for those who cannot see it.
+    fn description(&self) -> String {
+        let (channels, rows, columns) = self.input.dim();
+        let (_, kernel_rows, kernel_columns) = self.filters[0].dim();
+        let (filters, out_rows, out_columns) = self.output.dim();
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        format!(
+            "{filters} filter{} of {kernel_rows} by {kernel_columns} on an input of {rows} by {columns} with {channels} channel{}, \
+             stride {}: {} steps, one for each value of the output of {out_rows} by {out_columns}",
+            plural(filters),
+            plural(channels),
+            self.stride,
+            self.steps(),
         )
     }
 
     /// Shows the player as the result of a notebook cell.
     pub fn evcxr_display(&self) {
-        let text = format!("convolution in {} steps", self.steps());
         emit(&[
             Content::Bytes("image/png", self.still().png()),
             Content::Text("text/html", &self.html()),
-            Content::Text("text/plain", &text),
+            Content::Text("text/plain", &self.description()),
         ]);
     }
 }
 
-/// Window times kernel at an output place.
-fn products(
-    input: &Array2<f32>,
-    kernel: &Array2<f32>,
-    (row, column): (usize, usize),
-) -> Array2<f32> {
-    let (rows, columns) = kernel.dim();
-    &input.slice(s![row..row + rows, column..column + columns]) * kernel
+/// The matrices of a stack as JSON.
+fn matrices(stack: &Array3<f32>, map: ColorMap, range: (f32, f32)) -> String {
+    let all: Vec<String> = stack.outer_iter().map(|m| matrix(m, map, range)).collect();
+    format!("[{}]", all.join(","))
+}
+
+/// Numbers and colours of a matrix as JSON.
+fn matrix(m: ArrayView2<f32>, map: ColorMap, (low, high): (f32, f32)) -> String {
+    let row = |row: ndarray::ArrayView1<f32>| {
+        let numbers: Vec<String> = row
+            .iter()
+            .map(|v| format!("\"{}\"", number((*v).into())))
+            .collect();
+        format!("[{}]", numbers.join(","))
+    };
+    let span = if high > low { high - low } else { 1.0 };
+    let color = |&v: &f32| {
+        let [r, g, b] = map.color((v - low) / span);
+        format!("\"#{r:02x}{g:02x}{b:02x}\"")
+    };
+    let rows: Vec<String> = m.rows().into_iter().map(row).collect();
+    let colors: Vec<String> = m.iter().map(color).collect();
+    format!(
+        "{{\"rows\":[{}],\"colors\":[{}]}}",
+        rows.join(","),
+        colors.join(",")
+    )
+}
+
+/// The products of a window and a kernel, as text.
+fn terms(window: ArrayView2<f32>, kernel: ArrayView2<f32>) -> String {
+    let term = |(&x, &w): (&f32, &f32)| {
+        let weight = number(w.into());
+        if w < 0.0 {
+            format!("{}·({weight})", number(x.into()))
+        } else {
+            format!("{}·{weight}", number(x.into()))
+        }
+    };
+    let terms: Vec<String> = window.iter().zip(kernel).map(term).collect();
+    terms.join(" + ")
+}
+
+/// Smallest and largest value.
+fn range_of<'a>(values: impl Iterator<Item = &'a f32>) -> (f32, f32) {
+    values.fold((f32::MAX, f32::MIN), |(a, b), &v| (a.min(v), b.max(v)))
 }
 
 /// Zero in the middle.
-fn symmetric_range(values: &Array2<f32>) -> (f32, f32) {
-    let most = values.iter().fold(0.0, |most: f32, v| most.max(v.abs()));
+fn symmetric_range<'a>(values: impl Iterator<Item = &'a f32>) -> (f32, f32) {
+    let most = values.fold(0.0, |most: f32, v| most.max(v.abs()));
     let most = if most > 0.0 { most } else { 1.0 };
     (-most, most)
-}
-
-/// The sum of products, and its result, in lines that fit the figure.
-fn wrap_terms((terms, sum): &(Vec<String>, String)) -> Vec<String> {
-    let first = terms.iter().take(1).cloned();
-    let others = terms.iter().skip(1).map(|term| format!("+ {term}"));
-    let mut lines: Vec<String> = Vec::new();
-    for part in first.chain(others).chain([format!("= {sum}")]) {
-        match lines.last_mut() {
-            Some(line) if LABEL.width(&format!("{line} {part}")) <= 860.0 => {
-                *line += &format!(" {part}")
-            }
-            _ => lines.push(part),
-        }
-    }
-    lines
 }
 
 #[cfg(test)]
@@ -372,28 +532,16 @@ mod tests {
             [27.0, 27.0, 0.0, -27.0],
             [9.0, 9.0, 0.0, -9.0],
         ]);
-        assert_eq!(*player.output(), want);
+        assert_eq!(*player.output(), want.insert_axis(Axis(0)));
     }
 
     #[test]
     fn a_step_lists_its_products() {
         let player = create_conv_animation();
-        let (terms, sum) = player.terms((0, 0));
         assert_eq!(
-            terms,
-            [
-                "0·(−1)",
-                "0·0",
-                "0·1",
-                "0·(−2)",
-                "0·0",
-                "9·2",
-                "0·(−1)",
-                "0·0",
-                "9·1"
-            ]
+            player.lines((0, 0, 0)).join(" "),
+            "0·(−1) + 0·0 + 0·1 + 0·(−2) + 0·0 + 9·2 + 0·(−1) + 0·0 + 9·1 = 27"
         );
-        assert_eq!(sum, "27");
     }
 
     #[test]
@@ -411,7 +559,7 @@ mod tests {
             .split("'>")
             .next()
             .unwrap();
-        assert!(data.ends_with("]}}") && !data.contains('\''));
+        assert!(data.ends_with("\"stride\":1}") && !data.contains('\''));
     }
 
     #[test]
@@ -426,12 +574,49 @@ mod tests {
         assert!(message((3, 3), (4, 1)).contains("4x1"));
         assert!(message((9, 9), (6, 6)).contains("6x6"));
         assert!(message((3, 3), (0, 0)).contains("0x0"));
+        let layer = |channels: usize, filter: (usize, usize, usize), stride, padding| {
+            let input = Array3::ones((channels, 3, 3));
+            Player::layer(&input, &[Array3::ones(filter)], stride, padding)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(layer(2, (1, 3, 3), 1, 0).contains("of 1 channels"));
+        assert!(layer(5, (5, 3, 3), 1, 0).contains("5 channels"));
+        assert!(layer(1, (1, 3, 3), 0, 0).contains("stride"));
+        assert!(layer(1, (1, 3, 3), 1, 5).contains("13x13"));
+        assert!(layer(1, (1, 3, 3), 1, usize::MAX).contains("18446744073709551615"));
+        assert!(Player::layer(&Array3::ones((1, 3, 3)), &[], 1, 0).is_err());
         assert!(
             Player::new(&arr2(&[[f32::NAN]]), &arr2(&[[1.0]]))
                 .unwrap_err()
                 .to_string()
                 .contains("NaN")
         );
+    }
+
+    #[test]
+    fn a_layer_gives_what_the_seven_loops_give() {
+        use crate::prelude::*;
+        let dev = Cpu::seed_from_u64(7);
+        let layer = crate::simple_conv::SimpleConv2d::new(2, 3, 3, 2, 1, 7);
+        let x = dev.sample_normal_like(&(1usize, 2usize, 6usize, 7usize));
+        let want = layer.forward(&x).unwrap().as_vec();
+        let input = Array3::from_shape_vec((2, 6, 7), x.as_vec()).unwrap();
+        let filters: Vec<_> = layer
+            .weight
+            .as_vec()
+            .chunks(18)
+            .map(|w| Array3::from_shape_vec((2, 3, 3), w.to_vec()).unwrap())
+            .collect();
+        let player = Player::layer(&input, &filters, 2, 1).unwrap();
+        let bias = layer.bias.as_vec();
+        let size = want.len() / 3;
+        for (index, (got, want)) in player.output().iter().zip(&want).enumerate() {
+            assert!((got + bias[index / size] - want).abs() < 1e-5);
+        }
+        let lines = player.lines((0, 0, 0)).join(" ");
+        assert!(lines.contains("Channel 2: ") && lines.contains("Together: "));
+        assert_eq!(player.frame(0).width(), 640);
     }
 
     #[test]
@@ -444,8 +629,8 @@ mod tests {
         ] {
             let player =
                 Player::new(&Array2::from_elem(i, 123.45), &Array2::from_elem(k, -0.125)).unwrap();
-            assert_eq!(player.frame(usize::MAX).width(), 900);
-            assert_eq!(player.still().width(), 900);
+            assert_eq!(player.frame(usize::MAX).width(), 640);
+            assert_eq!(player.still().width(), 640);
         }
     }
 }

@@ -541,8 +541,10 @@ pub fn visualize_convolution_step(
 }
 
 /// Where things stand in the figure of a step.
-const PICTURE: f32 = 236.0;
-const MATRIX: f32 = 142.0;
+const STEP_WIDTH: f32 = 640.0;
+const PICTURE: f32 = 120.0;
+const MATRIX: f32 = 108.0;
+const SUM: f32 = 76.0;
 const EDGE: f32 = 14.0;
 const TOP: f32 = 44.0;
 
@@ -561,7 +563,7 @@ fn draw_step(
     let (matrix_width, matrix_height) =
         (cell * kernel.ncols() as f32, cell * kernel.nrows() as f32);
     let body = picture_height.max(matrix_height + 10.0);
-    let mut canvas = Canvas::new(900.0, TOP + body + 2.0 * EDGE);
+    let mut canvas = Canvas::new(STEP_WIDTH, TOP + body + 2.0 * EDGE);
 
     canvas.text("Image", EDGE, 22.0, LABEL.bold());
     canvas.image(
@@ -575,8 +577,8 @@ fn draw_step(
     mark_window(&mut canvas, image, (top, left), kernel.dim(), scale);
 
     let middle = TOP + matrix_height / 2.0;
-    let gap = (900.0 - 3.0 * EDGE - PICTURE - 3.0 * matrix_width - 128.0) / 3.0;
-    let mut x = EDGE + PICTURE + EDGE + 10.0;
+    let gap = (STEP_WIDTH - 3.0 * EDGE - PICTURE - 3.0 * matrix_width - SUM) / 3.0;
+    let mut x = EDGE + PICTURE + EDGE;
     let parts = [
         ("Window", window, ColorMap::Gray, Some((0.0, 255.0)), "×"),
         ("Kernel", kernel, ColorMap::Diverging, None, "="),
@@ -594,7 +596,7 @@ fn draw_step(
     let note = if (f32::from(shown) - sum).abs() < 1e-3 {
         String::new()
     } else {
-        format!("as a pixel: {shown}")
+        format!("as a pixel:\n{shown}")
     };
     canvas.text(&note, x, middle + 26.0, LABEL.color(MUTED));
     canvas.finish()

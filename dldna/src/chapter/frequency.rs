@@ -257,7 +257,7 @@ const NOTHING: f32 = 1e-6;
 ///
 /// let sobel = ndarray::arr2(&[[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]);
 /// let figure = plot_frequency_response(&sobel, "Sobel X")?;
-/// assert!(figure.width() > 700);
+/// assert!(figure.height() > 700);
 /// # Ok::<(), dldna::plot::PlotError>(())
 /// ```
 pub fn plot_frequency_response(kernel: &Array2<f32>, title: &str) -> Result<Figure, PlotError> {
@@ -278,7 +278,11 @@ pub fn plot_frequency_response(kernel: &Array2<f32>, title: &str) -> Result<Figu
         .color_map(ColorMap::Gray)
         .range(0.0, largest.ln_1p());
     let phase = HeatMap::from_array(&format!("{title}: phase"), &phase).color_map(ColorMap::Cyclic);
-    Figure::row(&[magnitude.draw()?, phase.draw()?])
+    let both = Figure::column(&[magnitude.draw()?, phase.draw()?])?;
+    Ok(both.with_alt(format!(
+        "Frequency response of {title}, zero frequency in the centre: above, how strongly each frequency passes; \
+         below, by which angle it is turned."
+    )))
 }
 
 /// How strongly a set of kernels passes each frequency, whatever its direction: the root of the mean of the squared

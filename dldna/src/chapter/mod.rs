@@ -6,6 +6,7 @@ pub mod conv_visual;
 pub mod convnext;
 pub mod feature_levels;
 pub mod filter_utils;
+pub mod first_network;
 pub mod frequency;
 pub mod gaussian_process;
 pub mod inception;

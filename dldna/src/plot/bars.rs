@@ -1,7 +1,7 @@
 //! Bars, single or in groups.
 
 use super::axis::{Axis, number};
-use super::canvas::{Canvas, LABEL, draw_title, title_height};
+use super::canvas::{Canvas, LABEL, WIDTH, draw_title, title_height};
 use super::chart::{color, draw_legend, widest};
 use super::color::{FAINT, MUTED};
 use super::text;
@@ -23,7 +23,7 @@ use plotters::style::RGBColor;
 ///     .value_label("milliseconds")
 ///     .log()
 ///     .draw()?;
-/// assert_eq!(figure.width(), 900);
+/// assert_eq!(figure.width(), 640);
 /// # Ok::<(), dldna::plot::PlotError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -35,8 +35,7 @@ pub struct BarChart {
     series: Vec<(String, Vec<f64>)>,
 }
 
-const WIDTH: f32 = 900.0;
-const UPRIGHT_HEIGHT: f32 = 420.0;
+const UPRIGHT_HEIGHT: f32 = 380.0;
 const EDGE: f32 = 12.0;
 
 impl BarChart {
@@ -73,7 +72,7 @@ impl BarChart {
     ///
     /// # Errors
     /// [`PlotError::Count`] when a series has not one value for each label, [`PlotError::Empty`] when there is
-    /// nothing that can be drawn, [`PlotError::TooLarge`] for hundreds of bars, [`PlotError::Letters`] for letters that cannot be drawn.
+    /// nothing that can be drawn, [`PlotError::TooLarge`] for hundreds of bars.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         for (name, values) in &self.series {
             if values.len() != self.labels.len() {
@@ -86,11 +85,11 @@ impl BarChart {
         }
         let names = self.series.iter().map(|(name, _)| name);
         let texts = self.labels.iter().chain(names);
-        text::check(
+        text::warn(
             texts
                 .chain([&self.title, &self.value_label])
                 .map(String::as_str),
-        )?;
+        );
         let axis = self.axis().ok_or(PlotError::Empty {
             what: "a bar chart",
         })?;

@@ -25,6 +25,9 @@ pub(crate) struct TextStyle {
     pub v_pos: VPos,
 }
 
+/// Width of the figures that choose it themselves: on a page of 400 pixels their labels are still nine pixels high.
+pub(crate) const WIDTH: f32 = 640.0;
+
 /// Axis labels, legends and captions.
 pub(crate) const LABEL: TextStyle = TextStyle {
     size: 15.0,
@@ -418,7 +421,10 @@ pub(crate) fn drawing_error(error: impl std::fmt::Display) -> PlotError {
 
 /// A title at the top left of `canvas`, if there is one.
 pub(crate) fn draw_title(canvas: &mut Canvas, title: &str, x: f32) {
-    canvas.text(title, x, 22.0, TITLE);
+    // A title too long for the figure is set smaller.
+    let room = canvas.width as f32 - 2.0 * x;
+    let size = (TITLE.size * room / TITLE.width(title).max(1.0)).min(TITLE.size);
+    canvas.text(title, x, 22.0, TITLE.size(size));
 }
 
 /// Height that a title takes.

@@ -12,6 +12,7 @@
 //! # Ok::<(), dldna::plot::PlotError>(())
 //! ```
 
+mod arrow;
 mod axis;
 mod bars;
 mod canvas;
@@ -33,12 +34,13 @@ pub use heat_map::HeatMap;
 pub use image_grid::ImageGrid;
 pub use timeline::Timeline;
 
+pub(crate) use arrow::{draw_arrow, draw_line};
 pub(crate) use axis::number;
 pub(crate) use canvas::{Canvas, LABEL, LINE_SPACING, TITLE, draw_title};
-pub(crate) use color::{FAINT, MUTED, PALETTE, PAPER};
+pub(crate) use color::{FAINT, INK, MUTED, PALETTE, PAPER};
 pub(crate) use matrix::draw_matrix;
 pub(crate) use raster::Raster;
-pub(crate) use text::check as check_text;
+pub(crate) use text::{warn as warn_of_letters, wrapped};
 
 /// What can be drawn as one figure.
 pub trait Draw {
@@ -93,15 +95,6 @@ pub enum PlotError {
         /// Pixels down.
         height: f32,
     },
-    /// Texts with letters that the figures' fonts do not have.
-    #[error(
-        "the figures' fonts have no letters for {}: titles and labels can have Latin and Greek letters and mathematical signs",
-        list_letters(missing)
-    )]
-    Letters {
-        /// The letters, in the order of their numbers.
-        missing: Vec<char>,
-    },
     /// A range of colours that is none.
     #[error("a range needs two finite numbers, the smaller one first, got {low} and {high}")]
     Range {
@@ -121,16 +114,6 @@ pub enum PlotError {
     /// The drawing library failed.
     #[error("cannot draw the figure: {0}")]
     Drawing(String),
-}
-
-/// At most ten of the letters. Where one does not show by itself, its number does.
-fn list_letters(missing: &[char]) -> String {
-    let name = |&c: &char| format!("{c} (U+{:04X})", u32::from(c));
-    let shown: Vec<String> = missing.iter().take(10).map(name).collect();
-    match missing.len().saturating_sub(10) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 /// A number that can be plotted.

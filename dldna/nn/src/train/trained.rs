@@ -38,6 +38,28 @@ const NORMALISATION: &str = "normalisation";
 const CLASS_NAMES: &str = "class_names";
 
 impl<N> Trained<N> {
+    /// A network that was trained elsewhere, with the preprocessing that its authors state.
+    ///
+    /// # Example
+    /// ```no_run
+    /// use dldna_nn::{prelude::*, resnet::ResNet18, train::{Preprocessing, Trained}, weights::load_torch_weights};
+    ///
+    /// let mut network = Cpu::default().build_module::<ResNet18<3, 1000>, f32>();
+    /// load_torch_weights(&mut network, "resnet18.safetensors")?; // torchvision's
+    /// let preprocessing = Preprocessing { image_size: 224, normalisation: Normalisation::IMAGENET, class_names: vec![] };
+    /// let trained = Trained::new(network, preprocessing);
+    /// # Ok::<(), dldna_nn::weights::WeightsError>(())
+    /// ```
+    pub fn new(model: N, preprocessing: Preprocessing) -> Self {
+        Self {
+            model,
+            history: History::default(),
+            finished: true,
+            preprocessing,
+            warning: None,
+        }
+    }
+
     /// The same with another network in place of this one, such as a part of it, or itself on another device.
     pub fn map<M>(self, f: impl FnOnce(N) -> M) -> Trained<M> {
         Trained {

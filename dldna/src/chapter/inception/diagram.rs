@@ -2,7 +2,7 @@
 
 use crate::chapter::block_diagram::{draw_sign, horizontal, vertical};
 use crate::plot::{
-    Canvas, Figure, LABEL, MUTED, PALETTE, PAPER, PlotError, TITLE, check_text, draw_title,
+    Canvas, Figure, LABEL, MUTED, PALETTE, PAPER, PlotError, TITLE, draw_title, warn_of_letters,
 };
 use plotters::style::RGBColor;
 
@@ -87,8 +87,7 @@ impl BranchDiagram {
     /// Draws the branches.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] without a branch, [`PlotError::TooLarge`] for hundreds of them, [`PlotError::Letters`] for
-    /// letters that cannot be drawn.
+    /// [`PlotError::Empty`] without a branch, [`PlotError::TooLarge`] for hundreds of them.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         let Some(rows) = self.branches.iter().map(Vec::len).max() else {
             return Err(PlotError::Empty {
@@ -97,7 +96,7 @@ impl BranchDiagram {
         };
         let layers = self.branches.iter().flatten().chain(&self.then);
         let texts = layers.chain([&self.title, &self.input, &self.meeting]);
-        check_text(texts.chain(&self.after_sum).map(String::as_str))?;
+        warn_of_letters(texts.chain(&self.after_sum).map(String::as_str));
 
         let inside = self.branches.len() as f32 * (self.column() + ACROSS) - ACROSS;
         let aside = if self.after_sum.is_some() {

@@ -5,7 +5,7 @@ use crate::cnn::{FeatureMap, FeatureMaps};
 use crate::plot::{Chart, ColorMap, Draw, Figure, HeatMap, ImageGrid, PlotError};
 
 impl Draw for History {
-    /// Loss and accuracy over the epochs, side by side.
+    /// Loss and accuracy over the epochs, one below the other.
     ///
     /// # Errors
     /// [`PlotError`] when there is no epoch.
@@ -16,7 +16,7 @@ impl Draw for History {
     ///
     /// let epoch = |train_loss, test_loss| Epoch { train_loss, train_accuracy: 0.8, test_loss, test_accuracy: 0.7 };
     /// let figure = History { epochs: vec![epoch(1.0, 1.1), epoch(0.6, 0.9)] }.draw()?;
-    /// assert!(figure.width() > 800);
+    /// assert!(figure.height() > 700);
     /// # Ok::<(), dldna::plot::PlotError>(())
     /// ```
     fn draw(&self) -> Result<Figure, PlotError> {
@@ -33,7 +33,7 @@ impl Draw for History {
             .line("test", &epochs, &series(|e| 100.0 * e.test_accuracy))
             .x_label("epoch")
             .draw()?;
-        Figure::row(&[loss, accuracy])
+        Figure::column(&[loss, accuracy])
     }
 }
 
