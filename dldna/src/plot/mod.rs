@@ -40,7 +40,7 @@ pub(crate) use canvas::{Canvas, LABEL, LINE_SPACING, TITLE, draw_title};
 pub(crate) use color::{FAINT, INK, MUTED, PALETTE, PAPER};
 pub(crate) use matrix::draw_matrix;
 pub(crate) use raster::Raster;
-pub(crate) use text::wrapped;
+pub(crate) use text::{warn as warn_of_letters, wrapped};
 
 /// What can be drawn as one figure.
 pub trait Draw {
