@@ -38,10 +38,8 @@ pub fn problems(file: &NotebookFile) -> Vec<String> {
     }
     problems.extend(scaffold::problems(file));
     problems.extend(quotes::problems(file));
-    if one_run::applies(file) {
-        problems.extend(one_run::problems(file));
-        problems.extend(format::problems(file));
-    }
+    problems.extend(one_run::problems(file));
+    problems.extend(format::problems(file));
     let mut count = 0;
     for cell in &file.content.cells {
         let Cell::Code {

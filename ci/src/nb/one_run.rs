@@ -10,16 +10,6 @@ use super::notebook::{NotebookFile, executed_cells, is_executed};
 /// The key of the mark in a cell's metadata.
 pub const KEY: &str = "dldna_run";
 
-/// Whether a notebook without any mark fails. Those are older than the mark and the rules for the
-/// layout of cells, and are let pass by both. To be `true` once all committed notebooks are updated.
-const MARK_IS_REQUIRED: bool = true;
-
-/// Whether the rules that came with the mark apply to the notebook.
-pub fn applies(file: &NotebookFile) -> bool {
-    let mut cells = file.content.cells.iter();
-    MARK_IS_REQUIRED || cells.any(|cell| mark(cell.metadata()).is_some())
-}
-
 /// The cells without a mark, and those with another mark than the first.
 pub fn problems(file: &NotebookFile) -> Vec<String> {
     let marks: Vec<(usize, Option<&str>)> = executed_cells(&file.content)
@@ -120,12 +110,6 @@ mod tests {
         );
         assert_eq!(problems(&[None, a, b]).len(), 2);
         assert_eq!(problems(&[None, None]).len(), 1);
-    }
-
-    #[test]
-    fn a_notebook_older_than_the_marks_is_let_pass() {
-        assert_eq!(applies(&file(&[(None, 1), (None, 2)])), MARK_IS_REQUIRED);
-        assert!(applies(&file(&[(None, 1), (Some("a"), 2)])));
     }
 
     #[test]

@@ -36,9 +36,7 @@ fn cells(exercise: &NotebookFile) -> Result<Option<Vec<Cell>>> {
         return Ok(None);
     };
     let mut solution = NotebookFile::read(&path, path.display().to_string())?;
-    if one_run::applies(exercise) {
-        format::renew(&mut solution)?;
-    }
+    format::renew(&mut solution)?;
     Ok(Some(
         solution.content.cells.into_iter().map(cleared).collect(),
     ))
@@ -247,7 +245,7 @@ mod tests {
         notebook::write(&solution.path, &file_text(&solution.content).unwrap()).unwrap();
         let mut exercise = write(folder.path(), "exercises/a.ipynb", SOLUTION);
         renew(&mut exercise).unwrap();
-        assert!(!one_run::applies(&exercise));
+        assert!(!one_run::problems(&exercise).is_empty());
 
         one_run::sign(&mut exercise.content);
         let marked = file_text(&exercise.content).unwrap();
