@@ -1,8 +1,11 @@
 //! Code in a copy of this process: it may overflow its stack, loop for ever or end the program, and nothing of it is left.
 
 use super::watch::{Failure, STACK, catch, failure, install_hook};
+use fork::{Fork, fork};
+use nix::unistd::alarm;
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, kill_process, setrlimit, waitpid,
+    Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getpid, kill_process, setrlimit,
+    waitpid,
 };
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -42,14 +45,13 @@ pub(super) fn run_in_child<C: Send>(
     let (mut messages, mut errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
     io::stdout().flush()?; // or both would print it
     install_hook(); // the lock for that is free now
-    // SAFETY: no memory is shared with the child, whose other threads stand still for ever. A lock that one of them held
-    // stays locked there, which makes the child wait until it is killed. The child does not return from here.
-    let child = match unsafe { libc::fork() } {
-        -1 => return Err(io::Error::last_os_error()),
-        0 => be_child(limit, output, &messages, &errors, || {
+    // The child has no other threads. A lock that one of them held stays locked there, which makes the child wait until it
+    // is killed.
+    let child = match fork()? {
+        Fork::Child => be_child(limit, output, &messages, &errors, || {
             run(code, &|value| send(&messages, VALUE, value));
         }),
-        child => Pid::from_raw(child).expect("a child has a number"),
+        Fork::Parent(child) => Pid::from_raw(child).expect("a child has a number"),
     };
     let end = wait(child, limit)?;
     let Messages { reported, last } = read_messages(&mut messages)?;
@@ -79,15 +81,15 @@ fn be_child(
     struct End;
     impl Drop for End {
         fn drop(&mut self) {
-            // SAFETY: it only ends the process. What has to be done at the end is the parent's to do.
-            unsafe { libc::_exit(0) }
+            // At once: what a program does at its end is the parent's to do.
+            let _ = kill_process(getpid(), Signal::KILL);
+            thread::park();
         }
     }
     let end = End;
     // Should the parent be killed meanwhile, nobody else would end the child.
     let seconds = u32::try_from(limit.as_secs().saturating_add(2)).unwrap_or(u32::MAX);
-    // SAFETY: it only sets a clock; the child is ended by the signal.
-    unsafe { libc::alarm(seconds) };
+    alarm::set(seconds);
     let nothing = Rlimit {
         current: Some(0),
         maximum: Some(0),
@@ -164,7 +166,9 @@ fn wait(child: Pid, limit: Duration) -> io::Result<Option<WaitStatus>> {
     let start = Instant::now();
     loop {
         match waitpid(Some(child), WaitOptions::NOHANG) {
-            Ok(Some((_, status))) if status.terminating_signal() == Some(libc::SIGALRM) => {
+            Ok(Some((_, status)))
+                if status.terminating_signal() == Some(Signal::ALARM.as_raw()) =>
+            {
                 return Ok(None);
             }
             Ok(Some((_, status))) => return Ok(Some(status)),
@@ -183,7 +187,8 @@ fn wait(child: Pid, limit: Duration) -> io::Result<Option<WaitStatus>> {
 fn cause(status: WaitStatus, printed: &str) -> String {
     let signal = status.terminating_signal();
     // In a program the standard library says it and aborts, in a notebook the system ends the process.
-    if matches!(signal, Some(libc::SIGSEGV | libc::SIGBUS))
+    let of_the_memory = [Signal::SEGV, Signal::BUS].map(Signal::as_raw);
+    if signal.is_some_and(|signal| of_the_memory.contains(&signal))
         || printed.contains("overflowed its stack")
     {
         return super::watch::STACK_OVERFLOW.to_owned();
