@@ -103,7 +103,7 @@ pub fn run(_args: Args) -> Result<()> {
 /// `rust-src`.
 fn wasm() -> Result<Tests> {
     const TARGET: &str = "wasm32-unknown-unknown";
-    let added = toolchain::has_target(TARGET)? || add_target(TARGET);
+    let added = toolchain::add_target(TARGET)?;
     let variables: &[_] = if added {
         &[]
     } else {
@@ -111,15 +111,6 @@ fn wasm() -> Result<Tests> {
     };
     let test = ["--package", "dldna-nn", "--test", "wasm", "--", "--ignored"];
     tests_with(&test, variables)
-}
-
-/// Whether rustup could get the standard library for a target.
-fn add_target(target: &str) -> bool {
-    let added = Command::new("rustup")
-        .args(["target", "add", target])
-        .current_dir(paths::repository())
-        .status();
-    added.is_ok_and(|status| status.success())
 }
 
 /// Runs one step. A step that fails does not keep the later ones from running.

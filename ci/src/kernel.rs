@@ -10,4 +10,5 @@ pub mod replay;
 pub mod rust_src;
 pub mod shim;
 pub mod start;
+mod stdin;
 pub mod template;

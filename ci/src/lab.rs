@@ -46,6 +46,9 @@ pub fn set_up_kernel(features: &Features) -> Result<()> {
     })
 }
 
+/// What the launcher shows for the kernel.
+const LOGO: &str = include_str!("kernel/logo.svg");
+
 /// Does one thing and says how long it took.
 fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     let started = Instant::now();
@@ -63,6 +66,7 @@ fn write_kernel_specification(features: &Features) -> Result<()> {
         folder.join("kernel.json"),
         serde_json::to_vec_pretty(&specification)?,
     )?;
+    fs::write(folder.join("logo-svg.svg"), LOGO)?;
     Ok(())
 }
 
@@ -103,8 +107,23 @@ fn disable_announcements() -> Result<()> {
     Ok(())
 }
 
+/// The start page is a text to read and not to edit, and the list of files has room for their names.
+fn write_default_settings() -> Result<()> {
+    let folder = python::LAB.folder().join("share/jupyter/lab/settings");
+    fs::create_dir_all(&folder)?;
+    let settings = serde_json::json!({
+        "@jupyterlab/docmanager-extension:plugin": {
+            "defaultViewers": {"markdown": "Markdown Preview"}
+        },
+        "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": false},
+    });
+    fs::write(folder.join("overrides.json"), settings.to_string())?;
+    Ok(())
+}
+
 fn open(args: &Args) -> Result<()> {
     disable_announcements()?;
+    write_default_settings()?;
     let mut command = jupyter();
     command
         .args(["-m", "jupyterlab"])
@@ -130,6 +149,13 @@ fn our_options(given: &[OsString]) -> Vec<String> {
         (
             "--MultiKernelManager.default_kernel_name",
             "rust".to_owned(),
+        ),
+        ("--LabApp.default_url", "/lab/tree/README.md".to_owned()),
+        // Not Python's, which comes with JupyterLab and cannot run a cell of the book.
+        ("--KernelSpecManager.allowed_kernelspecs", "rust".to_owned()),
+        (
+            "--KernelSpecManager.ensure_native_kernel",
+            "False".to_owned(),
         ),
         // After a change of the crate a kernel builds it before it answers.
         (

@@ -136,8 +136,20 @@ pub fn lab() -> &'static Path {
 /// The lab, with a file written into it: nothing else is started where that fails.
 pub fn writable_lab() -> Result<&'static Path> {
     let lab = lab();
+    write_into(lab)?;
+    Ok(lab)
+}
+
+fn write_into(lab: &Path) -> Result<()> {
+    // Rust's linker takes it for a place where a digit of its own is to stand.
+    if lab.to_string_lossy().contains('%') {
+        bail!(
+            "no program can be linked in {}, since there is a % in its name; rename the folder, or set {LAB} to one without",
+            lab.display()
+        );
+    }
     match fs::create_dir_all(lab).and_then(|()| tempfile::tempfile_in(lab)) {
-        Ok(_) => Ok(lab),
+        Ok(_) => Ok(()),
         Err(error) => bail!(
             "{} cannot be written ({error}); set {LAB} to a folder of your own outside the repository",
             lab.display()
@@ -212,6 +224,19 @@ mod tests {
         );
         let error = find_repository(none, &elsewhere, Path::new("/bin/ci")).unwrap_err();
         assert!(error.to_string().contains(REPOSITORY), "{error}");
+    }
+
+    #[test]
+    fn a_folder_in_which_no_program_can_be_linked_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, percent) = (folder.path().join("100"), folder.path().join("100%"));
+        write_into(&plain).unwrap();
+        let error = write_into(&percent).unwrap_err().to_string();
+        assert!(
+            error.contains("100%") && error.contains("rename"),
+            "{error}"
+        );
+        assert!(plain.exists() && !percent.exists());
     }
 
     #[test]

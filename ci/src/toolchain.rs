@@ -93,8 +93,20 @@ fn is_set_by_cargo(name: &str) -> bool {
     NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether the standard library is there for another platform, or rustup could get it.
+pub fn add_target(target: &str) -> Result<bool> {
+    if has_target(target)? {
+        return Ok(true);
+    }
+    let added = Command::new("rustup")
+        .args(["target", "add", target])
+        .current_dir(paths::repository())
+        .status();
+    Ok(added.is_ok_and(|status| status.success()))
+}
+
 /// Whether the standard library is there for another platform.
-pub fn has_target(target: &str) -> Result<bool> {
+fn has_target(target: &str) -> Result<bool> {
     let library = stdout(Command::new(tool("rustc")?).args([
         "--print",
         "target-libdir",

@@ -100,7 +100,7 @@ fn a_dead_link_is_found_and_nothing_else() {
     );
 }
 
-/// Readers go from notebook to notebook: each names the one before and the one after it.
+/// Readers go from notebook to notebook: each is in the list, and names the one before and the one after it.
 #[test]
 fn the_notebooks_form_a_chain() {
     let folder = repository().join("notebooks");
@@ -110,6 +110,13 @@ fn the_notebooks_form_a_chain() {
         .filter(|name| name.ends_with(".ipynb"))
         .collect();
     names.sort();
+    let list = markdown(&folder.join("README.md"));
+    for name in &names {
+        assert!(
+            list.contains(&format!("({name})")),
+            "{name} is not in notebooks/README.md"
+        );
+    }
     for pair in names.windows(2) {
         let [before, after] = pair else {
             unreachable!("windows of two");

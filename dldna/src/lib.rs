@@ -16,7 +16,7 @@
 //! | count parameters, sizes and work | [`summary`], [`param_share`], [`receptive_field`] |
 //! | load data | [`data`], [`image`] |
 //! | compute on a GPU | [`mod@device`] |
-//! | draw | [`plot`], [`conv_visual`] |
+//! | draw | [`plot`], [`block_diagram`], [`conv_visual`] |
 //! | check what you wrote in an exercise | [`exercises`] |
 #![warn(missing_docs)]
 

@@ -558,7 +558,7 @@ mod digits {
         });
     }
 
-    /// A linear layer learns the training images, and 97% of the test images are out of its reach.
+    /// A linear layer learns the training images, and 94% of the validation images are out of its reach.
     #[test]
     fn a_linear_network_learns_and_is_not_enough() {
         set_up();
@@ -566,7 +566,7 @@ mod digits {
         let network = dev.build_module::<(Flatten<784>, Linear<784, 10>), f32>();
         let mut network = BoxedClassifier::new(network);
         let mut adam = Adam::new(1e-3);
-        let train = mnist_sample().unwrap().train;
+        let train = mnist_sample().unwrap().train.split(0.2, 0).train;
         for epoch in 0..5 {
             for batch in train.shuffled(epoch).batches(50, Normalisation::MNIST) {
                 let targets = dldna::train::smoothed_targets(&batch.labels, 0.0).unwrap();
@@ -578,7 +578,7 @@ mod digits {
             panic!("{answer}");
         };
         let right: usize = wrong.got.split_once(" of 200").unwrap().0.parse().unwrap();
-        assert!((150..194).contains(&right), "{answer}");
+        assert!((150..188).contains(&right), "{answer}");
         assert_eq!(wrong.mistake, None);
     }
 }
@@ -732,8 +732,7 @@ mod skips {
 
 mod transfer {
     use super::*;
-    use dldna::train::FashionResNet18;
-    use dldna::transfer::{Features, Head};
+    use dldna::transfer::{ColorResNet18, Features, Head};
 
     fn fresh(seed: u64) -> Head {
         BuildModule::build(&Cpu::seed_from_u64(seed))
@@ -766,7 +765,7 @@ mod transfer {
     fn wrong_heads_are_named() {
         rejected("old head", || check::new_head(|network, _| network));
         rejected("what it has learned is lost", || {
-            check::new_head(|_, seed| -> FashionResNet18 {
+            check::new_head(|_, seed| -> ColorResNet18 {
                 BuildModule::build(&Cpu::seed_from_u64(seed))
             })
         });
@@ -811,5 +810,39 @@ mod transfer {
                 *head = fresh(0);
             })
         });
+    }
+
+    /// The features and the last layer together are the network.
+    #[test]
+    fn a_head_makes_logits_of_the_features() {
+        use dldna::data::{Dataset, photograph};
+        use dldna::mobilenet::MobileNetV2;
+        use dldna::transfer::{features, imagenet_features, on_photograph};
+        use dldna::weights::save_model;
+
+        let digits = mnist_sample().unwrap().test.take(2);
+        let data: Dataset<3> = on_photograph(&digits, &photograph().unwrap(), 5).unwrap();
+        let images = |normalisation, size| {
+            let batch = data.batches(2, normalisation).next().unwrap();
+            batch.resized(size).to_tensor(&Cpu::default())
+        };
+        let equal = |got: Vec<f32>, want: Vec<f32>| {
+            let differences = got.iter().zip(&want).map(|(got, want)| (got - want).abs());
+            assert!(differences.fold(0.0, f32::max) < 1e-5);
+            assert_eq!(got.len(), want.len());
+        };
+
+        let network: ColorResNet18 = BuildModule::build(&Cpu::seed_from_u64(0));
+        let got = features(&network, &data, Normalisation::BOOK).unwrap();
+        let logits = network.forward(images(Normalisation::BOOK, 28));
+        equal(network.fc.forward(got).as_vec(), logits.as_vec());
+
+        let network = Cpu::seed_from_u64(0).build_module::<MobileNetV2<3, 1000>, f32>();
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("mobilenet_v2.safetensors");
+        save_model(&network, &weights).unwrap();
+        let got = imagenet_features(&weights, &data).unwrap();
+        let logits = network.forward(images(Normalisation::IMAGENET, 224));
+        equal(network.classifier.forward(got).as_vec(), logits.as_vec());
     }
 }

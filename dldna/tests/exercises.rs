@@ -659,6 +659,87 @@ mod accidents {
         assert!(start.elapsed() < Duration::from_secs(20));
     }
 
+    /// `loop {}` uses a processor as long as it runs, and no thread can be stopped.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn of_an_endless_loop_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("process");
+        let written = file.clone();
+        rejected("does not come to an end", || {
+            check::cost_factor(move |_, _, _| {
+                std::fs::write(&written, std::process::id().to_string()).unwrap();
+                loop {
+                    std::hint::spin_loop();
+                }
+            })
+        });
+        let process = std::fs::read_to_string(file).unwrap();
+        assert_ne!(process, std::process::id().to_string());
+        assert!(!std::path::Path::new("/proc").join(process).exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_endless_recursion_is_answered() {
+        #[allow(unconditional_recursion)]
+        fn deeper(phi: f64) -> (f64, f64, f64) {
+            let (depth, width, resolution) = deeper(phi + 1.0);
+            (depth + phi, width, resolution)
+        }
+        rejected("calls itself", || check::compound_scaling(deeper));
+        assert_eq!(exercises::attempt(|| deeper(1.0)), None);
+        // Nothing is broken.
+        assert_eq!(exercises::attempt(|| 1 + 1), Some(2));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_end_of_the_program_is_answered() {
+        rejected("exit code 7", || check::phi_for(|_| std::process::exit(7)));
+        rejected("memory allocation", || {
+            check::phi_for(|_| {
+                let layout = std::alloc::Layout::from_size_align(1 << 60, 1).unwrap();
+                std::alloc::handle_alloc_error(layout)
+            })
+        });
+        assert_eq!(exercises::attempt(|| -> u8 { std::process::abort() }), None);
+    }
+
+    #[test]
+    fn a_named_mistake_is_not_followed_by_a_hint_about_something_else() {
+        set_up();
+        let first = exercises::hint("basic-1", 1).to_string();
+        let first = first
+            .lines()
+            .next()
+            .unwrap()
+            .trim_start_matches("correlate: ");
+        let named = check::correlate(|_, _| Array2::zeros((1, 7))).to_string();
+        assert!(
+            named.contains("mistake") && !named.contains(first),
+            "{named}"
+        );
+        assert!(named.contains("exercises::hint(\"basic-1\", 1)"), "{named}");
+        let unnamed = check::correlate(|image, _| image.clone()).to_string();
+        let todo = check::correlate(|_, _| todo!()).to_string();
+        assert!(
+            unnamed.contains(first) && todo.contains(first),
+            "{unnamed}\n{todo}"
+        );
+    }
+
+    /// A front end cuts off the right of a wide table.
+    #[test]
+    fn the_table_says_first_what_passed() {
+        set_up();
+        let table = exercises::progress().to_string();
+        for line in table.lines().skip(1).take(15) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(words[2], "of", "{line}");
+        }
+    }
+
     #[test]
     fn no_number_is_not_a_right_number() {
         rejected("NaN", || check::phi_for(|_| f64::NAN));

@@ -302,17 +302,17 @@ fn debug_shows_sizes_and_no_values() {
 }
 
 #[test]
-fn letters_without_a_glyph_are_named() {
+fn letters_without_a_glyph_do_not_stop_a_figure() {
     let one = [1.0];
-    let titles = [
-        ("训练", "训 (U+8BAD), 练 (U+7EC3)"),
-        ("학습", "학 (U+D559), 습 (U+C2B5)"),
-        ("обучение", "б (U+0431)"),
-        ("10 €", "€ (U+20AC)"),
-        ("e\u{301}", "U+0301"),
-        ("\u{1f600}", "U+1F600"),
-    ];
-    for (title, named) in titles {
+    for title in [
+        "训练",
+        "학습",
+        "обучение",
+        "การฝึก",
+        "10 €",
+        "e\u{301}",
+        "\u{1f600}",
+    ] {
         let figures = [
             Chart::new(title).line("", &one, &one).draw(),
             Chart::new("").line(title, &one, &one).draw(),
@@ -343,30 +343,9 @@ fn letters_without_a_glyph_are_named() {
             Timeline::new("").event(1, "", title).draw(),
         ];
         for (place, figure) in figures.into_iter().enumerate() {
-            let error = figure.unwrap_err();
-            assert!(
-                matches!(error, PlotError::Letters { .. }),
-                "{title} {place}: {error}"
-            );
-            let parts: Vec<&str> = named.split(", ").collect();
-            for part in parts {
-                assert!(error.to_string().contains(part), "{title} {place}: {error}");
-            }
+            assert!(figure.is_ok(), "{title} {place}: {figure:?}");
         }
     }
-    let many: String = ('一'..'丠').collect();
-    let error = Timeline::new(&many)
-        .event(1, "", "")
-        .draw()
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("and 22 more") && error.len() < 400,
-        "{error}"
-    );
-    // What the fonts have, and what is no letter.
-    let fine = "Größe, naïve Δx → 10⁻³ ≤ ∞\n\tœuvre";
-    Timeline::new(fine).event(1, fine, fine).draw().unwrap();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use super::template::Template;
-use super::{manifest, metadata, replay, rust_src};
+use super::{manifest, metadata, replay, rust_src, stdin};
 use crate::paths;
 use crate::toolchain::{self, Toolchain};
 
@@ -118,6 +118,11 @@ pub fn cargo(kernel: &Path) -> Result<ExitCode> {
 /// A cell, or what the kernel needs checked. To check would mean to check all packages below the
 /// crate first, for minutes; built they are already.
 fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
+    let source = fs::read_to_string(kernel.join("src/lib.rs"))?;
+    if let Some(refusal) = stdin::refusal(&source) {
+        eprintln!("{refusal}");
+        return Ok(ExitCode::FAILURE);
+    }
     if let Some(status) = replay::compile(kernel, &toolchain_of(kernel)?)? {
         return Ok(exit_code(status));
     }

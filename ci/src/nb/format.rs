@@ -164,7 +164,12 @@ fn after_rustfmt(source: &str, written: &str) -> Result<String> {
         .with_context(|| format!("rustfmt has written this for a cell:\n{written}"))?;
     let commands = &source[..source.len() - code.len()];
     let body: Vec<String> = body.lines().map(outdented).collect();
-    Ok(format!("{commands}{}", body.join("\n")))
+    let mut body = body.join("\n");
+    // Without its semicolon a loop at the end of a cell would show its value, `()`.
+    if code.trim_end().ends_with("};") && body.ends_with('}') {
+        body.push(';');
+    }
+    Ok(format!("{commands}{body}"))
 }
 
 /// A line without the indentation of the function, and with spaces for the rest.
@@ -200,6 +205,19 @@ mod tests {
         let expected = "let x = f(1)?;\nfn g() -> u8 {\n    if a { 1 } else { 2 }\n}\nx + 1";
         assert_eq!(formatted_cell(source), expected);
         stays(expected);
+    }
+
+    #[test]
+    fn a_semicolon_behind_the_last_brace_stays() {
+        stays("for a in b {\n    f(a);\n};");
+        assert_eq!(
+            formatted_cell("for a in b {f(a);};"),
+            "for a in b {\n    f(a);\n};"
+        );
+        assert_eq!(
+            formatted_cell("for a in b {f(a);}; c"),
+            "for a in b {\n    f(a);\n}\nc"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub const KEY: &str = "dldna_run";
 
 /// Whether a notebook without any mark fails. Those are older than the mark and the rules for the
 /// layout of cells, and are let pass by both. To be `true` once all committed notebooks are updated.
-const MARK_IS_REQUIRED: bool = false;
+const MARK_IS_REQUIRED: bool = true;
 
 /// Whether the rules that came with the mark apply to the notebook.
 pub fn applies(file: &NotebookFile) -> bool {

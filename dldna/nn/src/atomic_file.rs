@@ -15,9 +15,11 @@ use tempfile::NamedTempFile;
 /// Those of the system: then the file is as it was.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut unfinished = unfinished(path)?;
-    unfinished.write_all(bytes)?;
+    faults::Disk(unfinished.as_file_mut()).write_all(bytes)?;
     // On the disk before it has its name: after a power cut there is a whole file.
+    faults::call()?;
     unfinished.as_file().sync_all()?;
+    faults::call()?;
     unfinished.persist(path)?;
     sync_folder(path);
     Ok(())
@@ -33,6 +35,7 @@ pub fn probe(path: &Path) -> io::Result<()> {
 
 /// A file with a name of its own beside `path`: a rename within a folder is one step. Dropped, it goes away.
 fn unfinished(path: &Path) -> io::Result<NamedTempFile> {
+    faults::call()?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".unfinished-");
     // As open to others as any new file; by default only its owner could read it.
@@ -51,7 +54,81 @@ fn folder_of(path: &Path) -> &Path {
 /// Puts the new name on the disk, too. Not every file system can: then a power cut may bring the old content back, whole.
 fn sync_folder(path: &Path) {
     if cfg!(unix) {
-        let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+        let _ = faults::call()
+            .and_then(|()| File::open(folder_of(path)))
+            .and_then(|folder| folder.sync_all());
+    }
+}
+
+/// The layer below all that this crate and `dldna` write: tests make the disk fail there, at each call to it.
+#[doc(hidden)]
+pub mod faults {
+    use std::cell::Cell;
+    use std::io::{self, Write};
+
+    /// What a disk does from some call on.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Fault {
+        /// It is full, and stays so: a write writes half of what it should, or nothing.
+        Full,
+        /// One call fails.
+        Failing,
+        /// One write writes no more than half.
+        Short,
+    }
+
+    thread_local! {
+        static FAULT: Cell<Option<(Fault, usize)>> = const { Cell::new(None) };
+        static CALLS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// What `work` gives on a disk whose call number `at`, from 0, meets the fault, and how many calls there were. The calls
+    /// are those of this thread.
+    pub fn with<T>(fault: Fault, at: usize, work: impl FnOnce() -> T) -> (T, usize) {
+        FAULT.set(Some((fault, at)));
+        CALLS.set(0);
+        let result = work();
+        FAULT.set(None);
+        (result, CALLS.get())
+    }
+
+    /// The fault of the next call.
+    fn next() -> Option<Fault> {
+        let call = CALLS.replace(CALLS.get() + 1);
+        let (fault, at) = FAULT.get()?;
+        let met = call == at || (fault == Fault::Full && call > at);
+        met.then_some(fault)
+    }
+
+    /// A call that is no write.
+    pub(super) fn call() -> io::Result<()> {
+        match next() {
+            Some(Fault::Full) => Err(io::ErrorKind::StorageFull.into()),
+            Some(Fault::Failing) => Err(io::Error::other("a fault of the disk")),
+            Some(Fault::Short) | None => Ok(()),
+        }
+    }
+
+    /// A file on such a disk.
+    pub(super) struct Disk<W>(pub(super) W);
+
+    impl<W: Write> Write for Disk<W> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let half = &bytes[..bytes.len().div_ceil(2)];
+            match next() {
+                None => self.0.write(bytes),
+                Some(Fault::Short) => self.0.write(half),
+                Some(Fault::Full) => {
+                    self.0.write_all(half)?;
+                    Err(io::ErrorKind::StorageFull.into())
+                }
+                Some(Fault::Failing) => Err(io::Error::other("a fault of the disk")),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.flush()
+        }
     }
 }
 

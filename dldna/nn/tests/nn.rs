@@ -492,29 +492,99 @@ fn a_pooling_names_the_rule_for_its_padding() {
     ));
 }
 
-/// What a panic says.
-fn panic_of<R>(run: impl FnOnce() -> R + std::panic::UnwindSafe) -> String {
-    let panic = std::panic::catch_unwind(run).err().expect("it panics");
-    *panic.downcast::<String>().expect("a panic with words")
-}
+mod panics {
+    use super::*;
+    use dldna_nn::nn::{ConvNorm, Stage};
+    use dldna_nn::train::BoxedClassifier;
 
-#[test]
-fn a_panic_carries_the_words_of_the_error() {
-    let words = panic_of(|| {
-        let x = Cpu::seed_from_u64(0).zeros_like(&(1, Const::<1>, 8, 8));
-        MaxPool2D::<3, 1, 2>.forward(x)
-    });
-    assert!(words.contains("half the kernel"), "{words}");
-    let words = panic_of(|| {
-        let dev = Cpu::seed_from_u64(0);
-        let mut norm = dev.build_module::<BatchNorm2D<2>, f32>();
-        norm.forward_mut(dev.zeros_like(&(1, Const::<2>, 1, 1)).leaky_traced())
-    });
-    assert!(words.contains("more than one value"), "{words}");
-    assert!(matches!(
-        last_error(),
-        Some(LayerError::TooFewValues { .. })
-    )); // still there
+    /// What a panic says.
+    #[track_caller]
+    fn words_of<R>(run: impl FnOnce() -> R) -> String {
+        let run = std::panic::AssertUnwindSafe(run);
+        let panic = std::panic::catch_unwind(run).err().expect("it panics");
+        *panic.downcast::<String>().expect("a panic with words")
+    }
+
+    /// `forward` and `forward_mut` of a layer on images of zeros panic with `words`, and [`last_error`] still has them.
+    macro_rules! panics_with {
+        ($words:literal, $Layer:ty, $shape:expr) => {
+            panics_with!(
+                $words,
+                Cpu::default().build_module::<$Layer, f32>(),
+                $shape,
+                forward forward_mut
+            )
+        };
+        ($words:literal, $layer:expr, $shape:expr, $($forward:ident)+) => {$(
+            #[allow(unused_mut)]
+            let mut layer = $layer;
+            let x = Cpu::default().zeros_like(&$shape);
+            let words = words_of(|| layer.$forward(x.leaky_traced()));
+            assert!(words.contains($words), "{}: {words}", stringify!($forward));
+            assert_eq!(last_error().unwrap().to_string(), words);
+        )+};
+    }
+
+    network! {
+        pub struct Careless { conv: Conv2D<2, 2, 3>, }
+        forward(x: Images<2>) -> Images<2> { conv(x.clone()) + x }
+    }
+
+    network! {
+        pub struct Classifier { flatten: Flatten<9>, fc: Linear<9, 2>, }
+        forward(Images<1>) -> Vectors<2>;
+    }
+
+    #[test]
+    fn convolutions_carry_the_words_of_the_error() {
+        let small = (1, Const::<4>, 2, 2);
+        panics_with!("Conv2D: a window of 3x3", Conv2D<4, 4, 3>, small);
+        panics_with!("Conv2D: a window of 3x3", BiasedConv2D<4, 4, 3>, small);
+        panics_with!("DepthwiseConv2D: a window", DepthwiseConv2D<4, 3>, small);
+        panics_with!("GroupedConv2D: a window", GroupedConv2D<4, 4, 2, 3>, small);
+        panics_with!("a window of 3x1", RectangularConv2D<4, 4, 3, 1>, small);
+        panics_with!("at least 3x3 pixels", ConvTranspose2D<4, 4, 1, 1, 1>, small);
+        panics_with!("at least 3x3 pixels", BiasedConvTranspose2D<4, 4, 1, 1, 1>, small);
+        panics_with!("a window of 3x3", ConvNorm<4, 4, 3>, small);
+    }
+
+    #[test]
+    fn the_other_layers_carry_the_words_of_the_error() {
+        let small = (1, Const::<4>, 2, 2);
+        panics_with!("half the kernel", MaxPool2D<3, 1, 2>, small);
+        panics_with!("does not fit", AvgPool2D<3, 1>, small);
+        panics_with!("at least 3x3 pixels", ReflectPad2D<2>, small);
+        panics_with!("at least 1x1 pixels", UpsampleNearest2D<2>, (1, 4, 0, 2));
+        panics_with!("at least 1x1 pixels", AdaptiveAvgPool2D<2, 2>, (1, 4, 0, 2));
+        panics_with!("these have 4x2x2 = 16", Flatten<9>, small);
+        panics_with!("each of 4 groups", GroupNorm<4, 4>, (1, Const::<4>, 1, 1));
+        let norm = Cpu::default().build_module::<BatchNorm2D<4>, f32>();
+        panics_with!(
+            "more than one value",
+            norm,
+            (1, Const::<4>, 1, 1),
+            forward_mut
+        );
+        panics_with!("a probability", Dropout2D { p: 1.5 }, small, forward_mut);
+    }
+
+    #[test]
+    fn networks_carry_the_words_of_the_error() {
+        panics_with!("one shape, these are", Careless, (1, Const::<2>, 5, 5));
+        panics_with!("these have 1x2x2 = 4", Classifier, (1, Const::<1>, 2, 2));
+        type Two = Stage<Conv2D<1, 1, 3>, Conv2D<1, 1, 3>, 2>;
+        panics_with!("on an image of 2x2", Two, (1, Const::<1>, 4, 4));
+        let network = || BoxedClassifier::new(Cpu::default().build_module::<Classifier, f32>());
+        let x = Cpu::default().zeros_like(&(1, Const, 2, 2));
+        let words = [
+            words_of(|| network().forward(x.clone())),
+            words_of(|| network().forward_mut(x.leaky_traced())),
+        ];
+        assert!(
+            words.iter().all(|words| words.contains("1x2x2 = 4")),
+            "{words:?}"
+        );
+    }
 }
 
 /// Images without pixels, and batches without images, give nothing or an error.

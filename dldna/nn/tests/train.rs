@@ -423,3 +423,61 @@ fn a_damaged_or_foreign_checkpoint_is_refused_with_the_part_named() {
     assert!(error.contains("data was 64 images"), "{error}");
     train(stripes_network(), &data, &more).unwrap();
 }
+
+#[cfg(target_arch = "x86_64")]
+mod subnormal_numbers {
+    use super::*;
+    use dldna_nn::kernels::subnormals::are_flushed;
+
+    /// Passes its input on, and says whether subnormal numbers are zero meanwhile.
+    #[derive(Debug, Clone, Default)]
+    struct Probe;
+
+    impl ZeroSizedModule for Probe {}
+    impl NonMutableModule for Probe {}
+
+    impl<X> Module<X> for Probe {
+        type Output = X;
+        type Error = CpuError;
+
+        fn try_forward(&self, x: X) -> Result<X, CpuError> {
+            assert!(are_flushed());
+            assert_eq!(rayon_threads_that_flush(), rayon::current_num_threads());
+            Ok(x)
+        }
+    }
+
+    fn rayon_threads_that_flush() -> usize {
+        let threads = rayon::broadcast(|_| are_flushed());
+        threads.into_iter().filter(|flushes| *flushes).count()
+    }
+
+    /// A reader's own numbers are as small after a training as before it.
+    #[test]
+    fn they_are_zero_in_a_training_and_nowhere_else() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build();
+        pool.unwrap().install(|| {
+            let network =
+                Cpu::seed_from_u64(7).build_module::<(Probe, Flatten<36>, Linear<36, 2>), f32>();
+            let config = TrainConfig {
+                image_size: 6,
+                epochs: 1,
+                ..quick()
+            };
+            assert!(!are_flushed());
+            train(network.clone(), &stripes(20, 10, 6), &config).unwrap();
+            assert!(!are_flushed());
+            assert_eq!(rayon_threads_that_flush(), 0);
+
+            // A training that fails sets back, too.
+            let config = TrainConfig {
+                learning_rate: 1e38,
+                epochs: 9,
+                ..config
+            };
+            train(network, &stripes(20, 10, 6), &config).unwrap_err();
+            assert!(!are_flushed());
+            assert_eq!(rayon_threads_that_flush(), 0);
+        });
+    }
+}

@@ -1,5 +1,6 @@
 //! The modules of the book's chapter.
 
+pub mod block_diagram;
 pub mod cnn;
 pub mod conv_visual;
 pub mod convnext;

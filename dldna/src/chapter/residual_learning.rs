@@ -3,6 +3,10 @@
 //! He et al. 2015 found that a plain network of 56 layers is worse than one of 20, even on the images it has learned
 //! from. The functions here repeat the comparison at a size that runs in minutes.
 
+mod diagram;
+
+pub use diagram::draw_blocks;
+
 use crate::data::{Normalisation, Split};
 use crate::resnet::{
     PlainNet20, PlainNet56, ResNet18, ResNet20, ResNet34, ResNet50, ResNet56, ResNet101, ResNet152,

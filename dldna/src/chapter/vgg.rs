@@ -6,7 +6,10 @@
 //! A [`Configuration`] is one column of the paper's table 1. It counts and draws without building anything. The types
 //! [`Vgg11`] to [`Vgg19`] are the same networks, to be built and run on images of 224x224 pixels.
 
+mod windows;
+
 pub use dldna_nn::vgg::*;
+pub use windows::draw_windows;
 
 use crate::plot::{
     Canvas, FAINT, Figure, LABEL, LINE_SPACING, MUTED, PALETTE, PlotError, draw_title,
@@ -124,7 +127,7 @@ impl Configuration {
     ///
     /// ```
     /// let figure = dldna::vgg::Configuration::VGG16.draw()?;
-    /// assert!(figure.width() > 800);
+    /// assert!(figure.width() > 600);
     /// # Ok::<(), dldna::plot::PlotError>(())
     /// ```
     pub fn draw(&self) -> Result<Figure, PlotError> {
@@ -139,7 +142,13 @@ impl Configuration {
             group.draw(&mut canvas, left, floor);
             left += group.width();
         }
-        Ok(canvas.finish())
+        let [a, b, c, d, e] = self.convolutions;
+        Ok(canvas.finish().with_alt(format!(
+            "{}, layer by layer: an image of 3 channels and 224x224 pixels, then {a}, {b}, {c}, {d} and {e} \
+             convolutions, whose boxes sink from 224 to 14 pixels and widen from 64 to 512 channels, then three flat \
+             boxes of 4096, 4096 and 1000 numbers.",
+            self.name
+        )))
     }
 
     /// The image, the five stages, and the linear layers, in the order of the computation.
@@ -162,11 +171,11 @@ fn linear_layers() -> impl Iterator<Item = (usize, usize)> {
 
 /// Figure pixels for one pixel of a feature map, and for one channel.
 const PIXEL: f32 = 0.9;
-const CHANNEL: f32 = 0.05;
+const CHANNEL: f32 = 0.03;
 const MARGIN: f32 = 16.0;
 const TOP: f32 = 44.0;
 const BOX_GAP: f32 = 4.0;
-const GROUP_GAP: f32 = 14.0;
+const GROUP_GAP: f32 = 12.0;
 const LINE: f32 = LINE_SPACING * LABEL.size;
 /// A feature map of one pixel would be too thin to be seen.
 const THINNEST: f32 = 3.0;
@@ -184,7 +193,7 @@ impl Group {
     fn new(count: usize, channels: usize, side: usize, color: RGBColor, what: &str) -> Self {
         let label = [
             what.to_owned(),
-            format!("{channels} x"),
+            channels.to_string(),
             format!("{side}x{side}"),
         ];
         let size = (

@@ -1,6 +1,7 @@
 //! What a check says.
 
-use super::{find, progress, watch::Failure};
+use super::watch::{Failure, STACK_OVERFLOW};
+use super::{find, progress};
 use crate::display::{Content, emit};
 use crate::table::escape;
 use std::fmt;
@@ -39,6 +40,13 @@ pub enum Verdict {
         /// How long the check waited.
         limit: Duration,
     },
+    /// The learner's code ended the program, with its stack full for one thing.
+    Ended {
+        /// What the check gave it.
+        input: String,
+        /// Why.
+        cause: String,
+    },
     /// There is nothing to check.
     Refused,
 }
@@ -56,21 +64,29 @@ pub struct Wrong {
     pub mistake: Option<String>,
 }
 
+/// What a line with the probable mistake is called.
+const MISTAKE: &str = "mistake";
+
 /// Set by nbgrader while it grades.
 const GRADING: &str = "NBGRADER_EXECUTION";
 
 impl Answer {
     /// The answer for one part of an exercise. Notes a part that passed in the file of progress.
     pub(super) fn new(exercise: &'static str, part: &'static str, verdict: Verdict) -> Self {
-        let notes = match verdict {
-            Verdict::Passed => progress::record(exercise, part),
-            _ => first_hint(exercise, part).into_iter().collect(),
-        };
-        Self {
+        let mut answer = Self {
             subject: format!("{exercise}, {part}"),
             verdict,
-            notes,
-        }
+            notes: Vec::new(),
+        };
+        answer.notes = if answer.passed() {
+            progress::record(exercise, part)
+        } else if answer.lines().iter().any(|(label, _)| *label == MISTAKE) {
+            // The first hint is for those who have nothing yet: it may be about something else.
+            vec![("hints", format!("exercises::hint({exercise:?}, 1)"))]
+        } else {
+            first_hint(exercise, part).into_iter().collect()
+        };
+        answer
     }
 
     /// The answer to code that did not come to its end on `input`.
@@ -84,6 +100,7 @@ impl Answer {
             Failure::NotWritten => Verdict::NotWritten,
             Failure::Panicked(message) => Verdict::Panicked { input, message },
             Failure::TooSlow(limit) => Verdict::TooSlow { input, limit },
+            Failure::Ended(cause) => Verdict::Ended { input, cause },
         };
         Self::new(exercise, part, verdict)
     }
@@ -114,6 +131,7 @@ impl Answer {
             Verdict::Wrong(_) => "not yet. The result is not the expected one",
             Verdict::Panicked { .. } => "not yet. Your code panicked",
             Verdict::TooSlow { .. } => "not yet. Your code does not come to an end",
+            Verdict::Ended { .. } => "not yet. Your code ended the program",
             Verdict::Refused => return "Nothing to check".to_owned(),
         };
         format!("{}: {state}", self.subject)
@@ -129,24 +147,32 @@ impl Answer {
                     ("expected", wrong.expected.clone()),
                     ("got", wrong.got.clone()),
                 ];
-                lines.extend(wrong.mistake.clone().map(|mistake| ("mistake", mistake)));
+                lines.extend(wrong.mistake.clone().map(|mistake| (MISTAKE, mistake)));
                 lines
             }
             Verdict::Panicked { input, message } => {
                 let mut lines = vec![("input", input.clone()), ("panic", message.clone())];
-                lines.extend(panic_meaning(message).map(|meaning| ("mistake", meaning.to_owned())));
+                lines.extend(panic_meaning(message).map(|meaning| (MISTAKE, meaning.to_owned())));
                 lines
             }
             Verdict::TooSlow { input, limit } => vec![
                 ("input", input.clone()),
                 ("waited", format!("{} s", limit.as_secs_f64())),
                 (
-                    "mistake",
-                    "Is there a loop whose condition never becomes false? It still runs: restart the kernel when you \
-                     have mended it."
-                        .to_owned(),
+                    MISTAKE,
+                    "Is there a loop whose condition never becomes false?".to_owned(),
                 ),
             ],
+            Verdict::Ended { input, cause } => {
+                let mut lines = vec![("input", input.clone()), ("cause", cause.clone())];
+                if cause == STACK_OVERFLOW {
+                    lines.push((
+                        MISTAKE,
+                        "A function that calls itself: does it always come to a call that does not?".to_owned(),
+                    ));
+                }
+                lines
+            }
         };
         lines.extend(self.notes.clone());
         lines

@@ -18,6 +18,10 @@
 //! A check draws its own inputs and compares with a reference of its own. A panic, an endless loop or a result of the
 //! wrong shape is answered like any other mistake. What passes is noted in a file, which [`progress`] shows.
 //!
+//! On Unix the learner's code runs in a copy of the process (`fork`), which is killed when its time is over: an endless
+//! recursion is answered, too, and of an endless loop nothing is left. What the code changes outside of itself, such as a
+//! `static`, is changed in the copy alone.
+//!
 //! # For authors
 //!
 //! An exercise is an `Exercise` in the list of its level. Most parts are a function with inputs, a reference and known
@@ -29,6 +33,8 @@ mod advanced;
 mod answer;
 mod applied;
 mod basic;
+#[cfg(unix)]
+mod child;
 mod function_check;
 mod progress;
 mod value;
@@ -41,7 +47,7 @@ use crate::display::{Content, emit};
 use function_check::FunctionCheck;
 use std::fmt;
 use std::time::Duration;
-use watch::{Failure, watch};
+use watch::{Failure, watch_thread};
 
 /// The checks, one for each part of an exercise.
 pub mod check {
@@ -166,8 +172,15 @@ pub fn done(exercise: &str) -> Answer {
 /// How long [`attempt`] waits: some cells train.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(120);
 
+/// How long [`attempt`] tries whether code ends the program.
+#[cfg(unix)]
+const TRIAL: Duration = Duration::from_secs(1);
+
 /// The value of code that uses what the learner wrote. Where that panics or takes longer than two minutes, says so
 /// and has none, and the notebook goes on.
+///
+/// On Unix the code first runs for a second in a copy of the process, which prints nothing: so an endless recursion is
+/// said as well, unless it comes later than that.
 ///
 /// # Example
 /// ```
@@ -180,9 +193,29 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(120);
 /// assert_eq!(attempt(|| 3 + 3), Some(6));
 /// ```
 pub fn attempt<T: Send + 'static>(code: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (mut values, failure) = watch(ATTEMPT_LIMIT, |report| report(code()));
+    #[cfg(unix)]
+    let code = match child::run_in_child(TRIAL, child::Output::Hidden, code, |code, _| drop(code()))
+    {
+        Ok((
+            _,
+            child::Outcome {
+                failure: Some(Failure::Ended(cause)),
+                ..
+            },
+        )) => {
+            println!("Your code ended the program: {cause}");
+            return None;
+        }
+        Ok((code, _)) => code,
+        Err(error) => {
+            println!("Your code could not be run: {error}");
+            return None;
+        }
+    };
+    let (mut values, failure) = watch_thread(ATTEMPT_LIMIT, |report| report(code()));
     match failure {
         None => {}
+        Some(Failure::Ended(cause)) => println!("Your code ended the program: {cause}"),
         Some(Failure::NotWritten) => {
             println!("There is nothing to see yet: this cell uses what you write above.")
         }

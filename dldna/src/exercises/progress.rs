@@ -196,15 +196,15 @@ impl Progress {
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new(&["Exercise", "Title", "Left", "Passed"], 3);
+        let mut table = Table::new(&["Exercise", "Passed", "Title", "Left"], 4);
         for exercise in exercises() {
             let left = self.left(exercise.id);
             let all = exercise.parts.len();
             table.push(vec![
                 exercise.id.to_owned(),
+                format!("{} of {all}", all - left.len()),
                 exercise.title.to_owned(),
                 left.join(", "),
-                format!("{} of {all}", all - left.len()),
             ]);
         }
         table

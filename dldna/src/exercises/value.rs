@@ -12,6 +12,8 @@ pub(super) trait Value: Send + 'static {
     }
     /// All numbers, row by row.
     fn numbers(&self) -> Vec<f64>;
+    /// The value of this shape and these numbers.
+    fn of(shape: &[usize], numbers: &[f64]) -> Self;
     /// The whole value.
     fn text(&self) -> String {
         let numbers: Vec<String> = self.numbers().into_iter().map(number).collect();
@@ -36,6 +38,12 @@ impl Value for Array2<f32> {
     fn text(&self) -> String {
         matrix(self)
     }
+
+    fn of(shape: &[usize], numbers: &[f64]) -> Self {
+        Array2::from_shape_fn((shape[0], shape[1]), |(row, column)| {
+            numbers[row * shape[1] + column] as f32
+        })
+    }
 }
 
 impl Value for Array4<f32> {
@@ -52,6 +60,12 @@ impl Value for Array4<f32> {
     fn text(&self) -> String {
         images(self)
     }
+
+    fn of(shape: &[usize], numbers: &[f64]) -> Self {
+        let (a, b, c, d) = (shape[0], shape[1], shape[2], shape[3]);
+        let place = |(i, j, k, l)| ((i * b + j) * c + k) * d + l;
+        Array4::from_shape_fn((a, b, c, d), |at| numbers[place(at)] as f32)
+    }
 }
 
 impl Value for Vec<f32> {
@@ -64,6 +78,10 @@ impl Value for Vec<f32> {
     fn numbers(&self) -> Vec<f64> {
         self.iter().map(|&x| f64::from(x)).collect()
     }
+
+    fn of(_shape: &[usize], numbers: &[f64]) -> Self {
+        numbers.iter().map(|&x| x as f32).collect()
+    }
 }
 
 impl Value for f32 {
@@ -72,6 +90,10 @@ impl Value for f32 {
     fn numbers(&self) -> Vec<f64> {
         vec![f64::from(*self)]
     }
+
+    fn of(_shape: &[usize], numbers: &[f64]) -> Self {
+        numbers[0] as f32
+    }
 }
 
 impl Value for (f32, f32) {
@@ -79,6 +101,10 @@ impl Value for (f32, f32) {
 
     fn numbers(&self) -> Vec<f64> {
         vec![f64::from(self.0), f64::from(self.1)]
+    }
+
+    fn of(_shape: &[usize], numbers: &[f64]) -> Self {
+        (numbers[0] as f32, numbers[1] as f32)
     }
 }
 
@@ -96,6 +122,12 @@ impl Value for Array2<f64> {
     fn text(&self) -> String {
         matrix(self)
     }
+
+    fn of(shape: &[usize], numbers: &[f64]) -> Self {
+        Array2::from_shape_fn((shape[0], shape[1]), |(row, column)| {
+            numbers[row * shape[1] + column]
+        })
+    }
 }
 
 impl Value for f64 {
@@ -103,6 +135,10 @@ impl Value for f64 {
 
     fn numbers(&self) -> Vec<f64> {
         vec![*self]
+    }
+
+    fn of(_shape: &[usize], numbers: &[f64]) -> Self {
+        numbers[0]
     }
 }
 
@@ -112,6 +148,10 @@ impl Value for (f64, f64) {
     fn numbers(&self) -> Vec<f64> {
         vec![self.0, self.1]
     }
+
+    fn of(_shape: &[usize], numbers: &[f64]) -> Self {
+        (numbers[0], numbers[1])
+    }
 }
 
 impl Value for (f64, f64, f64) {
@@ -119,6 +159,10 @@ impl Value for (f64, f64, f64) {
 
     fn numbers(&self) -> Vec<f64> {
         vec![self.0, self.1, self.2]
+    }
+
+    fn of(_shape: &[usize], numbers: &[f64]) -> Self {
+        (numbers[0], numbers[1], numbers[2])
     }
 }
 
@@ -128,6 +172,10 @@ impl Value for usize {
     fn numbers(&self) -> Vec<f64> {
         vec![*self as f64]
     }
+
+    fn of(_shape: &[usize], numbers: &[f64]) -> Self {
+        numbers[0] as usize
+    }
 }
 
 impl Value for (usize, usize) {
@@ -136,6 +184,34 @@ impl Value for (usize, usize) {
     fn numbers(&self) -> Vec<f64> {
         vec![self.0 as f64, self.1 as f64]
     }
+
+    fn of(_shape: &[usize], numbers: &[f64]) -> Self {
+        (numbers[0] as usize, numbers[1] as usize)
+    }
+}
+
+/// A value as bytes: the number of dimensions, their sizes, the numbers.
+pub(super) fn to_bytes<V: Value>(value: &V) -> Vec<u8> {
+    let shape = value.shape();
+    let sizes = std::iter::once(shape.len())
+        .chain(shape)
+        .map(|size| size as u64);
+    let mut bytes: Vec<u8> = sizes.flat_map(u64::to_le_bytes).collect();
+    bytes.extend(value.numbers().into_iter().flat_map(f64::to_le_bytes));
+    bytes
+}
+
+/// The value of which [`to_bytes`] made these.
+pub(super) fn from_bytes<V: Value>(bytes: &[u8]) -> V {
+    let (words, _) = bytes.as_chunks();
+    let size = |word: &[u8; 8]| u64::from_le_bytes(*word) as usize;
+    let (shape, numbers) = words[1..].split_at(size(&words[0]));
+    let shape: Vec<usize> = shape.iter().map(size).collect();
+    let numbers: Vec<f64> = numbers
+        .iter()
+        .map(|word| f64::from_le_bytes(*word))
+        .collect();
+    V::of(&shape, &numbers)
 }
 
 /// Whether both have the same shape and, up to rounding, the same numbers.
@@ -250,6 +326,29 @@ mod tests {
         for (x, text) in cases {
             assert_eq!(number(x), text);
         }
+    }
+
+    #[test]
+    fn bytes_give_the_value_back() {
+        fn kept<V: Value + PartialEq + std::fmt::Debug>(value: V) {
+            assert_eq!(from_bytes::<V>(&to_bytes(&value)), value);
+        }
+        kept(array![[1.5_f32, -0.1, f32::INFINITY], [3.0, 4.0, 1e-40]]);
+        kept(array![[0.1_f64], [f64::MAX]]);
+        kept(Array2::<f32>::zeros((0, 3)));
+        kept(Array4::from_shape_fn((2, 3, 4, 5), |(a, b, c, d)| {
+            (1000 * a + 100 * b + 10 * c + d) as f32
+        }));
+        kept(vec![1.0_f32, 2.0]);
+        kept(Vec::<f32>::new());
+        kept(0.1_f32);
+        kept(0.1_f64);
+        kept((0.1_f32, 2.0_f32));
+        kept((0.1, 0.2));
+        kept((0.1, 0.2, 0.3));
+        kept(usize::from(u16::MAX));
+        kept((1_usize, 2_usize));
+        assert!(from_bytes::<f32>(&to_bytes(&f32::NAN)).is_nan());
     }
 
     #[test]

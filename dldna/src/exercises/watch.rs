@@ -1,4 +1,4 @@
-//! Running code that may panic or never end.
+//! Running code that may panic, never end, or end the program.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,15 +13,43 @@ pub(super) enum Failure {
     NotWritten,
     /// It panicked, with this message.
     Panicked(String),
-    /// It was not ready in this time. It still runs: Rust cannot stop a thread.
+    /// It was not ready in this time.
     TooSlow(Duration),
+    /// It ended the program: why.
+    Ended(String),
 }
 
+/// What a [`Failure::Ended`] says of a stack that overflowed.
+pub(super) const STACK_OVERFLOW: &str = "the stack overflowed";
+
 /// Networks built by the learner may put large arrays on the stack, and have more of it outside of a check.
-const STACK: usize = 8 << 20;
+pub(super) const STACK: usize = 8 << 20;
+
+/// Runs `code` for at most `limit`. Returns what it reported, and why it stopped, if it did.
+///
+/// On Unix it runs in a copy of this process, of which nothing is left. On other systems it runs on a thread, where an
+/// overflow of the stack ends the program, and a loop without end goes on.
+pub(super) fn watch<C: FnOnce(&dyn Fn(&[u8])) + Send + 'static>(
+    limit: Duration,
+    code: C,
+) -> (Vec<Vec<u8>>, Option<Failure>) {
+    #[cfg(unix)]
+    {
+        use super::child::{Output, run_in_child};
+        let run = |code: C, report: &dyn Fn(&[u8])| code(report);
+        match run_in_child(limit, Output::Shown, code, run) {
+            Ok((_, outcome)) => (outcome.reported, outcome.failure),
+            Err(error) => (Vec::new(), Some(Failure::Panicked(error.to_string()))),
+        }
+    }
+    #[cfg(not(unix))]
+    watch_thread(limit, |report| {
+        code(&|value: &[u8]| report(value.to_owned()))
+    })
+}
 
 /// Runs `code` on a thread of its own for at most `limit`. Returns what it reported, and why it stopped, if it did.
-pub(super) fn watch<T: Send + 'static>(
+pub(super) fn watch_thread<T: Send + 'static>(
     limit: Duration,
     code: impl FnOnce(&dyn Fn(T)) + Send + 'static,
 ) -> (Vec<T>, Option<Failure>) {
@@ -55,7 +83,7 @@ pub(super) fn watch<T: Send + 'static>(
 }
 
 /// `todo!()` and `unimplemented!()` are the marks of a scaffold.
-fn failure(message: String) -> Failure {
+pub(super) fn failure(message: String) -> Failure {
     let unwritten = ["not yet implemented", "not implemented"];
     if unwritten.iter().any(|start| message.starts_with(start)) {
         Failure::NotWritten
@@ -71,7 +99,7 @@ thread_local! {
 }
 
 /// Runs `code`; a panic comes back as its message, and nothing of it is printed.
-fn catch(code: impl FnOnce()) -> Result<(), String> {
+pub(super) fn catch(code: impl FnOnce()) -> Result<(), String> {
     install_hook();
     QUIET.set(true);
     let result = catch_unwind(AssertUnwindSafe(code));
@@ -80,7 +108,7 @@ fn catch(code: impl FnOnce()) -> Result<(), String> {
 }
 
 /// From now on, panics of threads that are [`QUIET`] are kept instead of printed.
-fn install_hook() {
+pub(super) fn install_hook() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
         let others = std::panic::take_hook();
@@ -106,12 +134,12 @@ mod tests {
     #[test]
     fn what_is_reported_before_a_panic_is_kept() {
         let (reported, failure) = watch(LIMIT, |report| {
-            report(1);
-            report(2);
-            let empty: Vec<i32> = Vec::new();
-            report(empty[0]);
+            report(&[1]);
+            report(&[2]);
+            let empty: Vec<u8> = Vec::new();
+            report(&[empty[0]]);
         });
-        assert_eq!(reported, [1, 2]);
+        assert_eq!(reported, [[1], [2]]);
         let Some(Failure::Panicked(message)) = failure else {
             panic!("{failure:?}");
         };
@@ -120,12 +148,9 @@ mod tests {
 
     #[test]
     fn unwritten_code_is_told_from_a_panic() {
+        assert_eq!(watch(LIMIT, |_| todo!()).1, Some(Failure::NotWritten));
         assert_eq!(
-            watch(LIMIT, |_: &dyn Fn(())| todo!()).1,
-            Some(Failure::NotWritten)
-        );
-        assert_eq!(
-            watch(LIMIT, |_: &dyn Fn(())| todo!("sum the window")).1,
+            watch(LIMIT, |_| todo!("sum the window")).1,
             Some(Failure::NotWritten)
         );
     }
@@ -134,17 +159,34 @@ mod tests {
     fn a_loop_without_end_is_left() {
         let limit = Duration::from_millis(50);
         let (reported, failure) = watch(limit, |report| {
-            report(7);
+            report(&[7]);
             loop {
                 thread::sleep(Duration::from_millis(10));
             }
         });
-        assert_eq!(reported, [7]);
+        assert_eq!(reported, [[7]]);
         assert_eq!(failure, Some(Failure::TooSlow(limit)));
     }
 
     #[test]
     fn code_that_ends_is_not_late() {
-        assert_eq!(watch(LIMIT, |report| report("done")), (vec!["done"], None));
+        assert_eq!(
+            watch(LIMIT, |report| report(b"done")),
+            (vec![b"done".to_vec()], None)
+        );
+        assert_eq!(
+            watch_thread(LIMIT, |report| report("done")),
+            (vec!["done"], None)
+        );
+    }
+
+    #[test]
+    fn a_thread_that_is_late_or_panics_is_left() {
+        let limit = Duration::from_millis(50);
+        let code = |_: &dyn Fn(())| thread::sleep(Duration::from_secs(2));
+        assert_eq!(watch_thread(limit, code).1, Some(Failure::TooSlow(limit)));
+        let code = |_: &dyn Fn(())| panic!("on purpose");
+        let panicked = Some(Failure::Panicked("on purpose".into()));
+        assert_eq!(watch_thread(LIMIT, code).1, panicked);
     }
 }

@@ -72,7 +72,7 @@ impl BarChart {
     ///
     /// # Errors
     /// [`PlotError::Count`] when a series has not one value for each label, [`PlotError::Empty`] when there is
-    /// nothing that can be drawn, [`PlotError::TooLarge`] for hundreds of bars, [`PlotError::Letters`] for letters that cannot be drawn.
+    /// nothing that can be drawn, [`PlotError::TooLarge`] for hundreds of bars.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         for (name, values) in &self.series {
             if values.len() != self.labels.len() {
@@ -85,11 +85,11 @@ impl BarChart {
         }
         let names = self.series.iter().map(|(name, _)| name);
         let texts = self.labels.iter().chain(names);
-        text::check(
+        text::warn(
             texts
                 .chain([&self.title, &self.value_label])
                 .map(String::as_str),
-        )?;
+        );
         let axis = self.axis().ok_or(PlotError::Empty {
             what: "a bar chart",
         })?;

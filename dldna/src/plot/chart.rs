@@ -46,6 +46,8 @@ struct Series {
     x: Vec<f64>,
     y: Vec<f64>,
     mark: Mark,
+    /// What stands beside the points, if anything.
+    point_names: Vec<String>,
 }
 
 /// How many points there are: the points themselves would fill the screen.
@@ -121,7 +123,22 @@ impl Chart {
             x,
             y,
             mark,
+            point_names: Vec::new(),
         });
+        self
+    }
+
+    /// Writes a name beside each point of the line or the points added last, one after the other.
+    ///
+    /// ```
+    /// use dldna::plot::Chart;
+    /// Chart::new("Networks").points("", &[61.1, 25.6], &[56.5, 76.1]).point_names(&["AlexNet", "ResNet-50"]).draw()?;
+    /// # Ok::<(), dldna::plot::PlotError>(())
+    /// ```
+    pub fn point_names(mut self, names: &[&str]) -> Self {
+        if let Some(last) = self.series.last_mut() {
+            last.point_names = names.iter().map(|&name| name.to_owned()).collect();
+        }
         self
     }
 
@@ -152,8 +169,7 @@ impl Chart {
     /// Draws the chart.
     ///
     /// # Errors
-    /// [`PlotError::Lengths`] when a series has not as many x as y, [`PlotError::Empty`] when there is nothing that can be drawn,
-    /// [`PlotError::Letters`] for letters that cannot be drawn.
+    /// [`PlotError::Lengths`] when a series has not as many x as y, [`PlotError::Empty`] when there is nothing that can be drawn.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         for series in &self.series {
             if series.x.len() != series.y.len() {
@@ -162,8 +178,10 @@ impl Chart {
             }
         }
         let names = self.series.iter().map(|series| &series.name);
+        let point_names = self.series.iter().flat_map(|series| &series.point_names);
         let texts = names.chain([&self.title, &self.x_label, &self.y_label]);
-        text::check(texts.map(String::as_str))?;
+        let texts = texts.chain(point_names);
+        text::warn(texts.map(String::as_str));
         let x_axis = self.x_axis().ok_or(PlotError::Empty { what: "a chart" })?;
         let y_axis = self.y_axis().ok_or(PlotError::Empty { what: "a chart" })?;
         let mut canvas = Canvas::new(WIDTH, HEIGHT);
@@ -186,8 +204,12 @@ impl Chart {
             HEIGHT - 18.0,
             LABEL.color(MUTED).centered(),
         );
-        self.draw_plot(&mut canvas, top, &x_axis, &y_axis)
+        let names = self
+            .draw_plot(&mut canvas, top, &x_axis, &y_axis)
             .map_err(drawing_error)?;
+        for name in names {
+            name.draw(&mut canvas);
+        }
         Ok(canvas.finish())
     }
 
@@ -221,7 +243,7 @@ impl Chart {
         top: f32,
         x_axis: &Axis,
         y_axis: &Axis,
-    ) -> Result<(), impl std::fmt::Display + use<>> {
+    ) -> Result<Vec<PointName>, impl std::fmt::Display + use<>> {
         let area = canvas.area();
         let label_width =
             widest(y_axis, LABEL) + 14.0 + if self.y_label.is_empty() { 0.0 } else { 28.0 };
@@ -245,6 +267,7 @@ impl Chart {
             .x_label_formatter(&|x| x_axis.label(*x))
             .y_label_formatter(&|y| y_axis.label(*y))
             .draw()?;
+        let mut names = Vec::new();
         for (i, series) in self.series.iter().enumerate() {
             let color = color(i);
             let places: Vec<_> = series
@@ -253,6 +276,9 @@ impl Chart {
                 .zip(&series.y)
                 .map(|(&x, &y)| Some((x_axis.place(x)?, y_axis.place(y)?)))
                 .collect();
+            for (name, place) in series.point_names.iter().zip(&places) {
+                names.extend(place.map(|place| PointName::at(chart.backend_coord(&place), name)));
+            }
             if series.mark == Mark::Band {
                 let corners: Vec<_> = places.into_iter().flatten().collect();
                 chart.draw_series([Polygon::new(corners, color.mix(0.2))])?;
@@ -277,11 +303,37 @@ impl Chart {
             }
         }
         Ok::<
-            (),
+            Vec<PointName>,
             plotters::drawing::DrawingAreaErrorKind<
                 <super::canvas::Surface as DrawingBackend>::ErrorType,
             >,
-        >(())
+        >(names)
+    }
+}
+
+/// A name beside a point.
+struct PointName {
+    name: String,
+    x: f32,
+    y: f32,
+}
+
+impl PointName {
+    fn at((x, y): (i32, i32), name: &str) -> Self {
+        PointName {
+            name: name.to_owned(),
+            x: x as f32 / SCALE,
+            y: y as f32 / SCALE,
+        }
+    }
+
+    /// To the right of the point, or to its left where the figure ends.
+    fn draw(&self, canvas: &mut Canvas) {
+        if self.x + 10.0 + LABEL.width(&self.name) < WIDTH {
+            canvas.text(&self.name, self.x + 10.0, self.y, LABEL);
+        } else {
+            canvas.text(&self.name, self.x - 10.0, self.y, LABEL.right());
+        }
     }
 }
 

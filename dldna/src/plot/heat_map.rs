@@ -141,14 +141,14 @@ impl HeatMap {
     ///
     /// # Errors
     /// [`PlotError::Count`] when the number of values is not rows × columns or labels do not fit, [`PlotError::Empty`] without a
-    /// finite value, [`PlotError::Range`] for a range that is none, [`PlotError::Letters`] for letters that cannot be drawn.
+    /// finite value, [`PlotError::Range`] for a range that is none.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         self.check_counts()?;
         let automatic =
             ends(&self.values, self.map).ok_or(PlotError::Empty { what: "a heat map" })?;
         let labels = self.row_labels.iter().chain(&self.column_labels);
         let texts = labels.chain([&self.title, &self.x_label, &self.y_label]);
-        text::check(texts.map(String::as_str))?;
+        text::warn(texts.map(String::as_str));
         let (low, high) = self.range.unwrap_or(automatic);
         if !(low.is_finite() && high.is_finite() && low <= high) {
             return Err(PlotError::Range { low, high });

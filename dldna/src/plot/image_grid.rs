@@ -91,10 +91,10 @@ impl ImageGrid {
     ///
     /// # Errors
     /// [`PlotError::Empty`] without pictures or with an empty one, [`PlotError::Count`] when values do not fill whole rows,
-    /// [`PlotError::TooLarge`] for hundreds of pictures a row, [`PlotError::Letters`] for letters that cannot be drawn.
+    /// [`PlotError::TooLarge`] for hundreds of pictures a row.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         let names = self.panels.iter().map(|panel| &panel.name);
-        text::check(names.chain([&self.title]).map(String::as_str))?;
+        text::warn(names.chain([&self.title]).map(String::as_str));
         // No overflow: the height of a raster is what its pixels fill.
         let size = |panel: &Panel| panel.raster.width * panel.raster.height;
         if self.panels.is_empty() || self.panels.iter().any(|p| size(p) == 0) {

@@ -40,7 +40,7 @@ pub(crate) use canvas::{Canvas, LABEL, LINE_SPACING, TITLE, draw_title};
 pub(crate) use color::{FAINT, INK, MUTED, PALETTE, PAPER};
 pub(crate) use matrix::draw_matrix;
 pub(crate) use raster::Raster;
-pub(crate) use text::wrapped;
+pub(crate) use text::{warn as warn_of_letters, wrapped};
 
 /// What can be drawn as one figure.
 pub trait Draw {
@@ -95,15 +95,6 @@ pub enum PlotError {
         /// Pixels down.
         height: f32,
     },
-    /// Texts with letters that the figures' fonts do not have.
-    #[error(
-        "the figures' fonts have no letters for {}: titles and labels can have Latin and Greek letters and mathematical signs",
-        list_letters(missing)
-    )]
-    Letters {
-        /// The letters, in the order of their numbers.
-        missing: Vec<char>,
-    },
     /// A range of colours that is none.
     #[error("a range needs two finite numbers, the smaller one first, got {low} and {high}")]
     Range {
@@ -123,16 +114,6 @@ pub enum PlotError {
     /// The drawing library failed.
     #[error("cannot draw the figure: {0}")]
     Drawing(String),
-}
-
-/// At most ten of the letters. Where one does not show by itself, its number does.
-fn list_letters(missing: &[char]) -> String {
-    let name = |&c: &char| format!("{c} (U+{:04X})", u32::from(c));
-    let shown: Vec<String> = missing.iter().take(10).map(name).collect();
-    match missing.len().saturating_sub(10) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 /// A number that can be plotted.

@@ -81,15 +81,14 @@ impl Timeline {
     /// Draws the timeline.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] without events, [`PlotError::TooLarge`] for hundreds of them, [`PlotError::Letters`] for letters that cannot
-    /// be drawn.
+    /// [`PlotError::Empty`] without events, [`PlotError::TooLarge`] for hundreds of them.
     pub fn draw(&self) -> Result<Figure, PlotError> {
         let texts = self
             .events
             .iter()
             .flat_map(|event| [&event.name, &event.text]);
         let texts = texts.chain(&self.groups).chain([&self.title]);
-        text::check(texts.map(String::as_str))?;
+        text::warn(texts.map(String::as_str));
         let mut events = self.events.clone();
         events.sort_by_key(|e| e.year);
         let lines: Vec<Vec<String>> = events

@@ -22,6 +22,7 @@
 //! | [`matmul`] | the matrix product under all of it |
 //! | `elements` | a tensor's elements as a slice |
 //! | [`scratch`] | memory that is used again |
+//! | [`subnormals`] | computing without numbers that are too small to matter |
 //! | [`transpose`] | the transpose of a matrix |
 //! | [`vector`] | loops in the widest vector instructions of the processor |
 
@@ -40,6 +41,7 @@ pub mod pool2d;
 pub mod scratch;
 pub mod separable;
 pub mod sgd;
+pub mod subnormals;
 pub mod transpose;
 pub mod vector;
 pub mod window;

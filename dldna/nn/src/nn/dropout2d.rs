@@ -1,7 +1,7 @@
 //! Dropout of whole channels.
 
 use super::device::LayerDevice;
-use super::error::LayerError;
+use super::error::{LayerError, or_panic};
 use super::flow::Flow;
 use super::forward::{Flowing, Forward, Images, Layer};
 use super::run::run_any;
@@ -107,6 +107,10 @@ impl<B: Dim, C: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
         x: Tensor<(B, C, H, W), f32, D, T>,
     ) -> Result<Self::Output, D::Err> {
         run_any(x, |flow| drop_channels(flow, self.p))
+    }
+
+    fn forward_mut(&mut self, x: Tensor<(B, C, H, W), f32, D, T>) -> Self::Output {
+        or_panic(|| self.try_forward_mut(x))
     }
 }
 

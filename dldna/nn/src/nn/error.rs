@@ -174,7 +174,8 @@ pub fn last_error() -> Option<LayerError> {
 /// The result of a layer, or a panic with the words of its error. dfdx's `forward` would show no more than the type of the
 /// device's error.
 #[track_caller]
-pub(super) fn or_panic<T, E: std::fmt::Debug>(run: impl FnOnce() -> Result<T, E>) -> T {
+#[doc(hidden)] // for `network!`
+pub fn or_panic<T, E: std::fmt::Debug>(run: impl FnOnce() -> Result<T, E>) -> T {
     last_error(); // forgets one that somebody has put up with
     run().unwrap_or_else(|error| match last_error() {
         Some(words) => {

@@ -1,8 +1,9 @@
 //! From images to the vector of a linear layer.
 
 use super::device::LayerDevice;
-use super::error::LayerError;
+use super::error::{LayerError, or_panic};
 use super::forward::{Flowing, Forward, Images, Layer, Vectors};
+use super::layer::same_in_training;
 use super::run::run;
 use crate::summary::layers::wrong_input;
 use crate::summary::{LayerSummary, Summarize, SummaryError, elements};
@@ -28,7 +29,7 @@ use dfdx::prelude::*;
 pub struct Flatten<const FEATURES: usize>;
 
 impl<const FEATURES: usize> ZeroSizedModule for Flatten<FEATURES> {}
-impl<const FEATURES: usize> NonMutableModule for Flatten<FEATURES> {}
+same_in_training!([const FEATURES: usize] Flatten<FEATURES>);
 
 impl<const FEATURES: usize> Layer for Flatten<FEATURES> {
     type On<E: Dtype, D: Storage<E>> = Self;
@@ -69,6 +70,10 @@ impl<const FEATURES: usize, const C: usize, B: Dim, H: Dim, W: Dim, D: LayerDevi
         x: Tensor<(B, Const<C>, H, W), f32, D, T>,
     ) -> Result<Self::Output, D::Err> {
         run(x, |x| self.eval(x))
+    }
+
+    fn forward(&self, x: Tensor<(B, Const<C>, H, W), f32, D, T>) -> Self::Output {
+        or_panic(|| self.try_forward(x))
     }
 }
 

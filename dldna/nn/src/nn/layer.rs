@@ -89,7 +89,7 @@ macro_rules! image_layer {
             }
         }
 
-        impl<$(const $N: usize,)+ D: Storage<f32>> NonMutableModule for $Type {}
+        crate::nn::layer::same_in_training!([$(const $N: usize,)+ D: Storage<f32>] $Type);
     };
     (@module <$(const $N:ident),+> $Type:ty, $IN:tt -> ($OUT:tt, $H:ident, $W:ident)) => {
         impl<$(const $N: usize,)+ B: Dim, H: Dim, W: Dim, D: LayerDevice, T: Tape<f32, D>>
@@ -105,8 +105,34 @@ macro_rules! image_layer {
                 use crate::nn::{Flowing, Forward, Images};
                 crate::nn::run_any(x, |flow| self.eval(Images::from_flow(flow)).into_flow())
             }
+
+            fn forward(&self, x: Tensor<(B, Const<$IN>, H, W), f32, D, T>) -> Self::Output {
+                crate::nn::error::or_panic(|| self.try_forward(x))
+            }
         }
     };
 }
 
-pub(super) use {image_layer, layer};
+/// A layer that does the same in training and in evaluation. dfdx has `NonMutableModule` for it, but its panics would not
+/// have the words of the error.
+macro_rules! same_in_training {
+    ([$($generics:tt)*] $Type:ty) => {
+        impl<Input, $($generics)*> dfdx::prelude::ModuleMut<Input> for $Type
+        where
+            Self: dfdx::prelude::Module<Input>,
+        {
+            type Output = <Self as dfdx::prelude::Module<Input>>::Output;
+            type Error = <Self as dfdx::prelude::Module<Input>>::Error;
+
+            fn try_forward_mut(&mut self, x: Input) -> Result<Self::Output, Self::Error> {
+                dfdx::prelude::Module::try_forward(self, x)
+            }
+
+            fn forward_mut(&mut self, x: Input) -> Self::Output {
+                dfdx::prelude::Module::forward(self, x)
+            }
+        }
+    };
+}
+
+pub(super) use {image_layer, layer, same_in_training};

@@ -42,6 +42,7 @@
 //!
 //! A size that only shows at run time, such as an image smaller than the kernel, is an error of `try_forward`.
 //! dfdx fixes the type of that error to the device's, which has no room for words; [`last_error`] has them.
+//! A panic of `forward` says them, unless it is `forward` of a tuple: that one is dfdx's own.
 //!
 //! After a backward pass the gradients of parameters and inputs can be read. The gradient of a result in the
 //! middle of the network cannot: its memory was given on to save half of the peak.
@@ -97,6 +98,8 @@ pub use device::{
     LayerDevice, NormParameters, Operation, ReportError,
 };
 pub use dropout2d::Dropout2D;
+#[doc(hidden)]
+pub use error::or_panic;
 pub use error::{LayerError, last_error};
 pub use flatten::Flatten;
 pub use flow::Flow;

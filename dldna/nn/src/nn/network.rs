@@ -15,6 +15,7 @@ impl<E: dfdx::prelude::Dtype + num_traits::Float + rand_distr::uniform::SampleUn
 #[doc(hidden)]
 pub mod expansion {
     pub use super::super::forward::{Flowing, Forward, Layer, eval_layer, train_layer};
+    pub use super::super::or_panic;
     pub use super::super::{ActivationLayer, Images, LayerDevice, Vectors};
     pub use super::Element;
     pub use crate::summary::{LayerSummary, Summarize, SummaryError};
@@ -261,6 +262,10 @@ macro_rules! network {
             ) -> Result<Self::Output, Dev::Err> {
                 $crate::nn::run(x, |x| Forward::eval(self, x))
             }
+
+            fn forward(&self, x: Tensor<$Shape, f32, Dev, Recorder>) -> Self::Output {
+                or_panic(|| self.try_forward(x))
+            }
         }
 
         impl<$($generics)* BatchSize: Dim, Dev: LayerDevice, Recorder: Tape<f32, Dev>>
@@ -274,6 +279,10 @@ macro_rules! network {
                 x: Tensor<$Shape, f32, Dev, Recorder>,
             ) -> Result<Self::Output, Dev::Err> {
                 $crate::nn::run(x, |x| Forward::train(self, x))
+            }
+
+            fn forward_mut(&mut self, x: Tensor<$Shape, f32, Dev, Recorder>) -> Self::Output {
+                or_panic(|| self.try_forward_mut(x))
             }
         }
     };

@@ -3,6 +3,7 @@
 use super::device::LayerDevice;
 use super::error::or_panic;
 use super::forward::{Flowing, Forward, Images, Layer};
+use super::layer::same_in_training;
 use super::run::run_any;
 use crate::kernels::pool2d::Pool2d;
 use crate::kernels::window::Window;
@@ -27,10 +28,7 @@ macro_rules! pool {
         {
         }
 
-        impl<const K: usize, const STRIDE: usize, const PADDING: usize> NonMutableModule
-            for $Pool<K, STRIDE, PADDING>
-        {
-        }
+        same_in_training!([const K: usize, const STRIDE: usize, const PADDING: usize] $Pool<K, STRIDE, PADDING>);
 
         impl<const K: usize, const STRIDE: usize, const PADDING: usize> Layer
             for $Pool<K, STRIDE, PADDING>

@@ -91,7 +91,7 @@ macro_rules! separable_layer {
         }
 
         impl<$(const $N: usize),+> dfdx::prelude::ZeroSizedModule for $Name<$($N),+> {}
-        impl<$(const $N: usize),+> dfdx::prelude::NonMutableModule for $Name<$($N),+> {}
+        crate::nn::layer::same_in_training!([$(const $N: usize),+] $Name<$($N),+>);
 
         impl<$(const $N: usize),+> crate::nn::Layer for $Name<$($N),+> {
             type On<Elem: dfdx::prelude::Dtype, Dev: dfdx::prelude::Storage<Elem>> = Self;
@@ -130,6 +130,13 @@ macro_rules! separable_layer {
                 x: dfdx::prelude::Tensor<(BatchSize, Channels, Height, Width), f32, Dev, Recorder>,
             ) -> Result<Self::Output, Dev::Err> {
                 crate::nn::run_any(x, |flow| flow.apply(|x| Self::LAYER.apply(x)))
+            }
+
+            fn forward(
+                &self,
+                x: dfdx::prelude::Tensor<(BatchSize, Channels, Height, Width), f32, Dev, Recorder>,
+            ) -> Self::Output {
+                crate::nn::error::or_panic(|| self.try_forward(x))
             }
         }
 

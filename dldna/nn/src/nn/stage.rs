@@ -1,5 +1,6 @@
 //! Blocks of one kind in a row.
 
+use super::error::or_panic;
 use super::forward::{Flowing, Forward, Layer, eval_layer};
 use crate::summary::{LayerSummary, Summarize, SummaryError};
 use dfdx::prelude::*;
@@ -80,6 +81,10 @@ impl<
             .iter()
             .try_fold(x, |x, block| block.try_forward(x))
     }
+
+    fn forward(&self, x: X) -> Self::Output {
+        or_panic(|| self.try_forward(x))
+    }
 }
 
 impl<
@@ -97,6 +102,10 @@ impl<
         self.rest
             .iter_mut()
             .try_fold(x, |x, block| block.try_forward_mut(x))
+    }
+
+    fn forward_mut(&mut self, x: X) -> Self::Output {
+        or_panic(|| self.try_forward_mut(x))
     }
 }
 

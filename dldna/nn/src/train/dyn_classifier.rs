@@ -1,6 +1,7 @@
 //! A classifier whose type is hidden.
 
 use super::{Adam, Classifier, Images, Logits, TrainError};
+use crate::nn::or_panic;
 use dfdx::prelude::*;
 use std::fmt;
 
@@ -112,6 +113,10 @@ impl<const CLASSES: usize> Module<Images> for BoxedClassifier<CLASSES> {
     fn try_forward(&self, images: Images) -> Result<Self::Output, CpuError> {
         self.0.evaluate(images)
     }
+
+    fn forward(&self, images: Images) -> Self::Output {
+        or_panic(|| self.try_forward(images))
+    }
 }
 
 impl<const CLASSES: usize> ModuleMut<Images<OwnedTape<f32, Cpu>>> for BoxedClassifier<CLASSES> {
@@ -123,6 +128,10 @@ impl<const CLASSES: usize> ModuleMut<Images<OwnedTape<f32, Cpu>>> for BoxedClass
         images: Images<OwnedTape<f32, Cpu>>,
     ) -> Result<Self::Output, CpuError> {
         self.0.learn(images)
+    }
+
+    fn forward_mut(&mut self, images: Images<OwnedTape<f32, Cpu>>) -> Self::Output {
+        or_panic(|| self.try_forward_mut(images))
     }
 }
 

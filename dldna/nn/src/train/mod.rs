@@ -30,6 +30,7 @@ pub use predict::{ClassProbability, Prediction, predict};
 pub use trained::{Preprocessing, Trained};
 
 use crate::data::{Batch, Dataset, Split};
+use crate::kernels::subnormals;
 use crate::resnet::ResNet18;
 use crate::weights::{TensorFile, for_each_tensor};
 use augment::{Augmented, augment};
@@ -116,17 +117,29 @@ pub fn train<
     check_data::<CHANNELS, CLASSES>("training", &data, 2)?;
     check_data::<CHANNELS, CLASSES>("test", &split.test, 1)?;
     // Values too small to matter would slow every product, on whichever thread.
-    dfdx::flush_denormals_to_zero();
-    rayon::broadcast(|_| dfdx::flush_denormals_to_zero());
+    subnormals::flushed(|| run(model, &data, &split.test, config))
+}
 
-    let mut training = Training::start(model, &data, config)?;
+/// The epochs, from the first or from where the checkpoint ends.
+fn run<
+    const CHANNELS: usize,
+    const CLASSES: usize,
+    D: TrainDevice,
+    N: Classifier<CHANNELS, CLASSES, D>,
+>(
+    model: N,
+    data: &Dataset<CHANNELS>,
+    test: &Dataset<CHANNELS>,
+    config: &TrainConfig,
+) -> Result<Trained<N>, TrainError> {
+    let mut training = Training::start(model, data, config)?;
     while training.goes_on() {
-        let Some((train_loss, train_accuracy)) = training.epoch(&data)? else {
-            return training.end(&data, false);
+        let Some((train_loss, train_accuracy)) = training.epoch(data)? else {
+            return training.end(data, false);
         };
         let test = evaluate_with(
             &training.model,
-            &split.test,
+            test,
             config.image_size,
             config.normalisation,
         )?;
@@ -138,7 +151,7 @@ pub fn train<
         });
         training.keep::<CLASSES>()?;
     }
-    training.end(&data, true)
+    training.end(data, true)
 }
 
 /// Errors: there are fewer than `needed` images, or the classes are not those of the network.

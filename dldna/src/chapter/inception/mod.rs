@@ -5,6 +5,6 @@
 mod diagram;
 mod small_google_net;
 
-pub use diagram::draw_branches;
+pub use diagram::BranchDiagram;
 pub use dldna_nn::inception::*;
 pub use small_google_net::{FashionGoogLeNet, train_small_google_net};

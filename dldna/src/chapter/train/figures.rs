@@ -1,7 +1,8 @@
 //! How a training went, as figures.
 
 use super::{ConfusionMatrix, Epoch, History};
-use crate::plot::{Chart, ColorMap, Draw, Figure, HeatMap, PlotError};
+use crate::cnn::{FeatureMap, FeatureMaps};
+use crate::plot::{Chart, ColorMap, Draw, Figure, HeatMap, ImageGrid, PlotError};
 
 impl Draw for History {
     /// Loss and accuracy over the epochs, one below the other.
@@ -62,4 +63,54 @@ impl Draw for ConfusionMatrix {
             .y_label("true class")
             .draw()
     }
+}
+
+/// One channel of each of the [`feature_maps`](super::feature_maps) of the first image, with its size: the channel of the
+/// largest contrast away from the border. The second block of a stage shows the channel of the first, so that the two can
+/// be compared.
+///
+/// # Errors
+/// [`PlotError`] when there is no feature map.
+///
+/// # Example
+/// ```
+/// use dldna::{prelude::*, resnet::ResNet18, train::{draw_feature_maps, feature_maps}};
+///
+/// let dev = Cpu::seed_from_u64(0);
+/// let network = dev.build_module::<ResNet18<1, 10>, f32>();
+/// let maps = feature_maps(&network, &dev.sample_normal_like(&(1, Const::<1>, 28, 28)))?;
+/// assert!(draw_feature_maps("Noise", &maps)?.width() > 400);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn draw_feature_maps(title: &str, maps: &FeatureMaps) -> Result<Figure, PlotError> {
+    let mut grid = ImageGrid::new(title, 5);
+    let mut channel = 0;
+    for map in &maps.maps {
+        if !map.layer.ends_with("_1") {
+            channel = channel_of_most_contrast(map);
+        }
+        let picture = map.channel(0, channel).unwrap_or_default();
+        let name = format!("{}: {}x{}", map.layer, picture.nrows(), picture.ncols());
+        grid = grid.array(&name, &picture, ColorMap::Viridis);
+    }
+    grid.draw()
+}
+
+fn channel_of_most_contrast(map: &FeatureMap) -> usize {
+    let channels = 0..map.shape()[1];
+    let most = channels.max_by(|&a, &b| contrast(map, a).total_cmp(&contrast(map, b)));
+    most.unwrap_or_default()
+}
+
+/// The largest value less the smallest one, without an eighth of the picture at each border, where the padding shows.
+fn contrast(map: &FeatureMap, channel: usize) -> f32 {
+    let picture = map.channel(0, channel).unwrap_or_default();
+    let (height, width) = picture.dim();
+    let inside = |place: usize, size: usize| (size / 8..size - size / 8).contains(&place);
+    let values = picture.indexed_iter();
+    let values = values.filter(|((row, column), _)| inside(*row, height) && inside(*column, width));
+    let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), (_, &value)| {
+        (low.min(value), high.max(value))
+    });
+    high - low
 }

@@ -17,6 +17,7 @@ mod figures;
 
 pub use dldna_nn::train::*;
 pub use features::{TestImage, feature_maps, get_trained_model_and_test_image};
+pub use figures::draw_feature_maps;
 
 use crate::data::{self, DataError, Split};
 use crate::device::{AnyDevice, device};

@@ -224,6 +224,10 @@ impl Value for Scaling {
         vec![self.depth, self.width, self.resolution]
     }
 
+    fn of(_shape: &[usize], numbers: &[f64]) -> Self {
+        scaling([numbers[0], numbers[1], numbers[2]])
+    }
+
     fn text(&self) -> String {
         let network = Variant::scaled("", self);
         format!(

@@ -42,8 +42,8 @@ pub(super) const EXERCISE: Exercise = Exercise {
         Part {
             name: "digits",
             hints: &[
-                "Look at the loss of the last epochs. Does it still fall? Is it almost 0, and the test images are not \
-                 recognised all the same?",
+                "Measure both: the accuracy on the images that it learns from, and on the validation images. If both are low, it \
+                 has not learned enough; if only the second is, it has learned these images by heart.",
                 "A thousand digits are few: a network of two convolutions learns them by heart. Digits that move a little in \
                  each epoch are new ones. batch.shifted(2, background, seed) moves them; the background is what a black pixel \
                  becomes when it is normalised.",
@@ -377,11 +377,13 @@ fn cross_entropy(logits: &Logits<10>, labels: &[usize]) -> f32 {
     (losses.sum::<f64>() / labels.len() as f64) as f32
 }
 
-/// How many of the 200 test images have to be recognised: 97%.
-const REQUIRED: usize = 194;
+/// How many of the 200 validation images have to be recognised: 94%. A network that is right in 97% of all cases passes
+/// with a probability of 99%, one that is right in 91% with 8% (binomial distribution).
+const REQUIRED: usize = 188;
 
-/// Checks a trained network on the test images of the MNIST sample, normalised by
-/// [`Normalisation::MNIST`]: 97% have to be recognised.
+/// Checks a trained network on the validation images, the fifth of the MNIST sample's training images that
+/// [`Dataset::split(0.2, 0)`](crate::data::Dataset::split) sets aside, normalised by [`Normalisation::MNIST`]: 94% have to
+/// be recognised. It never looks at the test images, so it may be asked as often as one likes.
 ///
 /// # Example
 /// ```
@@ -428,20 +430,19 @@ pub fn digits(network: &Option<BoxedClassifier<10>>) -> Answer {
 
 fn not_yet(got: String, mistake: Option<&str>) -> Answer {
     let wrong = Wrong {
-        input: "the 200 test images of data::mnist_sample(), normalised by Normalisation::MNIST"
-            .to_owned(),
-        expected: format!("at least {REQUIRED} recognised, 97%"),
+        input: "the 200 validation images, normalised by Normalisation::MNIST".to_owned(),
+        expected: format!("at least {REQUIRED} recognised, 94%"),
         got,
         mistake: mistake.map(str::to_owned),
     };
     Answer::new(EXERCISE.id, "digits", Verdict::Wrong(wrong))
 }
 
-/// For each test image, the class with the largest logit, and the label.
+/// For each validation image, the class with the largest logit, and the label.
 fn predictions(network: &BoxedClassifier<10>) -> Result<Vec<(usize, usize)>, TrainError> {
-    let test = data::mnist_sample()?.test;
-    let mut predictions = Vec::with_capacity(test.len());
-    for batch in test.batches(50, MNIST) {
+    let validation = data::mnist_sample()?.train.split(0.2, 0).test;
+    let mut predictions = Vec::with_capacity(validation.len());
+    for batch in validation.batches(50, MNIST) {
         let logits = network
             .try_forward(batch.to_tensor(&Cpu::default()))?
             .as_vec();

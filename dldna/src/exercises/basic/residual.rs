@@ -161,7 +161,7 @@ fn check_residual_derivative(function: Box<Derivative>) -> Answer {
     .run(move |(x, weights)| function(*x, weights))
 }
 
-/// Stacks of one to twenty layers, and one without any.
+/// Stacks of one to twenty layers with weights of both signs, and one without any.
 fn inputs(seed: u64) -> Vec<Stack> {
     let mut random = StdRng::seed_from_u64(seed);
     let depths = [1, 2, 3, 8, 20, 0];
@@ -170,7 +170,8 @@ fn inputs(seed: u64) -> Vec<Stack> {
     depths
         .map(|depth| {
             let x = draw(20, 90);
-            (x, (0..depth).map(|_| draw(40, 130)).collect())
+            let weight = |layer| draw(40, 130) * if layer % 3 == 1 { -1.0 } else { 1.0 };
+            (x, (0..depth).map(weight).collect())
         })
         .into()
 }
