@@ -39,8 +39,7 @@ pub fn draw_channels(inputs: usize, outputs: usize) -> Figure {
         let first = 48.0 + 0.5 * row * (inputs.max(outputs) - count) as f32;
         first + row * index as f32 + 2.5 * big
     };
-    for output in 0..outputs {
-        let color = PALETTE[output];
+    for (output, &color) in PALETTE.iter().enumerate().take(outputs) {
         let y = middle(output, outputs);
         for input in 0..inputs {
             let from = (input_x + 5.0 * big + 6.0, middle(input, inputs));
