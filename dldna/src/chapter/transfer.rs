@@ -17,7 +17,7 @@
 //! let features = features(&network, &digits, Normalisation::BOOK)?;
 //! assert_eq!(*features.shape(), (3, Const::<512>));
 //! assert_eq!(*network.fc.forward(features).shape(), (3, Const::<10>)); // the head
-//! # Ok::<(), dldna::train::TrainError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use crate::data::{Dataset, Normalisation, Split};
@@ -136,7 +136,7 @@ pub fn features(
 ///
 /// # Example
 /// ```
-/// use dldna::{data::{Dataset, stripes}, transfer::imagenet_features};
+/// use dldna::{data::Dataset, transfer::imagenet_features};
 /// use std::path::Path;
 ///
 /// let none = Dataset::color(vec![], vec![], 8, 8, vec![])?;
