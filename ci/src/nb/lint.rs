@@ -121,6 +121,11 @@ fn output_problems(output: &Output) -> Vec<String> {
                 "its {kind} has {lines} lines (limit {OUTPUT_LINES})"
             ));
         }
+        if kind == "text/plain" && (text == "()" || text.starts_with("Figure { ")) {
+            problems.push(format!(
+                "it shows {text} and nothing to look at; end it with the figure itself, or with a line that prints"
+            ));
+        }
         if let Some(path) = machine_path(&text) {
             problems.push(format!("its {kind} names a path of this machine: {path}"));
         }
@@ -202,6 +207,12 @@ mod tests {
             problems_of(|n| n["cells"][1]["outputs"][0]["text"] = json!(["see /home/ann/x.png\n"])),
             "/home/ann/x.png",
         );
+        for plain in ["()", "Figure { 640 x 460 }"] {
+            let value = json!({"output_type": "execute_result", "execution_count": 1, "metadata": {},
+                "data": {"text/plain": [plain]}});
+            let shown = problems_of(|n| n["cells"][1]["outputs"] = json!([value]));
+            assert_one(shown, "nothing to look at");
+        }
         assert_one(
             problems_of(|n| n["cells"][0]["source"] = json!(["x".repeat(3_000_001)])),
             "3.0 MB",
