@@ -151,7 +151,7 @@ mod tests {
         let mut notebook = json!({
             "cells": [
                 {"cell_type": "markdown", "id": "a", "metadata": {}, "source": ["text"]},
-                {"cell_type": "code", "id": "b", "metadata": {}, "source": ["1"], "execution_count": 1,
+                {"cell_type": "code", "id": "b", "metadata": {"dldna_run": "a"}, "source": ["1"], "execution_count": 1,
                  "outputs": [{"output_type": "stream", "name": "stdout", "text": ["1\n"]}]},
             ],
             "metadata": rust_metadata(), "nbformat": 4, "nbformat_minor": 5,
@@ -196,7 +196,7 @@ mod tests {
             "count is 3, not 1",
         );
         assert_one(
-            problems_of(|n| n["cells"][1]["metadata"] = json!({"scrolled": true})),
+            problems_of(|n| n["cells"][1]["metadata"]["scrolled"] = json!(true)),
             "form that --update",
         );
         assert_one(

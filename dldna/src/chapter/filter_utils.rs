@@ -451,7 +451,7 @@ pub fn apply_multiple_filters(image: &GrayImage, filters: &[Filter]) -> Vec<(Str
 ///
 /// let image = GrayImage::new(20, 30, (0..600).map(|i| (i % 251) as u8).collect())?;
 /// let figure = show_filter_effects(&image)?;
-/// assert!(figure.width() > 800);
+/// assert!(figure.width() > 500);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn show_filter_effects(image: &GrayImage) -> Result<Figure, PlotError> {
@@ -472,7 +472,7 @@ pub fn show_filter_effects(image: &GrayImage) -> Result<Figure, PlotError> {
 /// use dldna::filter_utils::{Filter, show_kernels};
 ///
 /// let figure = show_kernels(&Filter::classics())?;
-/// assert!(figure.width() > 800);
+/// assert!(figure.width() > 500);
 /// # Ok::<(), dldna::plot::PlotError>(())
 /// ```
 pub fn show_kernels(filters: &[Filter]) -> Result<Figure, PlotError> {

@@ -42,7 +42,7 @@ impl<N> Trained<N> {
     ///
     /// # Example
     /// ```no_run
-    /// use dldna_nn::{prelude::*, resnet::ResNet18, train::{Preprocessing, Trained}, weights::load_torch_weights};
+    /// use dldna_nn::{data::Normalisation, prelude::*, resnet::ResNet18, train::{Preprocessing, Trained}, weights::load_torch_weights};
     ///
     /// let mut network = Cpu::default().build_module::<ResNet18<3, 1000>, f32>();
     /// load_torch_weights(&mut network, "resnet18.safetensors")?; // torchvision's
