@@ -84,9 +84,7 @@ pub fn run(_args: Args) -> Result<()> {
         }),
         step("doctests", || tests(&[&CRATES[..], &["--doc"]].concat())),
         step("wasm", wasm),
-        step("site", || {
-            site::run(site::Args::for_ci()).map(|()| Tests::default())
-        }),
+        step("site", || site::run_for_ci().map(|()| Tests::default())),
         // By its command: the tests may have built this program anew.
         step("notebooks", || cargo(&["nb"])),
     ];

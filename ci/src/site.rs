@@ -30,14 +30,16 @@ const PAGES: [&str; 7] = [
     "dldna/nn/README.md",
 ];
 
-impl Args {
-    /// For `cargo ci`: where there is a browser, every page is looked at.
-    pub fn for_ci() -> Self {
-        Self {
-            check: chromium().is_some(),
-            serve: false,
-        }
+/// For `cargo ci`: built where Sphinx can be had, and looked at where there is a browser.
+pub fn run_for_ci() -> Result<()> {
+    if let Err(error) = python::SITE.install() {
+        println!("The site is not built: {error:#}");
+        return Ok(());
     }
+    run(Args {
+        check: chromium().is_some(),
+        serve: false,
+    })
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -120,17 +122,19 @@ fn stage(source: &Path) -> Result<()> {
 fn compile_explorables(folder: &Path, source: &Path) -> Result<()> {
     const TARGET: &str = "wasm32-unknown-unknown";
     let target = paths::repository().join("target/wasm"); // the tests of the engine build there too
-    ensure!(
-        toolchain::add_target(TARGET)?,
-        "the standard library for {TARGET} cannot be had: `rustup target add {TARGET}`"
-    );
-    run_to_end(
-        Command::new("cargo")
-            .args(["build", "--quiet", "--package", "dldna-web"])
-            .args(["--release", "--target", TARGET, "--target-dir"])
-            .arg(&target)
-            .current_dir(paths::repository()),
-    )?;
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["build", "--quiet", "--package", "dldna-web"])
+        .args(["--release", "--target", TARGET, "--target-dir"])
+        .arg(&target)
+        .current_dir(paths::repository());
+    if !toolchain::add_target(TARGET)? {
+        // The standard library from its source, where it cannot be had compiled for this target.
+        cargo
+            .env("RUSTC_BOOTSTRAP", "1")
+            .arg("-Zbuild-std=std,panic_abort");
+    }
+    run_to_end(&mut cargo)?;
     Bindgen::new()
         .input_path(target.join(TARGET).join("release/dldna_web.wasm"))
         .no_modules(true)?
