@@ -315,15 +315,13 @@ impl Player {
                 1 => "Input".to_owned(),
                 _ => format!("Channel {}", index + 1),
             };
-            canvas.text(&title, x, y - 16.0, LABEL.bold());
-            let map = ColorMap::Gray;
-            draw_matrix(
+            draw_titled(
                 &mut canvas,
-                &values.to_owned(),
+                &title,
+                values,
                 (x, y),
                 cell,
-                map,
-                Some(input_range),
+                (ColorMap::Gray, input_range),
             );
             let (left, top) = (column * self.stride, row * self.stride);
             let (left, top) = (x + cell * left as f32, y + cell * top as f32);
@@ -337,33 +335,25 @@ impl Player {
                 (_, 0) => name("Filter", filter, self.filters.len()),
                 _ => String::new(),
             };
-            canvas.text(&title, x, y - 16.0, LABEL.bold());
-            let map = ColorMap::Diverging;
-            draw_matrix(
+            draw_titled(
                 &mut canvas,
-                &values.to_owned(),
+                &title,
+                values,
                 (x, y),
                 cell,
-                map,
-                Some(weights),
+                (ColorMap::Diverging, weights),
             );
         }
         for (index, values) in output.outer_iter().enumerate() {
             let (x, y) = (lefts[2], at(index, step_out));
-            canvas.text(
-                &name("Output", index, output.dim().0),
-                x,
-                y - 16.0,
-                LABEL.bold(),
-            );
-            let map = ColorMap::Diverging;
-            draw_matrix(
+            let title = name("Output", index, output.dim().0);
+            draw_titled(
                 &mut canvas,
-                &values.to_owned(),
+                &title,
+                values,
                 (x, y),
                 cell,
-                map,
-                Some(range),
+                (ColorMap::Diverging, range),
             );
             if index == filter {
                 let (left, top) = (x + cell * column as f32, y + cell * row as f32);
@@ -505,6 +495,19 @@ fn terms(window: ArrayView2<f32>, kernel: ArrayView2<f32>) -> String {
     };
     let terms: Vec<String> = window.iter().zip(kernel).map(term).collect();
     terms.join(" + ")
+}
+
+/// A matrix at `(x, y)` with its title above, in the colours of a map over a range of values.
+fn draw_titled(
+    canvas: &mut Canvas,
+    title: &str,
+    values: ArrayView2<f32>,
+    (x, y): (f32, f32),
+    cell: f32,
+    (map, range): (ColorMap, (f32, f32)),
+) {
+    canvas.text(title, x, y - 16.0, LABEL.bold());
+    draw_matrix(canvas, &values.to_owned(), (x, y), cell, map, Some(range));
 }
 
 /// Smallest and largest value.
