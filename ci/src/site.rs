@@ -20,15 +20,7 @@ pub struct Args {
 }
 
 /// The texts that are pages, besides those in `notebooks/` and `docs/`.
-const PAGES: [&str; 7] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "ci/README.md",
-    "data/README.md",
-    "dldna/nn/README.md",
-];
+const PAGES: &str = include_str!("../site/pages.txt");
 
 /// For `cargo ci`: built where Sphinx can be had, and looked at where there is a browser.
 pub fn run_for_ci() -> Result<()> {
@@ -112,7 +104,7 @@ fn stage(source: &Path) -> Result<()> {
     copy_folder(&paths::repository().join("ci/site"), source)?;
     copy_folder(&paths::notebooks(), &source.join("notebooks"))?;
     copy_folder(&paths::repository().join("docs"), &source.join("docs"))?;
-    for page in PAGES {
+    for page in PAGES.lines() {
         copy(&paths::repository().join(page), &source.join(page))?;
     }
     Ok(())

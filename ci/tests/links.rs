@@ -16,19 +16,10 @@ fn repository() -> &'static Path {
     &REPOSITORY
 }
 
-/// The guides, the READMEs, and what lies in `docs/` and `notebooks/`.
+/// The guides and READMEs that are pages of the site, and what lies in `docs/` and `notebooks/`.
 fn texts() -> Vec<PathBuf> {
-    let mut texts: Vec<PathBuf> = [
-        "README.md",
-        "ARCHITECTURE.md",
-        "CHANGELOG.md",
-        "CONTRIBUTING.md",
-        "ci/README.md",
-        "data/README.md",
-        "dldna/nn/README.md",
-    ]
-    .map(|name| repository().join(name))
-    .into();
+    let pages = include_str!("../site/pages.txt").lines();
+    let mut texts: Vec<PathBuf> = pages.map(|name| repository().join(name)).collect();
     // JupyterLab keeps copies of the notebooks in a hidden folder.
     let is_visible = |entry: &DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
     for folder in ["docs", "notebooks"] {
