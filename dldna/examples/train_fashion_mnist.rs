@@ -2,13 +2,35 @@
 //!
 //! `cargo run --release -p dldna --example train_fashion_mnist -- book 4 0`: the book's recipe (ResNet-18 at 28x28 pixels,
 //! Adam with a constant rate of 0.001, batches of 128), 4 epochs, seed 0.
-//! `.. -- small 9 0`: a network for small images (ResNet-20), one-cycle schedule up to 0.005, mirrored and shifted images.
+//! `.. -- resnet20 9 0`: a network for small images, one-cycle schedule up to 0.005, mirrored and shifted images.
 //! Half an hour on two cores; 93.3%, 93.4% and 93.3% of the test images are right with the seeds 0, 1 and 2.
+//! `.. -- wide 16 0`: fewer and wider layers, which the processor does faster, and the recipe of `train_cifar10`.
 
-use dldna::data::fashion_mnist;
+use dldna::data::{Split, fashion_mnist};
 use dldna::prelude::*;
-use dldna::resnet::ResNet20;
-use dldna::train::{Augmentation, Schedule, TrainConfig, TrainError, train, train_resnet18};
+use dldna::resnet::{BasicBlock, ResNet20};
+use dldna::train::{Augmentation, Schedule, TrainConfig, TrainError, UpdateRule, train, train_resnet18};
+
+mod wide {
+    use super::BasicBlock;
+    use dldna::nn::ConvNorm;
+    use dldna::prelude::*;
+
+    network! {
+        /// Three residual blocks of 64 and 128 channels: 44 million multiply-adds for an image of 28x28 pixels.
+        pub struct WideResNet {
+            stem: (ConvNorm<1, 32, 3, 1, 1>, ReLU, ConvNorm<32, 64, 3, 2, 1>, ReLU),
+            block1: BasicBlock<64, 64, 1>,
+            block2: BasicBlock<64, 128, 2>,
+            block3: BasicBlock<128, 128, 1>,
+            head: (AvgPoolGlobal, Linear<128, 10>),
+        }
+        forward(x: Images<1>) -> Vectors<10> {
+            head(block3(block2(block1(stem(x)))))
+        }
+    }
+}
+use wide::WideResNet;
 
 fn main() -> Result<(), TrainError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,16 +43,34 @@ fn main() -> Result<(), TrainError> {
         seed: number(2, 0),
         ..Default::default()
     };
+    let device = Cpu::seed_from_u64(config.seed);
     let history = match arguments.first().map(String::as_str) {
-        Some("small") => {
-            let network = Cpu::seed_from_u64(config.seed).build_module::<ResNet20<1, 10>, f32>();
+        Some("resnet20") => {
             let recipe = TrainConfig {
                 learning_rate: 5e-3,
                 schedule: Schedule::OneCycle,
                 augmentations: vec![Augmentation::Shift(2), Augmentation::Mirror],
                 ..config
             };
+            let network = device.build_module::<ResNet20<1, 10>, f32>();
             train(network, &fashion_mnist()?, &recipe)?.history
+        }
+        Some("wide") => {
+            let data: Split = fashion_mnist()?;
+            let recipe = TrainConfig {
+                optimizer: UpdateRule::Sgd {
+                    momentum: 0.9,
+                    nesterov: true,
+                },
+                learning_rate: 0.1,
+                schedule: Schedule::OneCycle,
+                weight_decay: 5e-3,
+                normalisation: Normalisation::of(&data.train),
+                augmentations: vec![Augmentation::Shift(2), Augmentation::Mirror],
+                label_smoothing: 0.1,
+                ..config
+            };
+            train(device.build_module::<WideResNet, f32>(), &data, &recipe)?.history
         }
         _ => train_resnet18(&config)?.history,
     };
