@@ -29,27 +29,14 @@ struct Outcome {
 pub fn run(_args: Args) -> Result<()> {
     let outcomes = [
         step("format", || cargo(&["fmt", "--all", "--check"])),
+        // With what is compiled for a GPU only: that needs neither GPU nor CUDA toolkit, and cannot run.
         step("lints", || {
             cargo(&[
                 "clippy",
                 "--workspace",
                 "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ])
-        }),
-        // What is compiled for a GPU only. It needs neither GPU nor CUDA toolkit, and cannot run.
-        step("cuda", || {
-            cargo(&[
-                "clippy",
-                "--package",
-                "dldna",
-                "--package",
-                "dldna-nn",
-                "--all-targets",
                 "--features",
-                "ci-check",
+                "dldna/ci-check,dldna-nn/ci-check",
                 "--",
                 "-D",
                 "warnings",

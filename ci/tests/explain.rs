@@ -53,6 +53,19 @@ fn written(layers: &str, forward: &str, message: &'static str, label: &'static s
     }
 }
 
+/// A function of another signature than the exercise asks for.
+fn answered(function: &str, message: &'static str, label: &'static str) -> Case {
+    let cell = format!(
+        "fn answer{function}\n\
+         dldna::exercises::check::correlate(answer)"
+    );
+    Case {
+        cell,
+        message,
+        label,
+    }
+}
+
 fn cases() -> Vec<Case> {
     let convolutions = "(Conv2D<1, 8, 3>, ReLU, Conv2D<16, 10, 3>)";
     let fits = "(Conv2D<1, 8, 3>, ReLU, Conv2D<8, 10, 3>)";
@@ -240,6 +253,16 @@ fn cases() -> Vec<Case> {
             message: takes_16,
             label: from_conv,
         },
+        answered(
+            "(image: &Array2<f32>) -> Array2<f32> { image.clone() }",
+            "function is expected to take 2 arguments, but it takes 1 argument",
+            "takes 1 argument",
+        ),
+        answered(
+            "(image: &Array2<f32>, kernel: &Array2<f32>) -> f32 { image[[0, 0]] * kernel[[0, 0]] }",
+            "expected `answer` to return `ArrayBase<OwnedRepr<f32>, Dim<[usize; 2]>, f32>`, but it returns `f32`",
+            "expected `ArrayBase<OwnedRepr<f32>, ..., f32>`, found `f32`",
+        ),
         // What has nothing to do with networks stays as the compiler says it.
         Case {
             cell: "let words = String::from(\"a\");\ndrop(words);\nprintln!(\"{words}\");"

@@ -9,7 +9,9 @@
 use dldna::data::{Split, fashion_mnist};
 use dldna::prelude::*;
 use dldna::resnet::{BasicBlock, ResNet20};
-use dldna::train::{Augmentation, Schedule, TrainConfig, TrainError, UpdateRule, train, train_resnet18};
+use dldna::train::{
+    Augmentation, Schedule, TrainConfig, TrainError, UpdateRule, train, train_resnet18,
+};
 
 mod wide {
     use super::BasicBlock;
