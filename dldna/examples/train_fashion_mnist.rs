@@ -8,31 +8,10 @@
 
 use dldna::data::{Split, fashion_mnist};
 use dldna::prelude::*;
-use dldna::resnet::{BasicBlock, ResNet20};
+use dldna::resnet::{ResNet20, SmallWideResNet};
 use dldna::train::{
     Augmentation, Schedule, TrainConfig, TrainError, UpdateRule, train, train_resnet18,
 };
-
-mod wide {
-    use super::BasicBlock;
-    use dldna::nn::ConvNorm;
-    use dldna::prelude::*;
-
-    network! {
-        /// Three residual blocks of 64 and 128 channels: 44 million multiply-adds for an image of 28x28 pixels.
-        pub struct WideResNet {
-            stem: (ConvNorm<1, 32, 3, 1, 1>, ReLU, ConvNorm<32, 64, 3, 2, 1>, ReLU),
-            block1: BasicBlock<64, 64, 1>,
-            block2: BasicBlock<64, 128, 2>,
-            block3: BasicBlock<128, 128, 1>,
-            head: (AvgPoolGlobal, Linear<128, 10>),
-        }
-        forward(x: Images<1>) -> Vectors<10> {
-            head(block3(block2(block1(stem(x)))))
-        }
-    }
-}
-use wide::WideResNet;
 
 fn main() -> Result<(), TrainError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -72,7 +51,8 @@ fn main() -> Result<(), TrainError> {
                 label_smoothing: 0.1,
                 ..config
             };
-            train(device.build_module::<WideResNet, f32>(), &data, &recipe)?.history
+            let network = device.build_module::<SmallWideResNet<1, 10>, f32>();
+            train(network, &data, &recipe)?.history
         }
         _ => train_resnet18(&config)?.history,
     };

@@ -107,7 +107,7 @@ fn the_recipe_for_cifar_10_learns_ten_colours() {
         batch_size: 20,
         ..train_cifar10::recipe(&data, 4, 0)
     };
-    let history = train_cifar10::train_resnet20(&data, &config).unwrap();
+    let history = train_cifar10::train_network(&data, &config).unwrap();
     let accuracy = history.last().unwrap().test_accuracy;
     assert!(accuracy > 0.9, "{accuracy}\n{history}");
 }
