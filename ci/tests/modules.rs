@@ -6,7 +6,7 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 /// Of the engine. A module's name in brackets is what `lib.rs` re-exports from the one before it.
-const ENGINE: &str = "kernels display atomic_file table weights summary nn(network) device data \
+const ENGINE: &str = "interrupt kernels display atomic_file table weights summary nn(network) device data \
     families(convnext efficientnet inception mobilenet resnet vgg) train prelude";
 /// Of the book: what it has of its own. What it re-exports from the engine may be used everywhere.
 const BOOK: &str = "download image data plot chapter exercises notebook prelude";

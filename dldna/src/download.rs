@@ -10,6 +10,7 @@ use std::iter::successors;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::interrupt;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{Certificate, StatusCode};
@@ -84,6 +85,14 @@ pub enum DownloadError {
         /// How long it was so.
         seconds: u64,
         /// Bytes that came in all.
+        received: u64,
+    },
+    /// The reader of a notebook stopped the cell: [`interrupt`].
+    #[error("{url}: stopped after {received} bytes")]
+    Stopped {
+        /// The address.
+        url: String,
+        /// Bytes that came before.
         received: u64,
     },
     /// The file is longer than it can rightly be.
@@ -269,6 +278,12 @@ fn attempt(
     let mut pace = Pace::new(received.len());
     let mut piece = vec![0; 64 << 10];
     loop {
+        if interrupt::is_requested() {
+            return Err(DownloadError::Stopped {
+                url: url.into(),
+                received: received.len(),
+            });
+        }
         let count = match response.read(&mut piece) {
             Ok(0) => return Ok(()),
             Ok(count) => count,

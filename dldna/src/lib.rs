@@ -30,7 +30,7 @@ pub mod plot;
 pub mod prelude;
 
 pub use chapter::*;
-use dldna_nn::{atomic_file, table};
+use dldna_nn::{atomic_file, interrupt, table};
 pub use dldna_nn::{
     device, display, efficientnet, kernels, mobilenet, network, nn, resnet, summary, weights,
 };

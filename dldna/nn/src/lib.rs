@@ -6,6 +6,7 @@ pub mod data;
 pub mod device;
 pub mod display;
 mod families;
+pub mod interrupt;
 pub mod kernels;
 pub mod nn;
 pub mod prelude;

@@ -338,6 +338,24 @@ fn a_loss_out_of_bounds_is_said_in_words() {
 }
 
 #[test]
+fn an_interrupt_ends_a_training_and_keeps_the_network() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_interrupted_training", "--ignored"])
+        .env("DLDNA_INTERRUPT", file.path())
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+#[ignore = "another test runs it, with an environment variable"]
+fn the_interrupted_training() {
+    let trained = train(stripes_network(), &stripes(64, 32, 8), &quick()).unwrap();
+    assert!(!trained.finished);
+    assert!(trained.history.epochs.is_empty());
+}
+
+#[test]
 fn a_stopped_training_goes_on_with_every_setting() {
     let folder = TempDir::new().unwrap();
     let data = stripes(64, 32, 8);

@@ -10,6 +10,7 @@ use super::idx::{gunzip, is_gzip};
 use super::{DataError, chosen_folder, shipped};
 use crate::atomic_file;
 use crate::download::{Received, fetch_rest};
+use crate::interrupt;
 
 /// A gzip file is longer than its content only by its header and a few bytes for each block that does not shrink.
 const GZIP_OVERHEAD: u64 = 64 << 10;
@@ -128,6 +129,9 @@ impl Store {
                 Err(error) => attempts.push(error),
             }
             kept = kept.max(received.keep());
+            if interrupt::is_requested() {
+                break; // no other mirror is meant either
+            }
         }
         Err(DataError::Unavailable {
             path: file.path.clone(),

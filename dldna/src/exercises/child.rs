@@ -1,6 +1,7 @@
 //! Code in a copy of this process: it may overflow its stack, loop for ever or end the program, and nothing of it is left.
 
 use super::watch::{Failure, STACK, catch, failure, install_hook};
+use crate::interrupt;
 use fork::{Fork, fork};
 use nix::unistd::alarm;
 use rustix::process::{
@@ -172,7 +173,7 @@ fn wait(child: Pid, limit: Duration) -> io::Result<Option<WaitStatus>> {
                 return Ok(None);
             }
             Ok(Some((_, status))) => return Ok(Some(status)),
-            Ok(None) if start.elapsed() >= limit => break,
+            Ok(None) if start.elapsed() >= limit || interrupt::is_requested() => break,
             Ok(None) => thread::sleep(Duration::from_millis(1)),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),

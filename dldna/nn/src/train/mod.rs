@@ -30,6 +30,7 @@ pub use predict::{ClassProbability, Prediction, predict};
 pub use trained::{Preprocessing, Trained};
 
 use crate::data::{Batch, Dataset, Split};
+use crate::interrupt;
 use crate::kernels::subnormals;
 use crate::resnet::ResNet18;
 use crate::weights::{TensorFile, for_each_tensor};
@@ -362,6 +363,7 @@ impl<'a, N, D: TrainDevice> Training<'a, N, D> {
             .deadline
             .is_some_and(|deadline| Instant::now() >= deadline);
         out_of_time
+            || interrupt::is_requested()
             || self
                 .config
                 .checkpoint

@@ -25,7 +25,7 @@ pub struct Trained<N = FashionResNet18> {
     pub model: N,
     /// Loss and accuracy after each epoch.
     pub history: History,
-    /// Whether there is nothing more to do; if not, the time limit or the stop file came first.
+    /// Whether there is nothing more to do; if not, the time limit, the stop file or an [interrupt](crate::interrupt) came first.
     pub finished: bool,
     /// How pictures came to the network: [`predict`](super::predict) and [`Trained::evaluate`] do the same.
     pub preprocessing: Preprocessing,
