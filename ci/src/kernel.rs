@@ -6,9 +6,13 @@ mod explain;
 pub mod features;
 pub mod manifest;
 mod metadata;
+#[cfg(unix)]
+pub mod proxy;
 pub mod replay;
 pub mod rust_src;
 pub mod shim;
 pub mod start;
 mod stdin;
 pub mod template;
+#[cfg(unix)]
+mod wording;

@@ -43,6 +43,10 @@ enum Command {
     /// Start one Rust kernel (Jupyter calls this)
     #[command(hide = true)]
     Kernel(kernel::start::Args),
+    /// Pass messages between Jupyter and a kernel (a kernel's start calls this)
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Proxy(kernel::proxy::Args),
     /// End a kernel when its `cargo nb` ends (`cargo nb` calls this)
     #[cfg(unix)]
     #[command(hide = true)]
@@ -74,6 +78,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Site(args) => site::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Kernel(args) => kernel::start::run(args),
+        #[cfg(unix)]
+        Command::Proxy(args) => kernel::proxy::run(args),
         #[cfg(unix)]
         Command::Guard(args) => nb::guard::run(args),
     }

@@ -7,10 +7,13 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
+#[cfg(unix)]
+use std::time::Duration;
 
 use super::features::Features;
+use super::start::INTERRUPT;
 use super::{explain, manifest, template};
 use crate::toolchain::Toolchain;
 use crate::{lock, private};
@@ -108,7 +111,9 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus
     let recorded: Recorded = serde_json::from_slice(&recorded)?;
     let output = recorded.run(kernel, toolchain, &[])?;
     let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() {
+    if !output.status.success() && kernel.join(INTERRUPT).exists() {
+        eprintln!("{}", stopped());
+    } else if output.status.success() {
         eprint!("{said}");
         println!("{}", artifact_message(kernel, toolchain)?);
     } else {
@@ -127,14 +132,19 @@ impl Recorded {
             None => without_incremental(&self.arguments),
         };
         let variables = self.environment.iter();
-        Command::new(&toolchain.rustc)
+        let compiler = Command::new(&toolchain.rustc)
             .args(arguments.iter().map(|argument| here(argument)))
             .args(more)
             .envs(variables.map(|(name, value)| (name, here(value))))
             .current_dir(kernel)
+            .stdin(Stdio::null())
             .stdout(Stdio::inherit())
-            .output()
-            .with_context(|| format!("starting {}", toolchain.rustc.display()))
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", toolchain.rustc.display()))?;
+        #[cfg(unix)]
+        end_if_asked(compiler.id(), kernel.join(INTERRUPT));
+        Ok(compiler.wait_with_output()?)
     }
 
     /// What the compiler has said about a cell, for the kernel. Where it has left out parts of types
@@ -148,6 +158,28 @@ impl Recorded {
         let whole = String::from_utf8_lossy(&whole.stderr);
         Ok(explain::explain_output(said, &whole, &source))
     }
+}
+
+/// Ends the compiler where the reader stops the cell. This process ends with the compiler, and the thread with this process.
+#[cfg(unix)]
+fn end_if_asked(compiler: u32, interrupt: PathBuf) {
+    use rustix::process::{Pid, Signal, kill_process};
+    std::thread::spawn(move || {
+        while !interrupt.exists() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let compiler = i32::try_from(compiler).ok().and_then(Pid::from_raw);
+        compiler.map(|compiler| kill_process(compiler, Signal::KILL))
+    });
+}
+
+/// What is said of a cell that was stopped while it was compiled.
+fn stopped() -> serde_json::Value {
+    let message = "Stopped before it ran. All variables are as they were.";
+    serde_json::json!({
+        "message": message, "level": "error", "code": null, "spans": [], "children": [],
+        "rendered": format!("error: {message}\n"),
+    })
 }
 
 /// The compiler's arguments for a file system without locks, where it can keep nothing for its next call.

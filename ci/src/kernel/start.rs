@@ -23,10 +23,18 @@ pub fn run(args: Args) -> Result<()> {
     let template = Template::ready(&args.features)?;
     let folder = KernelFolder::make(&template)?;
     let mut kernel = Command::new(program);
-    kernel.arg("--control_file").arg(args.connection_file);
+    #[cfg(unix)]
+    let connection_file = super::proxy::start(&args.connection_file, &folder.directory)?;
+    #[cfg(not(unix))]
+    let connection_file = args.connection_file;
+    kernel.arg("--control_file").arg(connection_file);
     set_environment(&mut kernel, &template, &folder)?;
     start(kernel, folder)
 }
+
+/// A file in the kernel's folder. While it exists, a training, a download and the check of an exercise stop by themselves: see
+/// `dldna_nn::interrupt`.
+pub const INTERRUPT: &str = "interrupt";
 
 /// The program that starts kernels: a copy of this one, which a build of the tool leaves alone.
 pub fn launcher() -> Result<PathBuf> {
@@ -45,6 +53,7 @@ fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFol
             "RUST_SRC_PATH",
             rust_src::link_empty(&folder.directory, &template.toolchain)?,
         )
+        .env("DLDNA_INTERRUPT", folder.directory.join(INTERRUPT))
         // The program would renew its own entry in the reader's list of kernels, if there is one.
         .env("JUPYTER_PATH", paths::lab().join("none"));
     lock::set_incremental(kernel, &folder.directory)?; // as in the template

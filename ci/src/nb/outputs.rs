@@ -117,7 +117,7 @@ pub fn final_text(text: &str) -> String {
 }
 
 static PANIC: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?m)^thread '([^'\n]*)' (?:\(\d+\) )?panicked at (.+?):(\d+):(\d+):$").unwrap()
+    Regex::new(r"(?m)^thread '([^'\n]*)' (?:\(\d+\) )?panicked at (?:line \d+ of this cell|this cell|(.+?):(\d+):(\d+)):$").unwrap()
 });
 
 /// Whether a panic message stands in what the cell wrote to standard error.
@@ -132,9 +132,9 @@ fn stored_panic(stderr: &str) -> String {
         return stderr.to_owned();
     }
     let text = PANIC.replace_all(stderr, |found: &Captures| {
-        let place = match &found[2] {
-            "src/lib.rs" => "this cell".to_owned(),
-            file => format!("{file}:{}:{}", &found[3], &found[4]),
+        let place = match found.get(2).map(|file| file.as_str()) {
+            None | Some("src/lib.rs") => "this cell".to_owned(),
+            Some(file) => format!("{file}:{}:{}", &found[3], &found[4]),
         };
         format!("thread '{}' panicked at {place}:", &found[1])
     });
