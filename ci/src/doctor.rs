@@ -41,7 +41,11 @@ const CHECKS: [Check; 12] = [
     Check {
         name: "folder",
         look: lab_folder,
-        fix: "export DLDNA_LAB=$HOME/dldna-lab",
+        fix: if cfg!(windows) {
+            "$env:DLDNA_LAB = 'C:\\dldna-lab'"
+        } else {
+            "export DLDNA_LAB=$HOME/dldna-lab"
+        },
     },
     Check {
         name: "folder's name",
@@ -51,12 +55,18 @@ const CHECKS: [Check; 12] = [
     Check {
         name: "C compiler",
         look: compile,
-        fix: "sudo apt install build-essential",
+        fix: if cfg!(windows) {
+            "winget install Microsoft.VisualStudio.2022.BuildTools, with the workload Desktop development with C++"
+        } else if cfg!(target_os = "macos") {
+            "xcode-select --install"
+        } else {
+            "sudo apt install build-essential"
+        },
     },
     Check {
         name: "Python",
         look: python,
-        fix: "sudo apt install python3 python3-venv",
+        fix: python::INSTALL,
     },
     Check {
         name: "Rust kernel",
@@ -206,8 +216,8 @@ fn compile() -> Result<String> {
         said == "it runs",
         "the program that was compiled says {said:?}"
     );
-    let name = if cfg!(windows) { "link" } else { "cc" };
-    let compiler = toolchain::on_path(name);
+    // On Windows rustc finds the linker by itself, and `link` on PATH may be another program.
+    let compiler = toolchain::on_path("cc").filter(|_| !cfg!(windows));
     Ok(compiler.map_or("works".to_owned(), |path| path.display().to_string()))
 }
 

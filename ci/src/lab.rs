@@ -1,5 +1,5 @@
 //! `cargo lab`: from a fresh clone to JupyterLab with a Rust kernel.
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::kernel::features::Features;
 use crate::kernel::template::Template;
 use crate::kernel::{evcxr, start};
-use crate::{paths, python, toolchain, trust};
+use crate::{paths, process, python, toolchain, trust};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -19,9 +19,12 @@ pub struct Args {
     /// The port to listen on; the next free one if it is taken
     #[arg(long)]
     port: Option<u16>,
+    /// The address to listen on: 0.0.0.0 lets other machines in, which need the token that is printed
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<String>,
     #[command(flatten)]
     features: Features,
-    /// What JupyterLab itself takes, such as `-- --ip 0.0.0.0`
+    /// What JupyterLab itself takes, such as `-- --ServerApp.base_url=/book`
     #[arg(last = true, value_name = "FOR JUPYTERLAB")]
     for_jupyterlab: Vec<OsString>,
 }
@@ -127,18 +130,13 @@ fn open(args: &Args) -> Result<()> {
     let mut command = jupyter();
     command
         .args(["-m", "jupyterlab"])
-        .args(our_options(&args.for_jupyterlab));
-    if args.no_browser {
-        command.arg("--no-browser");
-    }
-    if let Some(port) = args.port {
-        command.arg(format!("--port={port}"));
-    }
-    if is_root() {
-        command.arg("--allow-root");
-    }
-    command.args(&args.for_jupyterlab);
-    become_program(command)
+        .args(our_options(&args.for_jupyterlab))
+        .args(chosen_options(args))
+        .args(&args.for_jupyterlab);
+    let status = process::become_program(command)
+        .context("JupyterLab does not start; run `cargo doctor`")?;
+    ensure!(status.success(), "JupyterLab ended with {status}");
+    Ok(())
 }
 
 /// Our settings of JupyterLab, without those that the reader gives: it takes no option twice.
@@ -184,6 +182,20 @@ fn our_options(given: &[OsString]) -> Vec<String> {
         .collect()
 }
 
+/// What the reader has chosen by options of ours.
+fn chosen_options(args: &Args) -> Vec<String> {
+    let mut options = Vec::new();
+    if args.no_browser {
+        options.push("--no-browser".to_owned());
+    }
+    options.extend(args.port.map(|port| format!("--port={port}")));
+    options.extend(args.ip.as_ref().map(|ip| format!("--ip={ip}")));
+    if is_root() {
+        options.push("--allow-root".to_owned());
+    }
+    options
+}
+
 /// Jupyter gives a browser a file that leads on to the address: so no other user of the machine sees the token in the
 /// list of processes. A browser in a sandbox or on the other side of WSL cannot read it and gets the address.
 fn browser_reads_our_files() -> bool {
@@ -199,24 +211,6 @@ fn browser_reads_our_files() -> bool {
 /// In a container the only user is often root, as whom JupyterLab starts only when told to.
 fn is_root() -> bool {
     toolchain::stdout(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
-}
-
-#[cfg(unix)]
-fn become_program(mut command: Command) -> Result<()> {
-    use std::os::unix::process::CommandExt;
-    let error = command.exec();
-    bail!("JupyterLab does not start: {error}; run `cargo doctor`")
-}
-
-#[cfg(not(unix))]
-fn become_program(mut command: Command) -> Result<()> {
-    let status = command
-        .status()
-        .context("JupyterLab does not start; run `cargo doctor`")?;
-    if !status.success() {
-        bail!("JupyterLab ended with {status}");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -236,10 +230,28 @@ mod tests {
         let args = Cli::try_parse_from(arguments).unwrap().args;
         assert!(args.no_browser && args.port.is_none());
         assert_eq!(args.for_jupyterlab, ["--ip", "0.0.0.0", "--port=1"]);
-        let error = Cli::try_parse_from(["lab", "--ip", "0.0.0.0"])
-            .err()
-            .unwrap();
-        assert!(error.to_string().contains("-- --ip"), "{error}");
+    }
+
+    #[test]
+    fn other_machines_are_let_in_when_asked_for_and_need_the_token() {
+        let options = |arguments: &[&str]| {
+            let args = Cli::try_parse_from(arguments).unwrap().args;
+            [our_options(&args.for_jupyterlab), chosen_options(&args)].concat()
+        };
+        let (plain, open) = (options(&["lab"]), options(&["lab", "--ip", "0.0.0.0"]));
+        assert!(open.contains(&"--ip=0.0.0.0".to_owned()), "{open:?}");
+        assert!(
+            !plain.iter().any(|option| option.contains("ip=")),
+            "{plain:?}"
+        );
+        for option in plain.iter().chain(&open) {
+            assert!(
+                !["token", "password", "PasswordIdentity"]
+                    .iter()
+                    .any(|it| option.contains(it)),
+                "{option}"
+            );
+        }
     }
 
     #[test]

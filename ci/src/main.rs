@@ -11,6 +11,7 @@ mod lock;
 mod nb;
 mod paths;
 mod private;
+mod process;
 mod python;
 mod role;
 mod site;

@@ -148,6 +148,12 @@ fn write_into(lab: &Path) -> Result<()> {
             lab.display()
         );
     }
+    if cfg!(windows) && lab.to_string_lossy().contains(' ') {
+        bail!(
+            "the kernel's program loads no cell from {}, since there is a space in its name; set {LAB} to a folder without",
+            lab.display()
+        );
+    }
     match fs::create_dir_all(lab).and_then(|()| tempfile::tempfile_in(lab)) {
         Ok(_) => Ok(()),
         Err(error) => bail!(
@@ -172,9 +178,37 @@ pub fn put_in_place(from: &Path, to: &Path) -> Result<()> {
         let new = to.with_extension(format!("new{}", std::process::id()));
         fs::copy(from, &new)
             .with_context(|| format!("copying {} to {}", from.display(), new.display()))?;
-        fs::rename(&new, to)?;
+        replace(&new, to).with_context(|| format!("replacing {}", to.display()))?;
     }
     Ok(())
+}
+
+/// Renames a file to one that may be there already. Windows replaces no program that runs, but lets it be renamed: then it
+/// steps aside, and goes with a later call.
+fn replace(new: &Path, to: &Path) -> std::io::Result<()> {
+    remove_old(to);
+    if fs::rename(new, to).is_ok() {
+        return Ok(());
+    }
+    fs::rename(
+        to,
+        to.with_extension(format!("{OLD}{}", std::process::id())),
+    )?;
+    fs::rename(new, to)
+}
+
+/// How the ending of a program begins that stepped aside.
+const OLD: &str = "old";
+
+fn remove_old(program: &Path) {
+    let files = program.parent().map(fs::read_dir);
+    for file in files.into_iter().flatten().flatten().flatten() {
+        let path = file.path();
+        let ending = path.extension().unwrap_or_default().to_string_lossy();
+        if path.file_stem() == program.file_stem() && ending.starts_with(OLD) {
+            let _ = fs::remove_file(&path); // it may still run
+        }
+    }
 }
 
 #[cfg(test)]
@@ -237,6 +271,27 @@ mod tests {
             "{error}"
         );
         assert!(plain.exists() && !percent.exists());
+    }
+
+    /// A folder stands for a program that runs on Windows: no file takes its place, but it can be renamed.
+    #[test]
+    fn what_cannot_be_replaced_steps_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["built", "ci.exe"].map(|name| folder.path().join(name));
+        fs::write(&from, "new").unwrap();
+        fs::write(folder.path().join("ci.old1"), "ended").unwrap();
+        fs::write(folder.path().join("cargo.old1"), "another program").unwrap();
+        fs::create_dir(&to).unwrap();
+        put_in_place(&from, &to).unwrap();
+        assert_eq!(fs::read_to_string(&to).unwrap(), "new");
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|it| it.unwrap().file_name()).collect();
+        names.sort();
+        let aside = format!("ci.old{}", std::process::id());
+        assert_eq!(
+            names,
+            ["built", "cargo.old1", "ci.exe", &aside].map(OsString::from)
+        );
     }
 
     #[test]

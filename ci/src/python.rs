@@ -178,7 +178,8 @@ fn is_about_the_network(variable: &str) -> bool {
 /// A Python that is new enough and can make environments. The newest may stand beside an older `python3`.
 pub fn find() -> Result<PathBuf> {
     let newer = (OLDEST.1..30).rev().map(|minor| format!("python3.{minor}"));
-    let names = ["python3", "python"].map(str::to_owned);
+    // On Windows the installer puts the last of these alone on PATH, unless it is told otherwise.
+    let names = ["python3", "python", "py"].map(str::to_owned);
     let mut problem = None;
     for name in names.into_iter().chain(newer) {
         for program in toolchain::all_on_path(&name) {
@@ -188,9 +189,8 @@ pub fn find() -> Result<PathBuf> {
             }
         }
     }
-    let command = install_command("python3 python3-venv", "python");
     Err(problem.unwrap_or_else(|| {
-        anyhow!("there is no Python on PATH, which JupyterLab needs; run `{command}`")
+        anyhow!("there is no Python on PATH, which JupyterLab needs; run `{INSTALL}`")
     }))
 }
 
@@ -198,13 +198,12 @@ fn check(python: &Path) -> Result<()> {
     let version = version(python)?;
     ensure!(
         version >= OLDEST,
-        "{} is Python {}.{}, JupyterLab needs {}.{} or later; run `{}`",
+        "{} is Python {}.{}, JupyterLab needs {}.{} or later; run `{INSTALL}`",
         python.display(),
         version.0,
         version.1,
         OLDEST.0,
-        OLDEST.1,
-        install_command("python3 python3-venv", "python")
+        OLDEST.1
     );
     check_venv(python)
 }
@@ -229,21 +228,23 @@ fn check_venv(program: &Path) -> Result<()> {
         bail!(
             "{} cannot make environments; run `{}`",
             program.display(),
-            install_command(&format!("python{major}.{minor}-venv"), "python")
+            INSTALL.replace(
+                "python3 python3-venv",
+                &format!("python{major}.{minor}-venv")
+            )
         );
     }
     Ok(())
 }
 
-fn install_command(debian: &str, homebrew: &str) -> String {
-    if cfg!(target_os = "macos") {
-        format!("brew install {homebrew}")
-    } else if cfg!(windows) {
-        "winget install Python.Python.3.13".to_owned()
-    } else {
-        format!("sudo apt install {debian}")
-    }
-}
+/// What installs Python here.
+pub const INSTALL: &str = if cfg!(target_os = "macos") {
+    "brew install python"
+} else if cfg!(windows) {
+    "winget install Python.Python.3.13"
+} else {
+    "sudo apt install python3 python3-venv"
+};
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,6 @@
 //! | compute on a GPU | [`mod@device`] |
 //! | draw | [`plot`], [`block_diagram`], [`conv_visual`] |
 //! | check what you wrote in an exercise | [`exercises`] |
-#![warn(missing_docs)]
 
 mod chapter;
 pub mod data;

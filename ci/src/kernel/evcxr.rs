@@ -21,17 +21,15 @@ const FOR_EDITORS: [&str; 4] = [
 
 /// The program in `.lab`, in cargo's own folder or on PATH, if it has exactly our version.
 pub fn find() -> Option<PathBuf> {
-    let on_path =
-        toolchain::on_path(NAME).and_then(|program| Some(program.parent()?.parent()?.to_owned()));
-    [
-        Some(paths::lab().to_owned()),
-        toolchain::cargo_home(),
-        on_path,
-    ]
-    .into_iter()
-    .flatten()
-    .find(|root| has_version(root))
-    .map(|root| paths::executable(&root.join("bin"), NAME))
+    let mut roots = vec![paths::lab().to_owned()];
+    // A program on Windows finds what lies beside it before what is on PATH: rustup, where ours has to answer.
+    if !cfg!(windows) {
+        roots.extend(toolchain::cargo_home());
+        let on_path = toolchain::on_path(NAME);
+        roots.extend(on_path.and_then(|program| Some(program.parent()?.parent()?.to_owned())));
+    }
+    let root = roots.into_iter().find(|root| has_version(root))?;
+    Some(paths::executable(&root.join("bin"), NAME))
 }
 
 /// The program cannot tell its version, but `cargo install` keeps a list of what it installed.

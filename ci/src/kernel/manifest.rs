@@ -3,6 +3,7 @@
 //! It is repeated here to the byte: a cell is compiled without cargo where its manifest is one of these two, for then
 //! all that it depends on is known to be built. With any other, cargo compiles the cell, which is right and slow. So a
 //! difference would not fail, only cost time; a test below compares with the program itself.
+use std::fs;
 use std::path::Path;
 use toml_writer::ToTomlValue;
 
@@ -29,6 +30,24 @@ fn dependency_on(folder: &Path) -> String {
     let folder = folder.to_string_lossy();
     let path = toml_writer::TomlStringBuilder::new(&folder).as_basic();
     format!("dldna = {{ path = {} }}\n", path.to_toml_value())
+}
+
+/// The manifest that the kernel's program has written, with the crate's path as the template has it.
+///
+/// The program makes the path behind a notebook's `:dep` absolute. On Windows it then begins with `\\?\`, and cargo
+/// would take it for another crate, which is not built yet.
+pub fn written(kernel: &Path) -> std::io::Result<String> {
+    let path = kernel.join("Cargo.toml");
+    let written = fs::read_to_string(&path)?;
+    let ours = with_path_as_ours(&written, &paths::dldna().canonicalize()?, &paths::dldna());
+    if ours != written {
+        fs::write(&path, &ours)?;
+    }
+    Ok(ours)
+}
+
+fn with_path_as_ours(manifest: &str, canonical: &Path, ours: &Path) -> String {
+    manifest.replace(&dependency_on(canonical), &dependency_on(ours))
 }
 
 fn with(dependencies: &str) -> String {
@@ -65,7 +84,6 @@ overflow-checks = true
 mod tests {
     use super::*;
     use crate::kernel::evcxr;
-    use std::fs;
     use std::process::{Child, Command};
     use std::time::{Duration, Instant};
 
@@ -133,6 +151,24 @@ mod tests {
         };
         let mut folders = platforms.flatten().map(|entry| entry.path().join("debug"));
         folders.any(|folder| folder.join(&name).exists())
+    }
+
+    /// As the program writes on Windows what stands in a notebook.
+    #[test]
+    fn a_path_that_windows_calls_verbatim_is_read_as_ours() {
+        let written = r#"
+[dependencies]
+dldna = { path = "\\\\?\\C:\\my book\\dldna" }
+other = { path = "\\\\?\\C:\\other" }
+"#;
+        let ours = r#"
+[dependencies]
+dldna = { path = "C:\\my book\\dldna" }
+other = { path = "\\\\?\\C:\\other" }
+"#;
+        let [canonical, folder] = [r"\\?\C:\my book\dldna", r"C:\my book\dldna"].map(Path::new);
+        assert_eq!(with_path_as_ours(written, canonical, folder), ours);
+        assert_eq!(with_path_as_ours(ours, canonical, folder), ours);
     }
 
     #[test]

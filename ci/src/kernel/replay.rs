@@ -101,7 +101,7 @@ fn describes_package(name: &str) -> bool {
 
 /// Compiles the cell in a kernel's folder if the crate is all it needs; otherwise cargo has to.
 pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus>> {
-    let written = fs::read_to_string(kernel.join("Cargo.toml"))?;
+    let written = manifest::written(kernel)?;
     let Ok(recorded) = fs::read(kernel.join(RECORDED)) else {
         return Ok(None);
     };

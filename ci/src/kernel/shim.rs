@@ -4,15 +4,15 @@
 //! kernel's environment this program comes before the real cargo and rustup. It answers at once
 //! what is known since the template was built, and passes everything else on.
 use anyhow::{Context, Result};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use super::template::Template;
 use super::{manifest, metadata, replay, rust_src, stdin};
-use crate::paths;
 use crate::toolchain::{self, Toolchain};
+use crate::{paths, process};
 
 /// The environment variable that names a kernel's folder. Where it is set, this program can be a shim.
 pub const KERNEL: &str = "DLDNA_KERNEL";
@@ -26,19 +26,30 @@ pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Re
     for name in ["cargo", "rustup"] {
         paths::put_in_place(&this, &paths::executable(&programs, name))?;
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::iter::once(programs).chain(std::env::split_paths(&path));
+    search_first(kernel, "PATH", &[programs])?;
     kernel
         .env(paths::REPOSITORY, paths::repository())
         .env(paths::LAB, paths::lab())
         .env(KERNEL, folder)
-        .env("PATH", std::env::join_paths(path)?)
         // Rust-analyzer looks for cargo here first. The real cargo gets the real folder back.
         .env("CARGO_HOME", home)
         .env("RUSTC", &toolchain.rustc);
     if let Some(home) = toolchain::cargo_home() {
         kernel.env(CARGO_HOME, home);
     }
+    Ok(())
+}
+
+/// Puts folders at the beginning of a list of folders in a program's environment.
+pub fn search_first(program: &mut Command, variable: &str, folders: &[PathBuf]) -> Result<()> {
+    let set = program.get_envs().find(|(name, _)| *name == variable);
+    let list = match set {
+        Some((_, list)) => list.map(OsStr::to_owned),
+        None => std::env::var_os(variable),
+    };
+    let list = list.unwrap_or_default();
+    let folders = folders.iter().cloned().chain(std::env::split_paths(&list));
+    program.env(variable, std::env::join_paths(folders)?);
     Ok(())
 }
 
@@ -61,7 +72,7 @@ fn template(kernel: &Path) -> Result<Template> {
 
 /// The crate's features, for cargo: as long as the kernel depends on the crate.
 fn features(kernel: &Path) -> Result<Vec<String>> {
-    let written = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
+    let written = manifest::written(kernel).unwrap_or_default();
     if !written.contains("\ndldna = ") {
         return Ok(Vec::new());
     }
@@ -83,7 +94,11 @@ pub fn rustup(kernel: &Path) -> Result<ExitCode> {
         ["which", "rustc"] => println!("{}", toolchain_of(kernel)?.rustc.display()),
         // Rust-analyzer wants the standard library's source; the kernel has it or does without.
         ["component", "add", ..] => return Ok(ExitCode::FAILURE),
-        _ => return pass_on(Command::new(real_rustup()?).args(arguments)),
+        _ => {
+            let mut rustup = Command::new(real_rustup()?);
+            rustup.args(arguments);
+            return pass_on(rustup);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -92,11 +107,17 @@ pub fn rustup(kernel: &Path) -> Result<ExitCode> {
 fn real_rustup() -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .filter(|directory| Some(directory.as_path()) != this.parent())
-        .map(|directory| paths::executable(&directory, "rustup"))
+    behind(&this, "rustup", &path).context("no rustup on PATH")
+}
+
+/// The first program of this name that is not in the folder of this one, under whatever name the folder stands on PATH: a
+/// shim that found itself would call itself for ever.
+fn behind(this: &Path, name: &str, path: &OsStr) -> Option<PathBuf> {
+    let own = this.parent()?.canonicalize().ok();
+    std::env::split_paths(path)
+        .filter(|directory| directory.canonicalize().ok() != own)
+        .map(|directory| paths::executable(&directory, name))
         .find(|program| program.is_file())
-        .context("no rustup on PATH")
 }
 
 /// Acts as `cargo` for a kernel.
@@ -111,7 +132,7 @@ pub fn cargo(kernel: &Path) -> Result<ExitCode> {
         // The kernel asks whether a dependency exists, rust-analyzer asks for all packages.
         ["metadata", ..] => answer_metadata(kernel, &arguments),
         ["build" | "check", ..] => build(kernel, &arguments),
-        _ => pass_on(&mut real_cargo(kernel, arguments)?),
+        _ => pass_on(real_cargo(kernel, arguments)?),
     }
 }
 
@@ -132,13 +153,14 @@ fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     let target = kernel.join("target");
     cargo
         .env("CARGO_TARGET_DIR", &target)
-        .env("CARGO_BUILD_BUILD_DIR", &target);
-    pass_on(cargo.args(features(kernel)?))
+        .env("CARGO_BUILD_BUILD_DIR", &target)
+        .args(features(kernel)?);
+    pass_on(cargo)
 }
 
 fn real_cargo(
     kernel: &Path,
-    arguments: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
 ) -> Result<Command> {
     let mut command = toolchain_of(kernel)?.cargo_command();
     command.args(arguments).env_remove("CARGO_HOME");
@@ -168,7 +190,7 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         // The kernel adds a dependency: from here on types are asked for.
         rust_src::link_source(kernel, &toolchain_of(kernel)?)?;
     }
-    let written = fs::read_to_string(kernel.join("Cargo.toml")).unwrap_or_default();
+    let written = manifest::written(kernel).unwrap_or_default();
     if asked_by_rust_analyzer && written == manifest::with_crate() {
         print!("{}", metadata::saved(kernel)?);
         return Ok(ExitCode::SUCCESS);
@@ -191,19 +213,8 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
 }
 
 /// Becomes the real program.
-#[cfg(unix)]
-fn pass_on(command: &mut Command) -> Result<ExitCode> {
-    use std::os::unix::process::CommandExt;
-    let error = command.exec();
-    Err(error).with_context(|| format!("starting {command:?}"))
-}
-
-#[cfg(not(unix))]
-fn pass_on(command: &mut Command) -> Result<ExitCode> {
-    let status = command
-        .status()
-        .with_context(|| format!("starting {command:?}"))?;
-    Ok(exit_code(status))
+fn pass_on(command: Command) -> Result<ExitCode> {
+    process::become_program(command).map(exit_code)
 }
 
 fn exit_code(status: std::process::ExitStatus) -> ExitCode {
@@ -217,6 +228,40 @@ fn exit_code(status: std::process::ExitStatus) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_are_searched_before_those_that_were_set() {
+        let mut program = Command::new("kernel");
+        program.env("PATH", "/usr/bin");
+        for folders in [&["/deps", "/library"][..], &["/shim"]] {
+            let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+            search_first(&mut program, "PATH", &folders).unwrap();
+        }
+        let (_, path) = program.get_envs().next().unwrap();
+        let path: Vec<PathBuf> = std::env::split_paths(path.unwrap()).collect();
+        assert_eq!(
+            path,
+            ["/shim", "/deps", "/library", "/usr/bin"].map(PathBuf::from)
+        );
+    }
+
+    #[test]
+    fn a_shim_does_not_find_itself() {
+        let place = tempfile::tempdir().unwrap();
+        let [shims, real] = ["shims", "real"].map(|name| place.path().join(name));
+        for folder in [&shims, &real] {
+            fs::create_dir(folder).unwrap();
+            fs::write(paths::executable(folder, "rustup"), "").unwrap();
+        }
+        let found = |first: &Path| {
+            let path = std::env::join_paths([first, &real]).unwrap();
+            behind(&paths::executable(&shims, "rustup"), "rustup", &path)
+        };
+        let expected = Some(paths::executable(&real, "rustup"));
+        assert_eq!(found(&shims), expected);
+        // The same folder by another name, as where a link leads to the lab.
+        assert_eq!(found(&real.join("../shims")), expected);
+    }
 
     #[test]
     fn flags_are_those_of_the_template_with_and_without_lld() {

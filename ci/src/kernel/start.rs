@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::features::Features;
 use super::template::Template;
 use super::{evcxr, manifest, rust_src, shim};
-use crate::{lock, paths, private};
+use crate::{lock, paths, private, process};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -45,6 +45,16 @@ pub fn launcher() -> Result<PathBuf> {
     Ok(launcher)
 }
 
+/// Where the system looks for shared libraries. macOS takes the variable away from what `/bin` and `/usr/bin` start; so it
+/// is set here, and no program of the system stands between this one and the cells.
+const LIBRARIES: &str = if cfg!(target_os = "macos") {
+    "DYLD_FALLBACK_LIBRARY_PATH"
+} else if cfg!(windows) {
+    "PATH"
+} else {
+    "LD_LIBRARY_PATH"
+};
+
 fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFolder) -> Result<()> {
     kernel
         .env("EVCXR_TMPDIR", &folder.directory)
@@ -60,19 +70,13 @@ fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFol
     // Cells link to the crate and the standard library as shared ones. The kernel's own come first: cargo
     // puts the folder of the workspace's build here, with a crate of the same name; and the path to the
     // standard library that evcxr leaves in a cell is right only in /tmp.
-    let variable = if cfg!(target_os = "macos") {
-        "DYLD_FALLBACK_LIBRARY_PATH"
-    } else {
-        "LD_LIBRARY_PATH"
-    };
-    let old = std::env::var_os(variable).unwrap_or_default();
     let target = folder.directory.join("target");
     let build = target.join(template.toolchain.host()?).join("debug/deps");
-    let own = [build, template.toolchain.library.clone()];
-    kernel.env(
-        variable,
-        std::env::join_paths(own.into_iter().chain(std::env::split_paths(&old)))?,
-    );
+    let mut libraries = vec![build, template.toolchain.library.clone()];
+    if cfg!(target_os = "macos") && std::env::var_os(LIBRARIES).is_none() {
+        libraries.extend(["/usr/local/lib", "/usr/lib"].map(PathBuf::from)); // as without the variable
+    }
+    shim::search_first(kernel, LIBRARIES, &libraries)?;
     shim::install(kernel, &folder.directory, &template.toolchain)
 }
 
@@ -181,16 +185,14 @@ fn is_in_use(kernel: &Path) -> Result<bool> {
 /// in use exactly as long as the kernel lives, even if it is killed.
 #[cfg(unix)]
 fn start(mut kernel: Command, folder: KernelFolder) -> Result<()> {
-    use std::os::unix::process::CommandExt;
-    let error = kernel.stdin(folder.lock).exec();
-    Err(error).with_context(|| format!("starting {:?}", kernel.get_program()))
+    kernel.stdin(folder.lock);
+    process::become_program(kernel).map(drop)
 }
 
-#[cfg(not(unix))]
-fn start(mut kernel: Command, folder: KernelFolder) -> Result<()> {
-    let status = kernel
-        .status()
-        .with_context(|| format!("starting {:?}", kernel.get_program()))?;
+/// Windows has no way to become another program. Jupyter then knows this process, and ends it where it ends a kernel.
+#[cfg(windows)]
+fn start(kernel: Command, folder: KernelFolder) -> Result<()> {
+    let status = process::become_program_with_all_it_starts(kernel)?;
     drop(folder.lock);
     anyhow::ensure!(status.success(), "the kernel ended with {status}");
     Ok(())

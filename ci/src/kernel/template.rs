@@ -137,9 +137,7 @@ impl Template {
         )?;
         put_in_place(&unfinished, directory)?;
         keep_headers(directory, &unfinished)?;
-        for other in others.iter().filter(|other| *other != directory) {
-            fs::remove_dir_all(other)?;
-        }
+        remove_others(&templates(), directory)?;
         eprintln!("Built in {:.0} s", started.elapsed().as_secs_f64());
         Ok(template)
     }
@@ -200,6 +198,20 @@ fn complete(templates: &Path) -> Result<Vec<PathBuf>> {
     }
     complete.sort();
     Ok(complete.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Removes all templates but one. The record goes first: what is left is no template. Windows deletes no library that a kernel
+/// has loaded: then the rest goes with a later build.
+fn remove_others(templates: &Path, kept: &Path) -> Result<()> {
+    for entry in fs::read_dir(templates)? {
+        let entry = entry?;
+        let folder = entry.path();
+        if folder.is_dir() && folder != kept && entry.file_name() != UNFINISHED {
+            let _ = fs::remove_file(folder.join(RECORD));
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+    Ok(())
 }
 
 /// Changes whenever cargo would compile something else. It goes by what is in the files and not, as cargo, by their times, which
@@ -371,6 +383,27 @@ mod tests {
         assert_eq!(complete(folder.path()).unwrap(), [first, second.clone()]);
         put_in_place(&unfinished, &second).unwrap();
         assert!(second.join(RECORD).exists() && !unfinished.exists());
+    }
+
+    #[test]
+    fn of_other_templates_nothing_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["kept", "old", "half-removed", UNFINISHED];
+        let [kept, ..] = names.map(|name| folder.path().join(name));
+        for name in names {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("libdldna.so"), "").unwrap();
+        }
+        for name in ["kept", "old"] {
+            fs::write(folder.path().join(name).join(RECORD), "{}").unwrap();
+        }
+        fs::write(folder.path().join("lock"), "").unwrap();
+        remove_others(folder.path(), &kept).unwrap();
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let mut left: Vec<_> = entries.map(|it| it.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["kept", "lock", UNFINISHED]);
+        assert!(kept.join(RECORD).exists());
     }
 
     #[test]

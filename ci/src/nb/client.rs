@@ -88,15 +88,13 @@ impl KernelCommand {
         let child = command
             .spawn()
             .with_context(|| format!("could not start the kernel: {}", self.0.join(" ")))?;
-        let mut process = Process {
+        let process = Process {
             child,
             #[cfg(unix)]
             _guard: None,
         };
         #[cfg(unix)]
-        if let (Some(group), Some(folder)) = (process.child.id(), connection_file.parent()) {
-            process._guard = Some(Guard::set(group, folder)?);
-        }
+        let process = process.guarded(connection_file)?;
         Ok(process)
     }
 }
@@ -109,6 +107,14 @@ struct Process {
 }
 
 impl Process {
+    #[cfg(unix)]
+    fn guarded(mut self, connection_file: &Path) -> Result<Self> {
+        if let (Some(group), Some(folder)) = (self.child.id(), connection_file.parent()) {
+            self._guard = Some(Guard::set(group, folder)?);
+        }
+        Ok(self)
+    }
+
     async fn end(&mut self) -> Result<ExitStatus> {
         Ok(self.child.wait().await?)
     }

@@ -1,4 +1,5 @@
 //! The Inception modules: PyTorch's numbers from PyTorch's weights, the papers' counts, and identities between layers.
+#![allow(missing_docs, reason = "networks of a test")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Networks written with `network!`: PyTorch's numbers from PyTorch's weights by the fields' names, and what a network
 //! can do once it is written.
+#![allow(missing_docs, reason = "networks of a test")]
 
 mod common;
 

@@ -135,7 +135,12 @@ fn update(
 }
 
 fn lock_file(path: &Path) -> io::Result<File> {
-    let file = File::options().create(true).append(true).open(path)?;
+    // Windows locks no file that is only to be appended to.
+    let file = File::options()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(path)?;
     file.lock()?;
     Ok(file)
 }

@@ -68,7 +68,8 @@ pub fn losses_weights_logits() -> [Vec<f32>; 3] {
 }
 
 /// What [`losses_weights_logits`] gives, one value after the other. Numbers are all that crosses the border of a module.
-#[unsafe(no_mangle)] // an exported name: no other item of the module has it
+#[allow(unsafe_code, reason = "no other item of the module has this name")]
+#[unsafe(no_mangle)]
 pub extern "C" fn value(index: usize) -> f32 {
     thread_local! {
         static VALUES: Vec<f32> = losses_weights_logits().concat();
