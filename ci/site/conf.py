@@ -7,7 +7,7 @@ from pathlib import Path
 project = "dldna"
 html_title = "dldna"
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
+html_css_files = ["site.css", "explorable.css"]
 html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_theme_options = {
