@@ -56,7 +56,7 @@ pub fn run(args: Args) -> Result<()> {
     copy_folder(&paths::repository().join("target/doc"), &site.join("doc"))?;
     explorables::write_alone(&source, &site.join("alone"))?;
     if args.check {
-        look_at(&site, &folder.join("check"))?;
+        look_at(&site, &folder)?;
     }
     println!("The site is in {}", site.display());
     if args.serve {
@@ -72,22 +72,24 @@ pub fn run(args: Args) -> Result<()> {
 fn look_at(site: &Path, folder: &Path) -> Result<()> {
     let chromium =
         chromium().context("there is no Chromium on PATH: `sudo apt install chromium`")?;
+    let check = folder.join("check");
     for file in ["check.mjs", "package.json"] {
         copy(
             &paths::repository().join("ci/site").join(file),
-            &folder.join(file),
+            &check.join(file),
         )?;
     }
     let npm = toolchain::on_path("npm").context("there is no npm on PATH")?;
     run_to_end(
         Command::new(npm)
             .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-            .arg(folder),
+            .arg(&check),
     )?;
     run_to_end(
         Command::new("node")
-            .arg(folder.join("check.mjs"))
+            .arg(check.join("check.mjs"))
             .arg(site)
+            .arg(folder.join("digits/losses.json"))
             .env("CHROMIUM", chromium),
     )
 }

@@ -1,11 +1,12 @@
 //! Trains the network of the page *Layers* on the repository's sample of MNIST, and writes into the folder that it is given
 //! `digits.safetensors`, its weights, and `exciting.json`: for each channel of its three layers the training image, the row and the
-//! column where it is largest, and how large. `cargo site` calls it.
+//! column where it is largest, and how large. `losses.json` has the first losses of a training as the page *Training* runs it, for
+//! the site's test. `cargo site` calls it.
 use dldna_nn::data::{Dataset, Split};
 use dldna_nn::prelude::*;
 use dldna_nn::train::{Augmentation, Schedule, TrainConfig, train};
 use dldna_nn::weights::save_model;
-use dldna_web::{DigitNet, Digits, NORMALISATION, SIDE};
+use dldna_web::{DigitNet, Digits, NORMALISATION, SIDE, Training};
 use flate2::read::GzDecoder;
 use std::error::Error;
 use std::fs::File;
@@ -46,6 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let digits = Digits::new(&std::fs::read(weights)?)?;
     let exciting = most_exciting(&digits, data.train.all_pixels())?;
     std::fs::write(folder.join("exciting.json"), format!("{exciting:?}"))?;
+    let losses = first_losses(&data)?;
+    std::fs::write(folder.join("losses.json"), format!("{losses:?}"))?;
     Ok(())
 }
 
@@ -90,4 +93,21 @@ fn most_exciting(digits: &Digits, pixels: &[u8]) -> Result<Vec<[f32; 4]>, String
         }
     }
     Ok(best)
+}
+
+/// The losses of the first steps of a network of 8 channels and 6 blocks with shortcuts.
+fn first_losses(data: &Split) -> Result<Vec<f32>, String> {
+    let labels = |set: &Dataset| set.labels().iter().map(|&l| l as u8).collect::<Vec<u8>>();
+    let (train, test) = (&data.train, &data.test);
+    let mut training = Training::new(
+        8,
+        6,
+        true,
+        0,
+        train.all_pixels(),
+        &labels(train),
+        test.all_pixels(),
+        &labels(test),
+    )?;
+    (0..10).map(|_| training.step(0.003)).collect()
 }
