@@ -58,6 +58,7 @@ async function look(name) {
         for (const fault of await use(page)) complain(fault);
         for (const fault of await page.evaluate(wrong, losses)) complain(fault);
     }
+    if (name.startsWith("alone/")) await showInNotebook(join(folder, name), complain);
     for (const source of await page.evaluate(missingPictures)) complain(`no picture at ${source}`);
     for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
         await page.emulateMedia({ colorScheme });
@@ -77,6 +78,18 @@ async function deadLinks(page) {
     const links = await page.evaluate(() => [...document.links].map((link) => link.href.split(/[#?]/)[0]));
     const files = [...new Set(links)].filter((link) => link.startsWith("file:"));
     return files.filter((link) => !existsSync(fileURLToPath(link))).map((link) => `no file at ${link}`);
+}
+
+/** Opens a page as `dldna::web::explorable` shows it, in a frame without an address. @param {string} file @param {(fault: string) => void} complain */
+async function showInNotebook(file, complain) {
+    const page = await browser.newPage();
+    page.on("console", (message) => message.type() === "error" && complain(`in a frame: ${message.text()}`));
+    page.on("pageerror", (error) => complain(`in a frame: ${error.message}`));
+    await page.setContent("<iframe></iframe>");
+    await page.evaluate((text) => (/** @type {HTMLIFrameElement} */ (document.querySelector("iframe")).srcdoc = text), readFileSync(file, "utf8"));
+    const shown = '[name="filters"] canvas, .explorable-answer:not(:empty), .explorable-sum:not([name]):not(:empty)';
+    await page.frameLocator("iframe").locator(shown).first().waitFor({ state: "attached" }).catch((error) => complain(`in a frame: ${error.message}`));
+    await page.close();
 }
 
 /** @param {import("playwright-core").Page} page */

@@ -57,6 +57,24 @@ def as_picture(output, cell):
         cell["metadata"].setdefault("mystnb", {})["image"] = image
 
 
+# The page that computes what a notebook teaches.
+PLAY = {
+    "01_first_network": ("training", "watch a small network learn digits"),
+    "07_02_filters_and_convolution": ("filter", "change a filter over a photograph of your own"),
+    "07_03_cnn_structure": ("layers", "draw a digit and see every channel of a network"),
+    "07_06_counting_parameters": ("receptive_field", "stack layers and read sizes, receptive field and cost"),
+    "07_07_features_and_abstraction": ("layers", "draw a digit and see what excites each channel"),
+    "07_09_residual_learning": ("training", "let a deep network learn with shortcuts and without"),
+}
+
+
+def invitation(name):
+    """A cell that leads to the page that computes."""
+    page, words = PLAY[name]
+    text = f"*To play with in the page: [{words}](../explore/{page}.md).*"
+    return {"cell_type": "markdown", "id": "play", "metadata": {}, "source": text}
+
+
 def prepare(app, name, source):
     """What a page is made of, before it is read."""
     if app.env.doc2path(name).suffix != ".ipynb":
@@ -68,6 +86,8 @@ def prepare(app, name, source):
             cell["source"] = without_links_to_files("".join(cell["source"]))
         for output in cell.get("outputs", []):
             as_picture(output, cell)
+    if Path(name).name in PLAY:
+        notebook["cells"].insert(1, invitation(Path(name).name))
     source[0] = json.dumps(notebook)
 
 

@@ -22,6 +22,7 @@
     const FIELDS = /** @type {const} */ (["channels", "kernel", "stride", "padding", "dilation"]);
     const MOST = { channels: 4096, kernel: 15, stride: 8, padding: 16, dilation: 16 };
     const MOST_LAYERS = 24;
+    const GIVEN = ["Output", "Receptive field", "Jump", "Parameters", "Multiply-adds"];
 
     const place = /** @type {HTMLElement} */ (document.getElementById("receptive-field-explorable"));
     const [usualSide, usualChannels, usualLayers] = PRESETS["A convolution and a pooling, twice"];
@@ -47,7 +48,7 @@
         </div>
         <div class="explorable-scroll"><table class="explorable-layers">
           <thead><tr><th>Layer</th>${FIELDS.map((field) => `<th>${capital(field)}</th>`).join("")}
-          <th>Output</th><th>Receptive field</th><th>Jump</th><th>Parameters</th><th>Multiply-adds</th><th><span class="explorable-hidden">Change</span></th></tr></thead>
+          ${GIVEN.map((name) => `<th>${name}</th>`).join("")}<th><span class="explorable-hidden">Change</span></th></tr></thead>
           <tbody></tbody>
           <tfoot></tfoot>
         </table></div>
@@ -157,10 +158,10 @@
             const fixed = !layer.channels && (field === "channels" || field === "dilation");
             const lowest = field === "channels" ? 1 : least(field);
             const input = `<input type="number" data-field="${field}" aria-label="${field} of ${name}" min="${lowest}" max="${MOST[field]}" value="${layer[field]}">`;
-            return `<td>${fixed ? "" : input}</td>`;
+            return fixed ? "<td></td>" : `<td data-name="${capital(field)}">${input}</td>`;
         });
         line.innerHTML = `<th scope="row"><button type="button" class="explorable-choice">${name}</button></th>${fields.join("")}
-            ${'<td class="explorable-number"></td>'.repeat(5)}<td><button type="button" aria-label="remove ${name}">×</button></td>`;
+            ${GIVEN.map((name) => `<td class="explorable-number" data-name="${name}"></td>`).join("")}<td><button type="button" aria-label="remove ${name}">×</button></td>`;
         const [choose, remove] = line.querySelectorAll("button");
         choose.addEventListener("click", () => {
             state.layer = index;
@@ -199,8 +200,8 @@
             line.querySelector(".explorable-choice")?.setAttribute("aria-pressed", String(index === state.layer));
         });
         const sum = (/** @type {string} */ what) => explorable.count(layers.reduce((total, cost) => total + cost[what], 0));
-        foot.innerHTML = `<tr><th scope="row">Together</th><td colspan="8"></td><td class="explorable-number">${sum("parameters")}</td>
-            <td class="explorable-number">${sum("multiply_adds")}</td><td></td></tr>`;
+        foot.innerHTML = `<tr><th scope="row">Together</th><td colspan="8"></td><td class="explorable-number" data-name="Parameters">${sum("parameters")}</td>
+            <td class="explorable-number" data-name="Multiply-adds">${sum("multiply_adds")}</td><td></td></tr>`;
         find(".explorable-problem").textContent = problem ? `${body.rows[layers.length].querySelector("button").textContent} does not fit: ${problem}.` : "";
         draw(layers);
     }
@@ -210,7 +211,9 @@
         const chosen = seen();
         const unit = [state.row, state.column].map((share) => Math.min(Math.floor(share * chosen.side), chosen.side - 1));
         const centre = unit.map((index) => chosen.start + index * chosen.jump + chosen.receptive_field / 2);
-        const margin = Math.min(Math.max(0, ...layers.map((layer) => -layer.start)), state.side / 2) + state.side / 40;
+        const shown = Math.min(state.layer, layers.length - 1);
+        const padding = Math.max(0, ...layers.slice(0, shown + 1).map((layer) => -layer.start));
+        const margin = Math.min(padding, state.side / 2) + state.side / 40;
         picture.setAttribute("viewBox", [-margin, -margin, state.side + 2 * margin, state.side + 2 * margin].join(" "));
         const thin = state.side / 300;
         const shapes = [explorable.drawn("rect", { class: "input", width: state.side, height: state.side, "stroke-width": thin })];
@@ -220,9 +223,7 @@
             const dot = Math.min(chosen.jump / 6, state.side / 150);
             shapes.push(...lines.flatMap((cy) => lines.map((cx) => explorable.drawn("circle", { class: "unit", cx, cy, r: dot }))));
         }
-        const shown = Math.min(state.layer, layers.length - 1);
-        layers.forEach((layer, index) => {
-            if (index > shown) return;
+        layers.slice(0, shown + 1).forEach((layer, index) => {
             // The unit of this layer in the middle of what the chosen one sees.
             const [y, x] = centre.map((middle) => {
                 const nearest = Math.round((middle - layer.start - layer.receptive_field / 2) / layer.jump);

@@ -22,9 +22,11 @@ network! {
 }
 
 network! {
-    /// A 5x5 convolution of stride 2, and 2, 6 or 12 blocks.
-    pub struct SmallCnn<const WIDTH: usize, const DEPTH: usize, const SHORTCUT: usize> {
+    /// A 5x5 convolution and a pooling, which make 7x7 pixels of 28x28, 2, 6 or 12 blocks, and for each digit a weighted sum of all
+    /// `FEATURES` values that are left.
+    pub struct SmallCnn<const WIDTH: usize, const FEATURES: usize, const DEPTH: usize, const SHORTCUT: usize> {
         stem: BiasedConv2D<1, WIDTH, 5, 2, 2>,
+        pool: MaxPool2D<2, 2>,
         two: (Block<WIDTH, SHORTCUT>, Block<WIDTH, SHORTCUT>),
         four: (Block<WIDTH, SHORTCUT>, Block<WIDTH, SHORTCUT>, Block<WIDTH, SHORTCUT>, Block<WIDTH, SHORTCUT>)
             where DEPTH >= 6,
@@ -32,10 +34,11 @@ network! {
             Block<WIDTH, SHORTCUT>, Block<WIDTH, SHORTCUT>, Block<WIDTH, SHORTCUT>,
             Block<WIDTH, SHORTCUT>, Block<WIDTH, SHORTCUT>, Block<WIDTH, SHORTCUT>
         ) where DEPTH >= 12,
-        fc: Linear<WIDTH, 10>,
+        flatten: Flatten<FEATURES>,
+        fc: Linear<FEATURES, 10>,
     }
     forward(x: Images<1>) -> Vectors<10> {
-        fc(mean(six(four(two(relu(stem(x)))))))
+        fc(flatten(six(four(two(pool(relu(stem(x))))))))
     }
 }
 
@@ -139,17 +142,18 @@ fn of_width<const DEPTH: usize, const SHORTCUT: usize>(
     seed: u64,
 ) -> Option<Box<dyn Learner>> {
     match width {
-        4 => Some(learner::<4, DEPTH, SHORTCUT>(seed)),
-        8 => Some(learner::<8, DEPTH, SHORTCUT>(seed)),
-        16 => Some(learner::<16, DEPTH, SHORTCUT>(seed)),
+        4 => Some(learner::<4, { 4 * 49 }, DEPTH, SHORTCUT>(seed)),
+        8 => Some(learner::<8, { 8 * 49 }, DEPTH, SHORTCUT>(seed)),
+        16 => Some(learner::<16, { 16 * 49 }, DEPTH, SHORTCUT>(seed)),
         _ => None,
     }
 }
 
-fn learner<const WIDTH: usize, const DEPTH: usize, const SHORTCUT: usize>(
+fn learner<const WIDTH: usize, const FEATURES: usize, const DEPTH: usize, const SHORTCUT: usize>(
     seed: u64,
 ) -> Box<dyn Learner> {
-    let network = Cpu::seed_from_u64(seed).build_module::<SmallCnn<WIDTH, DEPTH, SHORTCUT>, f32>();
+    let network =
+        Cpu::seed_from_u64(seed).build_module::<SmallCnn<WIDTH, FEATURES, DEPTH, SHORTCUT>, f32>();
     Box::new(Learning {
         gradients: network.alloc_grads(),
         adam: Adam::new(0.0),
@@ -223,7 +227,7 @@ mod tests {
             Training::new(8, 2, true, 3, &pixels, &labels, &test_pixels, &test_labels).unwrap();
         let losses: Vec<f32> = (0..6).map(|_| training.step(0.01).unwrap()).collect();
 
-        let network = Cpu::seed_from_u64(3).build_module::<SmallCnn<8, 2, 1>, f32>();
+        let network = Cpu::seed_from_u64(3).build_module::<SmallCnn<8, 392, 2, 1>, f32>();
         let config = TrainConfig {
             epochs: 2,
             batch_size: BATCH,
