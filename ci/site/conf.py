@@ -57,22 +57,27 @@ def as_picture(output, cell):
         cell["metadata"].setdefault("mystnb", {})["image"] = image
 
 
-# The page that computes what a notebook teaches.
-PLAY = {
-    "01_first_network": ("training", "watch a small network learn digits"),
-    "07_02_filters_and_convolution": ("filter", "change a filter over a photograph of your own"),
-    "07_03_cnn_structure": ("layers", "draw a digit and see every channel of a network"),
-    "07_06_counting_parameters": ("receptive_field", "stack layers and read sizes, receptive field and cost"),
-    "07_07_features_and_abstraction": ("layers", "draw a digit and see what excites each channel"),
-    "07_09_residual_learning": ("training", "let a deep network learn with shortcuts and without"),
-}
+# Where a page that computes belongs: the notebook, words of the cell before, the page, and what is done there.
+PLAY = [
+    ("01_first_network", "", "training", "watch a small network learn digits"),
+    ("07_02_filters_and_convolution", "", "filter", "change a filter over a photograph of your own"),
+    ("07_03_cnn_structure", "", "layers", "draw a digit and see every channel of a network"),
+    ("07_03_cnn_structure", " The receptive field", "receptive_field", "stack layers and see what a unit sees"),
+    ("07_06_counting_parameters", "", "receptive_field", "stack layers and read sizes, parameters and multiply-adds"),
+    ("07_07_features_and_abstraction", "", "layers", "draw a digit and see what excites each channel"),
+    ("07_09_residual_learning", "", "training", "let a deep network learn with shortcuts and without"),
+]
 
 
-def invitation(name):
-    """A cell that leads to the page that computes."""
-    page, words = PLAY[name]
-    text = f"*To play with in the page: [{words}](../explore/{page}.md).*"
-    return {"cell_type": "markdown", "id": "play", "metadata": {}, "source": text}
+def invite(notebook, name):
+    """Cells that lead to the pages that compute."""
+    for where, words, page, text in PLAY:
+        cells = notebook["cells"]
+        if name == f"notebooks/{where}":
+            source = f"*To play with in the page: [{text}](../explore/{page}.md).*"
+            before = next((i for i, cell in enumerate(cells) if words in "".join(cell["source"])), 0)
+            cell = {"cell_type": "markdown", "id": f"play-{page}", "metadata": {}, "source": source}
+            cells.insert(before + 1, cell)
 
 
 def prepare(app, name, source):
@@ -86,8 +91,7 @@ def prepare(app, name, source):
             cell["source"] = without_links_to_files("".join(cell["source"]))
         for output in cell.get("outputs", []):
             as_picture(output, cell)
-    if Path(name).name in PLAY:
-        notebook["cells"].insert(1, invitation(Path(name).name))
+    invite(notebook, name)
     source[0] = json.dumps(notebook)
 
 
