@@ -49,8 +49,11 @@ async function look(name) {
     page.on("console", (message) => message.type() === "error" && complain(message.text()));
     page.on("pageerror", (error) => complain(error.message));
     await page.goto(pathToFileURL(join(folder, name)).href);
-    await page.evaluate(() => document.querySelectorAll("img").forEach((image) => (image.loading = "eager")));
-    await page.waitForLoadState("networkidle");
+    await page.evaluate(() => {
+        const images = [...document.images];
+        images.forEach((image) => (image.loading = "eager"));
+        return Promise.allSettled(images.map((image) => image.decode()));
+    });
     for (const fault of await deadLinks(page)) complain(fault);
     const [, explorable] = name.match(/^(?:explore|alone)\/(\w+)\.html$/) ?? [];
     if (explorable && explorable !== "index") {
@@ -94,12 +97,14 @@ async function showInNotebook(file, complain) {
 
 /** @param {import("playwright-core").Page} page */
 async function useFilter(page) {
+    await page.waitForSelector(".explorable-sum:not(:empty)");
     await page.selectOption('[name="preset"]', "Sharpen");
     return page.url().includes("kernel=0%2C-1%2C0") ? [] : [`the address is ${page.url()}`];
 }
 
 /** @param {import("playwright-core").Page} page */
 async function useReceptiveField(page) {
+    await page.waitForSelector(".explorable-sum:not(:empty)");
     await page.selectOption('[name="preset"]', "AlexNet");
     const faults = [];
     const row = await page.textContent(".explorable-layers tbody tr:last-child");
@@ -115,6 +120,7 @@ async function useReceptiveField(page) {
 
 /** Draws a 1. @param {import("playwright-core").Page} page */
 async function useLayers(page) {
+    await page.waitForSelector(".explorable-answer:not(:empty)");
     const paper = page.locator('[name="paper"]');
     await page.click('[name="clear"]');
     const frame = await paper.boundingBox();
@@ -128,7 +134,7 @@ async function useLayers(page) {
     const answer = await page.textContent(".explorable-answer");
     if (!answer?.includes("reads a 1")) return [`a drawn 1: ${answer}`];
     await page.reload();
-    await page.waitForFunction(() => document.querySelector(".explorable-answer")?.textContent);
+    await page.waitForSelector(".explorable-answer:not(:empty)");
     const again = await page.textContent(".explorable-answer");
     return again === answer ? [] : [`the address leads to: ${again}`];
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from docutils import nodes
 
 project = "dldna"
+author = "the contributors of dldna"
 html_title = "dldna"
 html_static_path = ["_static"]
 html_css_files = ["site.css", "explorable.css"]

@@ -182,7 +182,7 @@
         named("kernels").replaceChildren(...kernels);
         named("kernels").setAttribute("aria-label", `${kernels.length} kernels`);
         const [image, row, column, value] = exciting(/** @type {HTMLButtonElement} */ (chosen));
-        named("chosen").textContent = `${name}, channel ${state.channel}: ${kernels.length} ${kernels.length > 1 ? "kernels, one for each channel before it" : "kernel"}; at most ${value.toFixed(2)}, in a ${digits.train.labels[image]}`;
+        named("chosen").textContent = `${name}, channel ${state.channel}: ${kernels.length} ${kernels.length > 1 ? "kernels, one for each channel before it" : "kernel"}; ${value ? `at most ${value.toFixed(2)}, in a ${digits.train.labels[image]}` : "no training image excites it"}`;
         const pixels = Float32Array.from(digits.train.pixels.subarray(image * SIDE * SIDE, (image + 1) * SIDE * SIDE), (pixel) => pixel / 255);
         const canvas = named("exciting");
         const scale = 8;

@@ -127,8 +127,8 @@ pub fn write_alone(source: &Path, folder: &Path) -> Result<()> {
 
 /// The HTML inside a page's Markdown as a document, with its scripts in it.
 fn alone(page: &str, style: &str, script: impl Fn(&str) -> Result<String>) -> Result<String> {
-    let title = page.lines().next().unwrap_or_default();
-    let title = title.trim_start_matches("# ");
+    let title = page.lines().find_map(|line| line.strip_prefix("# "));
+    let title = title.context("it has no title")?;
     let (_, html) = page
         .split_once("```{raw} html\n")
         .context("it has no HTML")?;
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_page_alone_holds_its_scripts() {
-        let page = "# A page\n\nText.\n\n```{raw} html\n<div></div>\n<script src=\"../_static/a.js\"></script>\n```\n\nMore.\n";
+        let page = "---\na: b\n---\n\n# A page\n\nText.\n\n```{raw} html\n<div></div>\n<script src=\"../_static/a.js\"></script>\n```\n\nMore.\n";
         let alone = alone(page, "p {}", |file| Ok(format!("// {file}\n"))).unwrap();
         assert!(alone.contains("<h1>A page</h1>"), "{alone}");
         assert!(
