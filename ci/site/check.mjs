@@ -99,6 +99,7 @@ async function showInNotebook(file, complain) {
 async function useFilter(page) {
     await page.waitForSelector(".explorable-sum:not(:empty)");
     await page.selectOption('[name="preset"]', "Sharpen");
+    await page.waitForTimeout(1000); // the address follows when the state rests
     return page.url().includes("kernel=0%2C-1%2C0") ? [] : [`the address is ${page.url()}`];
 }
 
@@ -133,6 +134,7 @@ async function useLayers(page) {
     await page.click('[data-layer="2"][data-channel="5"]');
     const answer = await page.textContent(".explorable-answer");
     if (!answer?.includes("reads a 1")) return [`a drawn 1: ${answer}`];
+    await page.waitForTimeout(1000); // the address follows when the state rests
     await page.reload();
     await page.waitForSelector(".explorable-answer:not(:empty)");
     const again = await page.textContent(".explorable-answer");

@@ -20,11 +20,15 @@ const explorable = {
         return /** @type {T} */ (state);
     },
 
-    /** @param {Record<string, string | number>} state */
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    writing: undefined,
+
+    /** Puts the state into the address once it rests: Safari takes a hundred addresses in half a minute. @param {Record<string, string | number>} state */
     write(state) {
         if (location.protocol === "about:") return; // inside a notebook a page has no address
         const words = Object.entries(state).map(([name, value]) => [name, String(value)]);
-        history.replaceState(null, "", `#${new URLSearchParams(words)}`);
+        clearTimeout(explorable.writing);
+        explorable.writing = setTimeout(() => history.replaceState(null, "", `#${new URLSearchParams(words)}`), 350);
     },
 
     /** The whole number in a field, within its bounds. @param {HTMLInputElement} input */
