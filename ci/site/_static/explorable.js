@@ -87,7 +87,10 @@ const explorable = {
     /** How far an arrow key goes: rows down and columns to the right. @param {KeyboardEvent} event */
     arrow(event) {
         const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-        if (step) event.preventDefault();
+        if (step) {
+            event.preventDefault();
+            event.stopPropagation(); // the arrows turn the pages of the book too
+        }
         return step;
     },
 };
