@@ -1,13 +1,17 @@
 """How Sphinx makes the web site of the book. `cargo site` copies the texts beside this file and runs it."""
 
+import functools
 import json
 import re
 from pathlib import Path
 
+from docutils import nodes
+
 project = "dldna"
+author = "the contributors of dldna"
 html_title = "dldna"
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
+html_css_files = ["site.css", "explorable.css"]
 html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_theme_options = {
@@ -54,6 +58,29 @@ def as_picture(output, cell):
         cell["metadata"].setdefault("mystnb", {})["image"] = image
 
 
+# Where a page that computes belongs: the notebook, words of the cell before, the page, and what is done there.
+PLAY = [
+    ("01_first_network", "", "training", "watch a small network learn digits"),
+    ("07_02_filters_and_convolution", "", "filter", "change a filter over a photograph of your own"),
+    ("07_03_cnn_structure", "", "layers", "draw a digit and see every channel of a network"),
+    ("07_03_cnn_structure", " The receptive field", "receptive_field", "stack layers and see what a unit sees"),
+    ("07_06_counting_parameters", "", "receptive_field", "stack layers and read sizes, parameters and multiply-adds"),
+    ("07_07_features_and_abstraction", "", "layers", "draw a digit and see what excites each channel"),
+    ("07_09_residual_learning", "", "training", "let a deep network learn with shortcuts and without"),
+]
+
+
+def invite(notebook, name):
+    """Cells that lead to the pages that compute."""
+    for where, words, page, text in PLAY:
+        cells = notebook["cells"]
+        if name == f"notebooks/{where}":
+            source = f"*To play with in the page: [{text}](../explore/{page}.md).*"
+            before = next((i for i, cell in enumerate(cells) if words in "".join(cell["source"])), 0)
+            cell = {"cell_type": "markdown", "id": f"play-{page}", "metadata": {}, "source": source}
+            cells.insert(before + 1, cell)
+
+
 def prepare(app, name, source):
     """What a page is made of, before it is read."""
     if app.env.doc2path(name).suffix != ".ipynb":
@@ -65,6 +92,7 @@ def prepare(app, name, source):
             cell["source"] = without_links_to_files("".join(cell["source"]))
         for output in cell.get("outputs", []):
             as_picture(output, cell)
+    invite(notebook, name)
     source[0] = json.dumps(notebook)
 
 
@@ -83,7 +111,57 @@ def write_player(app):
     (HERE / "player.html").write_text(f'<div class="front-player">{player}</div>')
 
 
+CRATES = ["dldna_nn", "dldna"]  # the second shows what it re-exports from the first
+
+
+@functools.cache
+def documented():
+    """The pages of `cargo doc`, by the last name of their items: the path inside the crate, and the page's address."""
+    pages = {}
+    for crate in CRATES:
+        listed = (HERE.parents[1] / "doc" / crate / "all.html").read_text()
+        for address, path in re.findall(r'<li><a href="([^"]+)">([^<]+)</a></li>', listed):
+            if (crate, path.split("::")[0]) != ("dldna", "prelude"):  # all of it stands elsewhere too
+                same_name = pages.setdefault(path.split("::")[-1], {})
+                same_name.setdefault(path, f"doc/{crate}/{address}")
+    return pages
+
+
+def page_of(code, pages):
+    """The page of the item that a piece of code names: by a path, or by a name that only one item has."""
+    match = re.fullmatch(r"(\w+(?:::\w+)*)(?:<[\w, ]+>|\(\)|!)?", code)
+    if not match:
+        return None
+    named = match[1]
+    for crate in CRATES:
+        named = named.removeprefix(f"{crate}::")
+    items = pages.get(named.split("::")[-1], {})
+    found = {path: page for path, page in items.items() if f"::{path}".endswith(f"::{named}")}
+    if "::" not in named:  # kernels have everyday names, and a check that of what the reader writes
+        found = {path: page for path, page in found.items() if not path.startswith(("kernels::", "exercises::"))}
+    # What a layer becomes when it is built has the layer's name, one module deeper.
+    depth = min((path.count("::") for path in found), default=0)
+    nearest = [page for path, page in found.items() if path.count("::") == depth]
+    return nearest[0] if len(nearest) == 1 else None
+
+
+def link_items(app, doctree):
+    """Names of the crates' items lead to their documentation."""
+    pages = documented()
+    up = "../" * app.env.docname.count("/")
+    for literal in list(doctree.findall(nodes.literal)):
+        inside = literal.parent
+        while inside and not isinstance(inside, (nodes.title, nodes.reference)):
+            inside = inside.parent
+        page = page_of(literal.astext(), pages)
+        if page and not inside:
+            link = nodes.reference("", "", refuri=up + page)
+            literal.replace_self(link)
+            link += literal
+
+
 def setup(app):
+    app.connect("doctree-read", link_items)
     app.connect("builder-inited", write_player)
     app.connect("source-read", prepare)
     app.connect("html-page-context", load_pictures_late)

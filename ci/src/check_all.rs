@@ -10,8 +10,15 @@ use crate::{lab, paths, site, toolchain};
 #[derive(clap::Args)]
 pub struct Args {}
 
-/// The engine and the book.
-const CRATES: [&str; 4] = ["--package", "dldna-nn", "--package", "dldna"];
+/// The engine, the book, and what the pages of the site compute with.
+const CRATES: [&str; 6] = [
+    "--package",
+    "dldna-nn",
+    "--package",
+    "dldna",
+    "--package",
+    "dldna-web",
+];
 
 /// What a step reports: tests that passed and failed, where it runs tests.
 #[derive(Clone, Copy, Default, Debug, PartialEq)]

@@ -1,11 +1,11 @@
 //! `cargo site`: the web site of the book, made of the notebooks as they are committed.
+mod explorables;
+
 use anyhow::{Context, Result, ensure};
-use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use walkdir::{DirEntry, WalkDir};
-use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{paths, python, toolchain};
 
@@ -39,7 +39,8 @@ pub fn run(args: Args) -> Result<()> {
     let folder = paths::repository().join("target/site");
     let (source, site) = (folder.join("source"), folder.join("html"));
     stage(&source)?;
-    compile_explorables(&folder.join("wasm"), &source)?;
+    document()?;
+    explorables::write(&folder, &source.join("_static"))?;
     run_to_end(
         python::SITE
             .python()
@@ -52,9 +53,10 @@ pub fn run(args: Args) -> Result<()> {
             ])
             .args([&source, &site]),
     )?;
-    document(&site)?;
+    copy_folder(&paths::repository().join("target/doc"), &site.join("doc"))?;
+    explorables::write_alone(&source, &site.join("alone"))?;
     if args.check {
-        look_at(&site, &folder.join("check"))?;
+        look_at(&site, &folder)?;
     }
     println!("The site is in {}", site.display());
     if args.serve {
@@ -70,22 +72,24 @@ pub fn run(args: Args) -> Result<()> {
 fn look_at(site: &Path, folder: &Path) -> Result<()> {
     let chromium =
         chromium().context("there is no Chromium on PATH: `sudo apt install chromium`")?;
+    let check = folder.join("check");
     for file in ["check.mjs", "package.json"] {
         copy(
             &paths::repository().join("ci/site").join(file),
-            &folder.join(file),
+            &check.join(file),
         )?;
     }
     let npm = toolchain::on_path("npm").context("there is no npm on PATH")?;
     run_to_end(
         Command::new(npm)
             .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-            .arg(folder),
+            .arg(&check),
     )?;
     run_to_end(
         Command::new("node")
-            .arg(folder.join("check.mjs"))
+            .arg(check.join("check.mjs"))
             .arg(site)
+            .arg(folder.join("digits/losses.json"))
             .env("CHROMIUM", chromium),
     )
 }
@@ -110,43 +114,8 @@ fn stage(source: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the pages compute with, `dldna/web`, as one script: a page that was saved to a disk may load no other file.
-fn compile_explorables(folder: &Path, source: &Path) -> Result<()> {
-    const TARGET: &str = "wasm32-unknown-unknown";
-    let target = paths::repository().join("target/wasm"); // the tests of the engine build there too
-    let mut cargo = Command::new("cargo");
-    cargo
-        .args(["build", "--quiet", "--package", "dldna-web"])
-        .args(["--release", "--target", TARGET, "--target-dir"])
-        .arg(&target)
-        .current_dir(paths::repository());
-    if !toolchain::add_target(TARGET)? {
-        // The standard library from its source, where it cannot be had compiled for this target.
-        cargo
-            .env("RUSTC_BOOTSTRAP", "1")
-            .arg("-Zbuild-std=std,panic_abort");
-    }
-    run_to_end(&mut cargo)?;
-    Bindgen::new()
-        .input_path(target.join(TARGET).join("release/dldna_web.wasm"))
-        .no_modules(true)?
-        .typescript(false)
-        .remove_name_section(true)
-        .generate(folder)?;
-    let module = BASE64_STANDARD.encode(fs::read(folder.join("dldna_web_bg.wasm"))?);
-    let photograph = fs::read(paths::repository().join("data/building.jpg"))?;
-    let script = format!(
-        "{glue}\nconst dldnaWeb = wasm_bindgen({{ module_or_path: Uint8Array.from(atob(\"{module}\"), (letter) => letter.charCodeAt(0)) }});\n\
-         const dldnaPhotograph = \"data:image/jpeg;base64,{photograph}\";\n",
-        glue = fs::read_to_string(folder.join("dldna_web.js"))?,
-        photograph = BASE64_STANDARD.encode(photograph),
-    );
-    fs::write(source.join("_static/dldna_web.js"), script)?;
-    Ok(())
-}
-
-/// `cargo doc` of both packages, below `doc/`.
-fn document(site: &Path) -> Result<()> {
+/// `cargo doc` of both packages, to which the pages link.
+fn document() -> Result<()> {
     run_to_end(
         Command::new("cargo")
             .args([
@@ -160,8 +129,7 @@ fn document(site: &Path) -> Result<()> {
             ])
             .env("RUSTDOCFLAGS", "-D warnings")
             .current_dir(paths::repository()),
-    )?;
-    copy_folder(&paths::repository().join("target/doc"), &site.join("doc"))
+    )
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

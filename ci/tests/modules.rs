@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 const ENGINE: &str = "interrupt kernels display atomic_file table weights summary nn(network) device data \
     families(convnext efficientnet inception mobilenet resnet vgg) train prelude";
 /// Of the book: what it has of its own. What it re-exports from the engine may be used everywhere.
-const BOOK: &str = "download image data plot chapter exercises notebook prelude";
+const BOOK: &str = "download image data plot chapter exercises notebook web prelude";
 
 #[test]
 fn arrows_between_modules_run_one_way() {

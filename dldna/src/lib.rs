@@ -17,6 +17,7 @@
 //! | load data | [`data`], [`image`] |
 //! | compute on a GPU | [`mod@device`] |
 //! | draw | [`plot`], [`block_diagram`], [`conv_visual`] |
+//! | play in the notebook | [`web`] |
 //! | check what you wrote in an exercise | [`exercises`] |
 
 mod chapter;
@@ -27,6 +28,7 @@ pub mod image;
 mod notebook;
 pub mod plot;
 pub mod prelude;
+pub mod web;
 
 pub use chapter::*;
 use dldna_nn::{atomic_file, interrupt, table};

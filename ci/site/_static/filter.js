@@ -13,9 +13,9 @@
     const SIDE = 512; // the longer side of the picture, in pixels
     const place = /** @type {HTMLElement} */ (document.getElementById("filter-explorable"));
     const state = read();
-    /** @type {{ width: number, height: number, pixels: Float32Array }} */
+    /** @type {Picture} */
     let picture = { width: 0, height: 0, pixels: new Float32Array() };
-    /** @type {{ width: number, height: number, pixels: Float32Array } | undefined} */
+    /** @type {Picture | undefined} */
     let result;
 
     place.innerHTML = `
@@ -43,7 +43,7 @@
 
     for (const name of ["stride", "padding", "dilation"]) {
         named(name).value = state[name];
-        named(name).addEventListener("input", () => change({ [name]: whole(named(name)) }));
+        named(name).addEventListener("input", () => change({ [name]: explorable.whole(named(name)) }));
     }
     state.kernel.forEach((_, i) =>
         named(`k${i}`).addEventListener("input", () => {
@@ -66,36 +66,23 @@
     });
     let [row, column] = [0, 0];
     after.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-        const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-        if (!step) return;
-        event.preventDefault();
-        point(row + step[0], column + step[1]);
+        const step = explorable.arrow(event);
+        if (step) point(row + step[0], column + step[1]);
     });
 
-    /** What the address says, so that a link leads to the same filter. */
+    /** What the address says. */
     function read() {
-        const words = new URLSearchParams(location.hash.slice(1));
-        const kernel = (words.get("kernel") ?? "").split(",").map(Number);
-        const number = (/** @type {string} */ name, /** @type {number} */ usual) => Number(words.get(name) ?? usual) || 0;
-        return {
-            kernel: kernel.length === 9 && kernel.every(Number.isFinite) ? kernel : [...PRESETS["Edges, left to right"]],
-            stride: number("stride", 1),
-            padding: number("padding", 1),
-            dilation: number("dilation", 1),
-        };
-    }
-
-    /** @param {HTMLInputElement} input */
-    function whole(input) {
-        return Math.min(Math.max(Math.round(Number(input.value)), Number(input.min)), Number(input.max));
+        const usual = PRESETS["Edges, left to right"];
+        const words = explorable.read({ kernel: usual.join(","), stride: 1, padding: 1, dilation: 1 });
+        const kernel = words.kernel.split(",").map(Number);
+        return { ...words, kernel: kernel.length === 9 && kernel.every(Number.isFinite) ? kernel : [...usual] };
     }
 
     /** @param {object} what @param {boolean} [write] the kernel's fields too */
     function change(what, write) {
         Object.assign(state, what);
-        const { kernel, stride, padding, dilation } = state;
-        const words = new URLSearchParams({ kernel: kernel.join(","), stride: `${stride}`, padding: `${padding}`, dilation: `${dilation}` });
-        history.replaceState(null, "", `#${words}`);
+        const { kernel } = state;
+        explorable.write({ ...state, kernel: kernel.join(",") });
         if (write) writeKernel();
         const preset = Object.entries(PRESETS).find(([, numbers]) => numbers.every((number, i) => number === kernel[i]));
         named("preset").value = preset ? preset[0] : "";
@@ -119,7 +106,7 @@
             pixels[i] = (0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]) / 255;
         }
         picture = { width, height, pixels };
-        paint(before, picture, 0, 1);
+        explorable.paint(before, picture, 0, 1);
         draw();
     }
 
@@ -135,20 +122,9 @@
         }
         // A filter whose numbers add up to nothing gives negative values too: grey is zero then.
         const total = kernel.reduce((a, b) => a + b, 0);
-        if (Math.abs(total) > 0.25) paint(after, result, 0, 1);
-        else paint(after, result, -1, 1);
+        if (Math.abs(total) > 0.25) explorable.paint(after, result, 0, 1);
+        else explorable.paint(after, result, -1, 1);
         point(Math.floor(result.height / 2), Math.floor(result.width / 2));
-    }
-
-    /** @param {HTMLCanvasElement} canvas @param {{ width: number, height: number, pixels: Float32Array }} what @param {number} low @param {number} high */
-    function paint(canvas, { width, height, pixels }, low, high) {
-        [canvas.width, canvas.height] = [width, height];
-        const image = new ImageData(width, height);
-        for (let i = 0; i < pixels.length; i++) {
-            const grey = (255 * (pixels[i] - low)) / (high - low);
-            image.data.set([grey, grey, grey, 255], 4 * i);
-        }
-        canvas.getContext("2d", { willReadFrequently: true })?.putImageData(image, 0, 0);
     }
 
     /** Shows the window of one pixel of the result, and its products. @param {number} toRow @param {number} toColumn */
@@ -158,7 +134,7 @@
         column = Math.min(Math.max(toColumn, 0), result.width - 1);
         const { kernel, stride, padding, dilation } = state;
         const [top, left] = [row * stride - padding, column * stride - padding];
-        paint(before, picture, 0, 1);
+        explorable.paint(before, picture, 0, 1);
         const context = before.getContext("2d");
         context.strokeStyle = "#e69f00";
         context.lineWidth = 2;

@@ -230,7 +230,8 @@ fn fingerprint(features: &Features) -> Result<String> {
     Ok(format!("{:016x}", hasher.finish()))
 }
 
-fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+/// The paths and contents of all files of a folder.
+pub fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
     for entry in WalkDir::new(folder).sort_by_file_name() {
         let entry = entry?;
         if !entry.file_type().is_dir() {

@@ -21,7 +21,7 @@ use ndarray::Array2;
 
 use crate::{
     nn::{AvgPool2D, Conv2D, modules},
-    summary::{OutputSizeError, conv_output_size},
+    summary::{OutputSizeError, conv_output_size, receptive_field_behind},
     table::Table,
 };
 
@@ -231,12 +231,7 @@ pub fn receptive_fields(
                     source,
                 }
             })?;
-        let growth = (kernel - 1)
-            .checked_mul(dilation)
-            .and_then(|reach| reach.checked_mul(jump));
-        let grown = growth
-            .and_then(|growth| size.checked_add(growth))
-            .zip(jump.checked_mul(stride));
+        let grown = receptive_field_behind((size, jump), kernel, stride, dilation);
         (size, jump) = grown.ok_or(ReceptiveFieldError::Overflow { layer: name })?;
         rows.push(ReceptiveField {
             layer: layer.clone(),

@@ -20,7 +20,10 @@ mod sizes;
 mod sketch;
 
 pub(crate) use layers::WindowLayer;
-pub use sizes::{OutputSizeError, conv_output_size, conv_parameters, pool_output_size};
+pub use sizes::{
+    OutputSizeError, conv_multiply_adds, conv_output_size, conv_parameters, pool_output_size,
+    receptive_field_behind,
+};
 pub(crate) use sketch::{Sketch, sketched_shape};
 
 use std::fmt;

@@ -108,3 +108,63 @@ pub fn conv_parameters(in_channels: usize, out_channels: usize, kernel: usize) -
         .saturating_add(1)
         .saturating_mul(out_channels)
 }
+
+/// Multiply-adds of a convolution on one image: `kernel * kernel * in_channels` products for each of `out_channels` times
+/// `output_size * output_size` results.
+///
+/// ```
+/// use dldna_nn::summary::conv_multiply_adds;
+///
+/// assert_eq!(conv_multiply_adds(3, 64, 7, 112), 118_013_952); // the first layer of ResNet
+/// ```
+pub fn conv_multiply_adds(
+    in_channels: usize,
+    out_channels: usize,
+    kernel: usize,
+    output_size: usize,
+) -> u128 {
+    let factors = [
+        kernel,
+        kernel,
+        in_channels,
+        out_channels,
+        output_size,
+        output_size,
+    ];
+    factors.into_iter().fold(1, |product: u128, factor| {
+        product.saturating_mul(factor as u128)
+    })
+}
+
+/// The receptive field of a unit behind one more convolution or pooling, and the jump, the input pixels from one unit to the
+/// next; before the first layer both are 1. `None` where they do not fit `usize`.
+///
+/// ```text
+/// receptive field = receptive field before + (kernel - 1) * dilation * jump before
+/// jump = jump before * stride
+/// ```
+///
+/// Araujo, Norris and Sim, *Computing Receptive Fields of Convolutional Neural Networks*, 2019.
+///
+/// ```
+/// use dldna_nn::summary::receptive_field_behind;
+///
+/// let pooled = receptive_field_behind((3, 1), 2, 2, 1).unwrap(); // a 3x3 convolution, and a pooling behind it
+/// assert_eq!(pooled, (4, 2));
+/// assert_eq!(receptive_field_behind(pooled, 3, 1, 1), Some((8, 2)));
+/// ```
+pub fn receptive_field_behind(
+    (receptive_field, jump): (usize, usize),
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+) -> Option<(usize, usize)> {
+    let growth = kernel
+        .checked_sub(1)?
+        .checked_mul(dilation)?
+        .checked_mul(jump)?;
+    Some((
+        receptive_field.checked_add(growth)?,
+        jump.checked_mul(stride)?,
+    ))
+}
