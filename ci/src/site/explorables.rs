@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_page_alone_holds_its_scripts() {
-        let page = "---\na: b\n---\n\n# A page\n\nText.\n\n```{raw} html\n<div></div>\n<script src=\"../_static/a.js\"></script>\n```\n\nMore.\n";
+        let page = "# A page\n\nText.\n\n```{raw} html\n<div></div>\n<script src=\"../_static/a.js\"></script>\n```\n\nMore.\n";
         let alone = alone(page, "p {}", |file| Ok(format!("// {file}\n"))).unwrap();
         assert!(alone.contains("<h1>A page</h1>"), "{alone}");
         assert!(

@@ -68,6 +68,10 @@ impl Training {
     /// # Errors
     /// There is no such network, or pixels and labels do not belong together.
     #[wasm_bindgen(constructor)]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "arrays come from JavaScript one by one"
+    )]
     pub fn new(
         width: usize,
         depth: usize,
