@@ -4,7 +4,8 @@
 //! Adam with a constant rate of 0.001, batches of 128), 4 epochs, seed 0.
 //! `.. -- resnet20 9 0`: a network for small images, one-cycle schedule up to 0.005, mirrored and shifted images.
 //! Half an hour on two cores; 93.3%, 93.4% and 93.3% of the test images are right with the seeds 0, 1 and 2.
-//! `.. -- wide 16 0`: fewer and wider layers, which the processor does faster, and the recipe of `train_cifar10`.
+//! `.. -- wide 10 0`: fewer and wider layers, which the processor does faster, and the recipe of `train_cifar10`: 93.7% with
+//! seed 0.
 
 use dldna::data::{Split, fashion_mnist};
 use dldna::prelude::*;
