@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 
 project = "dldna"
 author = "the contributors of dldna"
@@ -151,7 +152,7 @@ def link_items(app, doctree):
     up = "../" * app.env.docname.count("/")
     for literal in list(doctree.findall(nodes.literal)):
         inside = literal.parent
-        while inside and not isinstance(inside, (nodes.title, nodes.reference)):
+        while inside and not isinstance(inside, (nodes.title, nodes.reference, pending_xref)):
             inside = inside.parent
         page = page_of(literal.astext(), pages)
         if page and not inside:
