@@ -758,9 +758,11 @@ mod accidents {
 
     #[test]
     fn no_answer_tells_the_solution() {
-        for exercise in 1..=5 {
+        let ids = (1..).map(|exercise| format!("basic-{exercise}"));
+        let exists = |id: &String| !exercises::hint(id, 1).to_string().contains("no exercise");
+        for id in ids.take_while(exists) {
             for number in 1..=4 {
-                let hint = exercises::hint(&format!("basic-{exercise}"), number).to_string();
+                let hint = exercises::hint(&id, number).to_string();
                 for solution in [
                     "(input + 2 * padding - kernel) / stride + 1",
                     "depth * width * width",
@@ -774,9 +776,9 @@ mod accidents {
     #[test]
     fn what_does_not_exist_is_answered() {
         set_up();
-        let answer = exercises::done("basic-9");
+        let answer = exercises::done("basic-0");
         assert!(!answer.passed());
-        assert!(answer.to_string().contains("no exercise \"basic-9\""));
+        assert!(answer.to_string().contains("no exercise \"basic-0\""));
         assert!(exercises::done("basic-2").passed());
     }
 }

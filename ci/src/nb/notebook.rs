@@ -210,7 +210,7 @@ fn kept_metadata(metadata: &CellMetadata) -> CellMetadata {
     }
 }
 
-const NBGRADER: &str = "nbgrader";
+pub const NBGRADER: &str = "nbgrader";
 
 /// What nbgrader has to know of a cell of an exercise.
 pub fn nbgrader(metadata: &CellMetadata) -> Option<&serde_json::Value> {

@@ -4,12 +4,13 @@
 //! `notebooks/exercises` follows from it, as nbgrader's `generate_assignment` does it: in a cell whose
 //! metadata say `nbgrader.solution`, the lines from `BEGIN SOLUTION` to `END SOLUTION` become one, or
 //! the whole cell does if it has no such lines.
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use nbformat::v4::{Cell, CellMetadata, Output};
 
-use super::notebook::{NotebookFile, lines, nbgrader, source_text};
+use super::notebook::{NBGRADER, NotebookFile, lines, nbgrader, source_text};
 use super::{format, one_run};
 
 /// What takes the place of a solution. `notebooks/exercises/nbgrader_config.py` says the same.
@@ -81,13 +82,47 @@ pub fn problems(file: &NotebookFile) -> Vec<String> {
     unfaithful(file)
         .into_iter()
         .chain(wrong_answers(file))
+        .chain(wrong_marks(file))
         .collect()
+}
+
+/// What nbgrader's metadata have to say in a solution. Without them the exercise would show what is to be
+/// written, and a check could fail unseen.
+fn wrong_marks(file: &NotebookFile) -> Vec<String> {
+    if folder(file) != Some("solutions") {
+        return Vec::new();
+    }
+    let mut grade_ids = HashSet::new();
+    let mut problems = Vec::new();
+    for (kind, id, metadata, source) in file.content.cells.iter().map(contents) {
+        let settings = &metadata[NBGRADER];
+        if source.contains("BEGIN SOLUTION") && settings["solution"] != true {
+            problems.push(format!(
+                "cell {id} has a solution, but its metadata lack `nbgrader.solution`: the exercise would show it"
+            ));
+        }
+        if kind == "code" && source.starts_with("check::") && settings["grade"] != true {
+            problems.push(format!(
+                "cell {id} is a check, but its metadata lack `nbgrader.grade`"
+            ));
+        }
+        if let Some(grade_id) = settings["grade_id"].as_str()
+            && !grade_ids.insert(grade_id.to_owned())
+        {
+            problems.push(format!("two cells have the grade_id {grade_id}"));
+        }
+    }
+    problems
+}
+
+/// The name of the notebook's folder.
+fn folder(file: &NotebookFile) -> Option<&str> {
+    file.path.parent()?.file_name()?.to_str()
 }
 
 /// Every check has to pass in a solution, and none in an exercise as it is shipped.
 fn wrong_answers(file: &NotebookFile) -> Vec<String> {
-    let folder = file.path.parent().and_then(|folder| folder.file_name());
-    let solved = match folder.and_then(|name| name.to_str()) {
+    let solved = match folder(file) {
         Some("solutions") => true,
         Some("exercises") => false,
         _ => return Vec::new(),
@@ -304,5 +339,35 @@ mod tests {
         assert_eq!(check("exercises/a.ipynb", no), Vec::<String>::new());
         assert_eq!(check("exercises/a.ipynb", yes), ["the check check passes"]);
         assert_eq!(check("a.ipynb", no), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_nbgrader_would_not_know_is_named() {
+        let problems = |name: &str, marks: [serde_json::Value; 2]| {
+            let [solution, check] = marks;
+            let cells = json!([
+                {"cell_type": "code", "id": "a", "metadata": solution, "source": SOLUTION,
+                 "execution_count": null, "outputs": []},
+                {"cell_type": "code", "id": "b", "metadata": check, "source": "check::one(one)",
+                 "execution_count": null, "outputs": []},
+            ]);
+            wrong_marks(&NotebookFile::of_cells(name, cells))
+        };
+        let solution = json!({"nbgrader": {"solution": true, "grade_id": "one"}});
+        let check = |id: &str| json!({"nbgrader": {"grade": true, "grade_id": id}});
+        let right = [solution.clone(), check("one-check")];
+        assert_eq!(problems("solutions/a", right), Vec::<String>::new());
+
+        let none = [json!({}), json!({})];
+        let missing = problems("solutions/a", none.clone());
+        assert!(missing[0].contains("cell a has a solution"), "{missing:?}");
+        assert!(missing[1].contains("cell b is a check"), "{missing:?}");
+        assert_eq!(problems("exercises/a", none), Vec::<String>::new());
+
+        let copied = [solution, check("one")];
+        assert_eq!(
+            problems("solutions/a", copied),
+            ["two cells have the grade_id one"]
+        );
     }
 }

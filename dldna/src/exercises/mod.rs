@@ -82,7 +82,7 @@ const WRITTEN: Part = Part {
 
 /// All exercises, in order.
 fn exercises() -> impl Iterator<Item = &'static Exercise> {
-    let levels = [&basic::EXERCISES, &applied::EXERCISES, &advanced::EXERCISES];
+    let levels = [basic::EXERCISES, applied::EXERCISES, advanced::EXERCISES];
     levels.into_iter().flatten()
 }
 
@@ -115,7 +115,7 @@ impl Hint {
 /// use dldna::exercises::hint;
 ///
 /// println!("{}", hint("basic-1", 2));
-/// assert!(hint("basic-6", 1).to_string().contains("no exercise \"basic-6\""));
+/// assert!(hint("basic-0", 1).to_string().contains("no exercise \"basic-0\""));
 /// ```
 pub fn hint(exercise: &str, number: usize) -> Hint {
     let Some(exercise) = find(exercise) else {
@@ -230,13 +230,56 @@ pub fn attempt<T: Send + 'static>(code: impl FnOnce() -> T + Send + 'static) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, path::Path};
+
+    const LEVELS: [(&str, &[Exercise]); 3] = [
+        ("basic", basic::EXERCISES),
+        ("applied", applied::EXERCISES),
+        ("advanced", advanced::EXERCISES),
+    ];
 
     #[test]
-    fn there_are_five_exercises_of_each_level() {
-        let ids: Vec<&str> = exercises().map(|exercise| exercise.id).collect();
-        let levels = ["basic", "applied", "advanced"].into_iter();
-        let expected = levels.flat_map(|level| (1..=5).map(move |n| format!("{level}-{n}")));
-        assert_eq!(ids, expected.collect::<Vec<_>>());
+    fn the_exercises_of_a_level_are_numbered_from_one() {
+        for (level, exercises) in LEVELS {
+            let ids: Vec<&str> = exercises.iter().map(|exercise| exercise.id).collect();
+            let expected = (1..=exercises.len()).map(|number| format!("{level}-{number}"));
+            assert_eq!(ids, expected.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn each_file_of_a_level_is_in_its_list() {
+        for (level, _) in LEVELS {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/exercises");
+            let list = fs::read_to_string(folder.join(level).join("mod.rs")).unwrap();
+            for file in fs::read_dir(folder.join(level)).unwrap() {
+                let path = file.unwrap().path();
+                let name = path.file_stem().unwrap().to_str().unwrap();
+                let line = format!("{name}::EXERCISE,");
+                assert!(
+                    name == "mod" || list.contains(&line),
+                    "{level}/mod.rs has no line `{line}`"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn each_part_is_in_its_notebook() {
+        for (level, exercises) in LEVELS {
+            let notebook = format!("notebooks/solutions/07_{level}.ipynb");
+            let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+            let text = fs::read_to_string(repository.join(&notebook)).unwrap();
+            for exercise in exercises {
+                for part in exercise.parts {
+                    let cell = match part.name {
+                        "written" => format!(r#"exercises::done(\"{}\")"#, exercise.id),
+                        name => format!("check::{name}("),
+                    };
+                    assert!(text.contains(&cell), "{notebook} has no cell `{cell}`");
+                }
+            }
+        }
     }
 
     #[test]

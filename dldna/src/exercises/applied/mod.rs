@@ -9,7 +9,7 @@ mod transfer;
 use super::{Answer, Exercise, FunctionCheck, Part, Verdict, WRITTEN, Wrong, value};
 use rand::{Rng, rngs::StdRng};
 
-pub(super) const EXERCISES: [Exercise; 5] = [
+pub(super) const EXERCISES: &[Exercise] = &[
     digits::EXERCISE,
     transfer::EXERCISE,
     filters::EXERCISE,
