@@ -62,6 +62,11 @@ impl Wording {
         self.running
     }
 
+    /// Whether the content of messages of this kind matters.
+    pub fn reads(kind: &str) -> bool {
+        matches!(kind, "execute_input" | "status" | "stream" | "error")
+    }
+
     /// Changes the content of a message of this kind, which belongs to a request of that kind. Returns when it is to be sent.
     pub fn reword(&mut self, kind: &str, request: &str, content: &mut Value) -> Passing {
         match kind {
