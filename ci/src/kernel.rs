@@ -4,6 +4,7 @@
 pub mod evcxr;
 mod explain;
 pub mod features;
+mod lean;
 pub mod manifest;
 mod metadata;
 #[cfg(unix)]

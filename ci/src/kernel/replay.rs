@@ -10,13 +10,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 #[cfg(unix)]
+use std::sync::mpsc::{RecvTimeoutError, Sender};
+#[cfg(unix)]
 use std::time::Duration;
 
 use super::features::Features;
 use super::start::INTERRUPT;
-use super::{explain, manifest, template};
+use super::{explain, lean, manifest, template};
+use crate::private;
 use crate::toolchain::Toolchain;
-use crate::{lock, private};
 
 /// The environment variable that makes this program the recorder. It names the file.
 pub const RECORD_TO: &str = "DLDNA_RECORD";
@@ -74,7 +76,7 @@ pub fn record_call(path: &Path) -> Result<ExitCode> {
     let general = |text: String| text.replace(folder, FOLDER);
     let environment = package_environment();
     let recorded = Recorded {
-        arguments: arguments.into_iter().map(general).collect(),
+        arguments: without_incremental(arguments.into_iter().map(general).collect()),
         environment: environment
             .map(|(name, value)| (name, general(value)))
             .collect(),
@@ -99,8 +101,29 @@ fn describes_package(name: &str) -> bool {
         || name.starts_with("CARGO_MANIFEST_")
 }
 
+/// The library that cells have for the kernel's own module, below a template and each kernel's folder.
+fn runtime_library() -> String {
+    format!("lib{}.rlib", lean::RUNTIME)
+}
+
+/// Compiles that library.
+pub fn build_runtime(template: &Path, toolchain: &Toolchain) -> Result<()> {
+    let source = template.join(lean::RUNTIME).with_extension("rs");
+    fs::write(&source, include_str!("cell_runtime.rs"))?;
+    let status = Command::new(&toolchain.rustc)
+        .args(["--edition=2024", "--crate-type=rlib", "-Copt-level=1"])
+        .args([template::FLAGS, "--target", toolchain.host()?, "-o"])
+        .arg(template.join(runtime_library()))
+        .arg(&source)
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("running {}", toolchain.rustc.display()))?;
+    anyhow::ensure!(status.success(), "{} does not compile", source.display());
+    Ok(())
+}
+
 /// Compiles the cell in a kernel's folder if the crate is all it needs; otherwise cargo has to.
-pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus>> {
+pub fn compile(kernel: &Path, toolchain: &Toolchain, source: &str) -> Result<Option<ExitStatus>> {
     let written = manifest::written(kernel)?;
     let Ok(recorded) = fs::read(kernel.join(RECORDED)) else {
         return Ok(None);
@@ -109,68 +132,117 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain) -> Result<Option<ExitStatus
         return Ok(None);
     }
     let recorded: Recorded = serde_json::from_slice(&recorded)?;
-    let output = recorded.run(kernel, toolchain, &[])?;
+    let compiler = Compiler {
+        kernel,
+        toolchain,
+        recorded,
+    };
+    let output = match compiler.run_lean(source)? {
+        Some(output) => output,
+        None => compiler.run(kernel, &[])?,
+    };
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() && kernel.join(INTERRUPT).exists() {
         eprintln!("{}", stopped());
     } else if output.status.success() {
+        fs::create_dir_all(kernel.join("lean"))?;
+        fs::write(compiler.compiled(), source)?;
         eprint!("{said}");
         println!("{}", artifact_message(kernel, toolchain)?);
     } else {
-        eprint!("{}", recorded.explain(&said, kernel, toolchain)?);
+        eprint!("{}", compiler.explain(&said, source)?);
     }
     Ok(Some(output.status))
 }
 
-impl Recorded {
-    /// Calls the compiler for the cell in a kernel's folder.
-    fn run(&self, kernel: &Path, toolchain: &Toolchain, more: &[&str]) -> Result<Output> {
-        let folder = kernel.to_str().context("the folder's name is not UTF-8")?;
-        let here = |text: &str| text.replace(FOLDER, folder);
-        let arguments = match lock::is_held(&kernel.join("lock"))? {
-            Some(_) => self.arguments.clone(),
-            None => without_incremental(&self.arguments),
+/// The compiler for the cells of one kernel.
+struct Compiler<'a> {
+    kernel: &'a Path,
+    toolchain: &'a Toolchain,
+    recorded: Recorded,
+}
+
+impl Compiler<'_> {
+    /// Compiles what the cell uses, if that is enough to compile it or to say why it cannot be.
+    fn run_lean(&self, source: &str) -> Result<Option<Output>> {
+        let folder = self.kernel.join("lean");
+        fs::create_dir_all(folder.join("src"))?;
+        let before = fs::read_to_string(self.compiled()).unwrap_or_default();
+        let Some(lean) = lean::lean(source, &before) else {
+            return Ok(None);
         };
-        let variables = self.environment.iter();
-        let compiler = Command::new(&toolchain.rustc)
+        fs::write(folder.join("src/lib.rs"), &lean.source)?;
+        let library = self.kernel.join(runtime_library());
+        let library = library.to_str().context("the folder's name is not UTF-8")?;
+        let mut more = vec![format!("--extern={}={library}", lean::RUNTIME)];
+        if !lean.repeats {
+            // The compiler takes the last of several. One unit, since there is little to share out.
+            more.extend(["-Copt-level=0", "-Ccodegen-units=1"].map(str::to_owned));
+        }
+        let output = self.run(&folder, &more)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let is_told = output.status.success() || lean::is_told(&said);
+        Ok(is_told.then_some(output))
+    }
+
+    /// Where the whole source of the last cell is kept that compiled.
+    fn compiled(&self) -> PathBuf {
+        self.kernel.join("lean/compiled.rs")
+    }
+
+    /// Calls the compiler for the cell in a folder.
+    fn run(&self, folder: &Path, more: &[String]) -> Result<Output> {
+        let kernel = self
+            .kernel
+            .to_str()
+            .context("the folder's name is not UTF-8")?;
+        let here = |text: &str| text.replace(FOLDER, kernel);
+        let Recorded {
+            arguments,
+            environment,
+        } = &self.recorded;
+        let compiler = Command::new(&self.toolchain.rustc)
             .args(arguments.iter().map(|argument| here(argument)))
             .args(more)
-            .envs(variables.map(|(name, value)| (name, here(value))))
-            .current_dir(kernel)
+            .envs(environment.iter().map(|(name, value)| (name, here(value))))
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::inherit())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("starting {}", toolchain.rustc.display()))?;
+            .with_context(|| format!("starting {}", self.toolchain.rustc.display()))?;
         #[cfg(unix)]
-        end_if_asked(compiler.id(), kernel.join(INTERRUPT));
+        let _watch = end_if_asked(compiler.id(), self.kernel.join(INTERRUPT));
         Ok(compiler.wait_with_output()?)
     }
 
     /// What the compiler has said about a cell, for the kernel. Where it has left out parts of types
     /// it is asked once more.
-    fn explain(&self, said: &str, kernel: &Path, toolchain: &Toolchain) -> Result<String> {
-        let source = fs::read_to_string(kernel.join("src/lib.rs"))?;
+    fn explain(&self, said: &str, source: &str) -> Result<String> {
         if !explain::is_shortened(said) {
-            return Ok(explain::explain_output(said, said, &source));
+            return Ok(explain::explain_output(said, said, source));
         }
-        let whole = self.run(kernel, toolchain, &[explain::WHOLE_TYPES])?;
+        let whole = self.run(self.kernel, &[explain::WHOLE_TYPES.to_owned()])?;
         let whole = String::from_utf8_lossy(&whole.stderr);
-        Ok(explain::explain_output(said, &whole, &source))
+        Ok(explain::explain_output(said, &whole, source))
     }
 }
 
-/// Ends the compiler where the reader stops the cell. This process ends with the compiler, and the thread with this process.
+/// Ends the compiler where the reader stops the cell, as long as what is returned lives.
 #[cfg(unix)]
-fn end_if_asked(compiler: u32, interrupt: PathBuf) {
+fn end_if_asked(compiler: u32, interrupt: PathBuf) -> Sender<()> {
     use rustix::process::{Pid, Signal, kill_process};
+    let (watch, end) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        while !interrupt.exists() {
-            std::thread::sleep(Duration::from_millis(50));
+        while end.recv_timeout(Duration::from_millis(50)) == Err(RecvTimeoutError::Timeout) {
+            if interrupt.exists() {
+                let compiler = i32::try_from(compiler).ok().and_then(Pid::from_raw);
+                return compiler.map(|compiler| kill_process(compiler, Signal::KILL));
+            }
         }
-        let compiler = i32::try_from(compiler).ok().and_then(Pid::from_raw);
-        compiler.map(|compiler| kill_process(compiler, Signal::KILL))
+        None
     });
+    watch
 }
 
 /// What is said of a cell that was stopped while it was compiled.
@@ -182,14 +254,15 @@ fn stopped() -> serde_json::Value {
     })
 }
 
-/// The compiler's arguments for a file system without locks, where it can keep nothing for its next call.
-fn without_incremental(arguments: &[String]) -> Vec<String> {
+/// The compiler's arguments without a folder in which it would keep something for its next call: a cell shares next to nothing
+/// with the one before, and some file systems have not the locks for it.
+fn without_incremental(arguments: Vec<String>) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for argument in arguments {
         if argument.starts_with("incremental=") {
             kept.pop(); // the `-C` before it
         } else {
-            kept.push(argument.clone());
+            kept.push(argument);
         }
     }
     kept
@@ -226,7 +299,7 @@ mod tests {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let recorded = words("--crate-name ctx -C opt-level=1 -C incremental={kernel}/i -L a");
         let kept = words("--crate-name ctx -C opt-level=1 -L a");
-        assert_eq!(without_incremental(&recorded), kept);
-        assert_eq!(without_incremental(&kept), kept);
+        assert_eq!(without_incremental(recorded), kept);
+        assert_eq!(without_incremental(kept.clone()), kept);
     }
 }

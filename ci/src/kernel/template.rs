@@ -18,7 +18,7 @@ use crate::toolchain::Toolchain;
 use crate::{lock, paths, private};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -123,6 +123,7 @@ impl Template {
         )?;
         compile(&unfinished, &toolchain, features)?;
         replay::record(&unfinished, &toolchain, features)?;
+        replay::build_runtime(&unfinished, &toolchain)?;
         metadata::save(&unfinished, &toolchain, features)?;
         rust_src::save(&toolchain)?;
 
