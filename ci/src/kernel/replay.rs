@@ -106,10 +106,13 @@ fn runtime_library() -> String {
     format!("lib{}.rlib", lean::RUNTIME)
 }
 
+/// The library's source.
+pub const RUNTIME_SOURCE: &str = include_str!("cell_runtime.rs");
+
 /// Compiles that library.
 pub fn build_runtime(template: &Path, toolchain: &Toolchain) -> Result<()> {
     let source = template.join(lean::RUNTIME).with_extension("rs");
-    fs::write(&source, include_str!("cell_runtime.rs"))?;
+    fs::write(&source, RUNTIME_SOURCE)?;
     let status = Command::new(&toolchain.rustc)
         .args(["--edition=2024", "--crate-type=rlib", "-Copt-level=1"])
         .args([template::FLAGS, "--target", toolchain.host()?, "-o"])
@@ -142,10 +145,9 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain, source: &str) -> Result<Opt
         None => compiler.run(kernel, &[])?,
     };
     let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() && kernel.join(INTERRUPT).exists() {
+    if !output.status.success() && compiler.is_stopped() {
         eprintln!("{}", stopped());
     } else if output.status.success() {
-        fs::create_dir_all(kernel.join("lean"))?;
         fs::write(compiler.compiled(), source)?;
         eprint!("{said}");
         println!("{}", artifact_message(kernel, toolchain)?);
@@ -181,8 +183,13 @@ impl Compiler<'_> {
         }
         let output = self.run(&folder, &more)?;
         let said = String::from_utf8_lossy(&output.stderr);
-        let is_told = output.status.success() || lean::is_told(&said);
+        let is_told = output.status.success() || self.is_stopped() || lean::is_told(&said);
         Ok(is_told.then_some(output))
+    }
+
+    /// Whether the reader has stopped the cell.
+    fn is_stopped(&self) -> bool {
+        self.kernel.join(INTERRUPT).exists()
     }
 
     /// Where the whole source of the last cell is kept that compiled.

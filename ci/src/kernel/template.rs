@@ -220,6 +220,7 @@ fn remove_others(templates: &Path, kept: &Path) -> Result<()> {
 fn fingerprint(features: &Features) -> Result<String> {
     let mut hasher = DefaultHasher::new();
     (FORMAT, evcxr::VERSION, CARGO_CONFIG, manifest::with_crate()).hash(&mut hasher);
+    replay::RUNTIME_SOURCE.hash(&mut hasher);
     features.hash(&mut hasher);
     for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
         hash_file(&paths::repository().join(name), &mut hasher)?;
