@@ -31,22 +31,19 @@ pub struct Lean {
 pub fn lean(source: &str, before: &str) -> Option<Lean> {
     let start = source.find("\npub extern \"C\" fn run_user_code_")? + 1;
     let mut source = String::from(&source[..start]) + &without_unused_variables(&source[start..]);
-    let items = items(source.parse().ok()?);
+    let mut items = items(source.parse().ok()?);
+    if let Some(runtime) = items.iter().position(Item::is_runtime) {
+        let line = format!("use {RUNTIME} as evcxr_internal_runtime;");
+        replace_by_line(&mut source, items.remove(runtime).range, &line)?;
+    }
     let cell = items.iter().position(|item| item.range.contains(&start))?;
     let is_new = |item: &Item| !before.contains(&source[item.range.clone()]);
-    let roots: BTreeSet<usize> = (0..items.len())
-        .filter(|&index| index == cell || is_new(&items[index]) && !items[index].is_runtime())
+    let roots = (0..items.len())
+        .filter(|&index| index == cell || is_new(&items[index]))
         .collect();
-    if let Some(runtime) = items.iter().find(|item| item.is_runtime()) {
-        replace_by_line(
-            &mut source,
-            runtime.range.clone(),
-            &format!("use {RUNTIME} as evcxr_internal_runtime;"),
-        )?;
-    }
     let used = used(&items, roots);
     for (index, item) in items.iter().enumerate() {
-        if !used.contains(&index) && !item.is_runtime() {
+        if !used.contains(&index) {
             blank(&mut source, item.range.clone());
         }
     }
@@ -129,29 +126,26 @@ fn replace_by_line(source: &mut String, range: Range<usize>, line: &str) -> Opti
 }
 
 /// What is used: the cell and what is new, and from there on what is named in something that is used.
-fn used(items: &[Item], roots: BTreeSet<usize>) -> BTreeSet<usize> {
+fn used(items: &[Item], roots: Vec<usize>) -> BTreeSet<usize> {
     let defined: HashSet<&String> = items.iter().flat_map(|item| &item.names).collect();
-    let mentioned = |&index: &usize| items[index].words.iter().chain(&items[index].names);
-    let mut named: HashSet<&String> = roots.iter().flat_map(mentioned).collect();
-    let mut used = roots;
-    loop {
-        let found: Vec<usize> = (0..items.len())
-            .filter(|index| !used.contains(index))
-            .filter(|&index| items[index].is_used(&named, &defined))
-            .collect();
-        if found.is_empty() {
-            return used;
-        }
+    let mut named: HashSet<&String> = HashSet::new();
+    let mut used = BTreeSet::new();
+    let mut found = roots;
+    while !found.is_empty() {
         for index in found {
             used.insert(index);
             named.extend(&items[index].words);
             named.extend(&items[index].names);
         }
+        found = (0..items.len())
+            .filter(|index| !used.contains(index))
+            .filter(|&index| items[index].is_used(&named, &defined))
+            .collect();
     }
+    used
 }
 
 /// When an item is needed.
-#[derive(Debug, PartialEq)]
 enum Kind {
     /// When one of its names is mentioned.
     Named,
@@ -164,7 +158,6 @@ enum Kind {
 }
 
 /// One item of a cell's source.
-#[derive(Debug)]
 struct Item {
     range: Range<usize>,
     kind: Kind,
@@ -197,8 +190,8 @@ impl Item {
         match &self.kind {
             Kind::Named => is_named(),
             Kind::Impl { about } => {
-                let own = about.iter().filter(|name| defined.contains(name));
-                own.into_iter().all(|name| named.contains(name))
+                let mut own = about.iter().filter(|name| defined.contains(name));
+                own.all(|name| named.contains(name))
             }
             Kind::Use { first } => is_named() || !defined.contains(first) || named.contains(first),
             Kind::Other => true,

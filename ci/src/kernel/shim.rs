@@ -5,11 +5,9 @@
 //! what is known since the template was built, and passes everything else on.
 use anyhow::{Context, Result};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::template::Template;
 use super::{manifest, metadata, replay, rust_src, stdin};
@@ -122,24 +120,8 @@ fn behind(this: &Path, name: &str, path: &OsStr) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// The environment variable that names a file in which each call of `cargo` gets a line: when it began and ended, in
-/// seconds since 1970. So one sees where a cell's time goes.
-pub const TIMES: &str = "DLDNA_TIMES";
-
 /// Acts as `cargo` for a kernel.
 pub fn cargo(kernel: &Path) -> Result<ExitCode> {
-    let Some(times) = std::env::var_os(TIMES) else {
-        return answer_cargo(kernel);
-    };
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH);
-    let start = now()?;
-    let answer = answer_cargo(kernel);
-    let mut times = OpenOptions::new().append(true).create(true).open(times)?;
-    writeln!(times, "{} {}", start.as_secs_f64(), now()?.as_secs_f64())?;
-    answer
-}
-
-fn answer_cargo(kernel: &Path) -> Result<ExitCode> {
     let arguments = arguments();
     let words: Vec<&str> = arguments.iter().filter_map(|it| it.to_str()).collect();
     match words[..] {
