@@ -1,7 +1,8 @@
 """PyTorch's side of the speed comparison: the cases of `speed.rs`, measured in the same way.
 
-Needs torch (pip install torch).  Usage: python torch_reference.py --case NAME [--threads 2] [--repeats 7]
+Needs torch (pip install torch).  Usage: python torch_reference.py --case NAME [--mode eager] [--threads 2] [--repeats 7]
 Prints a line as `speed.rs` does: name, median milliseconds, images per second, peak resident MiB.
+Modes: `eager`; `channels-last`, which is eager with that layout; `compile`, which is `torch.compile` and needs a C compiler.
 The networks are the book's ResNet-18 (a 7x7 stem, max pooling, biased convolutions; Adam) and EfficientNet's block; f32.
 """
 import argparse
@@ -70,17 +71,25 @@ def median(run, repeats):
     return statistics.median(seconds)
 
 
+def prepare(layer, x, mode):
+    """The layer and its input as a mode wants them."""
+    if mode == "channels-last":
+        layer = layer.to(memory_format=torch.channels_last)
+        x = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_(x.requires_grad)
+    return (torch.compile(layer) if mode == "compile" else layer), x
+
+
 def number(part):
     return int(part.lstrip("bck"))
 
 
-def measure(name, repeats):
+def measure(name, mode, repeats):
     """Seconds of one run of a case, and the images in it."""
     kind, work, *sizes = name.split("/")
     sizes = [number(size) for size in sizes]
     images = sizes[0]
     if kind == "resnet18":
-        model, x = resnet18(), torch.randn(images, 1, sizes[1], sizes[1])
+        model, x = prepare(resnet18(), torch.randn(images, 1, sizes[1], sizes[1]), mode)
         if work == "infer":
             model.eval()
             with torch.no_grad():
@@ -95,7 +104,8 @@ def measure(name, repeats):
 
         return median(step, repeats), images
     if kind == "mbconv":
-        block, x = MBConv(sizes[1]), torch.randn(images, sizes[1], sizes[2], sizes[2], requires_grad=True)
+        x = torch.randn(images, sizes[1], sizes[2], sizes[2], requires_grad=True)
+        block, x = prepare(MBConv(sizes[1]), x, mode)
 
         def train():
             x.grad = None
@@ -110,6 +120,7 @@ def measure(name, repeats):
     else:
         groups = channels if kind == "depthwise" else 1
         layer = nn.Conv2d(channels, channels, kernel, 1, kernel // 2, groups=groups, bias=groups == 1)
+    layer, x = prepare(layer, x, mode)
     if work != "fwd+bwd":
         with torch.no_grad():
             return median(lambda: layer(x), repeats), images
@@ -124,11 +135,12 @@ def measure(name, repeats):
 
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--case", required=True)
+arguments.add_argument("--mode", choices=["eager", "channels-last", "compile"], default="eager")
 arguments.add_argument("--threads", type=int, default=2)
 arguments.add_argument("--repeats", type=int, default=7)
 options = arguments.parse_args()
 torch.set_num_threads(options.threads)
 torch.manual_seed(0)
-seconds, images = measure(options.case, options.repeats)
+seconds, images = measure(options.case, options.mode, options.repeats)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(f"{options.case:34s} {seconds * 1e3:9.1f} ms {images / seconds:9.1f} img/s {peak:8.0f} MiB", flush=True)
