@@ -86,7 +86,7 @@ impl Conv2d {
         if self.meets_only_padding() {
             output.fill(0.0);
         } else if let Some(winograd) = self.winograd(self.images(input), Operand::whole(weight)) {
-            winograd.forward(input, weight, output);
+            return winograd.forward(input, weight, bias, output);
         } else {
             let weight = self.useful_weight(weight);
             let group = self.images_per_product(input.len() / self.image_size());

@@ -20,6 +20,7 @@
 //! | [`elementwise`] | sums of two slices |
 //! | [`planes`] | sums over each channel of each image, and a factor for each |
 //! | [`matmul`] | the matrix product under all of it |
+//! | [`product`] | the product of a small block, for those that bring their operands in the right order |
 //! | `elements` | a tensor's elements as a slice |
 //! | [`scratch`] | memory that is used again |
 //! | [`subnormals`] | computing without numbers that are too small to matter |
@@ -38,6 +39,7 @@ pub mod layer_norm;
 pub mod matmul;
 pub mod planes;
 pub mod pool2d;
+pub mod product;
 pub mod scratch;
 pub mod separable;
 pub mod sgd;

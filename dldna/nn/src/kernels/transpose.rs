@@ -17,18 +17,44 @@ type Tile = [[f32; TILE]; TILE];
 /// assert_eq!(result, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
 /// ```
 pub fn transpose(matrix: &[f32], rows: usize, mut store: impl FnMut(usize, &[f32])) {
-    let stride = matrix.len() / rows;
-    if rows == 1 || stride == 1 {
+    let columns = matrix.len() / rows;
+    if rows == 1 || columns == 1 {
         return store(0, matrix);
     }
+    transpose_part(
+        matrix,
+        (rows, columns),
+        columns,
+        #[inline(always)]
+        |column, row, values| store(column * rows + row, values),
+    );
+}
+
+/// Hands the columns of a matrix whose rows lie `stride` elements apart to `store(column, first_row, values)`, in short runs.
+///
+/// ```
+/// use dldna_nn::kernels::transpose::transpose_part;
+/// let matrix = [1.0, 2.0, 0.0, 3.0, 4.0, 0.0];
+/// let mut columns = [[0.0; 2]; 2];
+/// transpose_part(&matrix, (2, 2), 3, |column, row, values| {
+///     columns[column][row..row + values.len()].copy_from_slice(values)
+/// });
+/// assert_eq!(columns, [[1.0, 3.0], [2.0, 4.0]]);
+/// ```
+pub fn transpose_part(
+    matrix: &[f32],
+    (rows, columns): (usize, usize),
+    stride: usize,
+    mut store: impl FnMut(usize, usize, &[f32]),
+) {
     let turn = Turn::new();
     turn.run(
         #[inline(always)]
         || {
             for row in (0..rows).step_by(ROWS) {
                 let height = ROWS.min(rows - row);
-                for column in (0..stride).step_by(TILE) {
-                    let width = TILE.min(stride - column);
+                for column in (0..columns).step_by(TILE) {
+                    let width = TILE.min(columns - column);
                     let lines = &matrix[row * stride + column..];
                     let upper = turn.tile(load(lines, stride, height));
                     let lines = lines.get(TILE * stride..).unwrap_or_default();
@@ -37,10 +63,9 @@ pub fn transpose(matrix: &[f32], rows: usize, mut store: impl FnMut(usize, &[f32
                         let mut run = [0.0; ROWS];
                         run[..TILE].copy_from_slice(&upper[c]);
                         run[TILE..].copy_from_slice(&lower[c]);
-                        let index = (column + c) * rows + row;
                         match height {
-                            ROWS => store(index, &run), // of a known length: two instructions
-                            _ => store(index, &run[..height]),
+                            ROWS => store(column + c, row, &run), // of a known length: two instructions
+                            _ => store(column + c, row, &run[..height]),
                         }
                     }
                 }

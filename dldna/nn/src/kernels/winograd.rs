@@ -10,31 +10,41 @@
 //! Summed over the input channels, ⊙ is one matrix product for each of the 36 points. The transforms Bᵀ d B and Aᵀ m A
 //! are few additions. Each gradient is the same with the transforms transposed.
 //!
+//! The arithmetic is a third of the work, moving elements the rest. So the images are cut into blocks of tiles, and a
+//! thread takes a block from its pixels to its results while all of it lies in the core's own cache. There the channels
+//! come last: what is done to one of them is done to 16 neighbours by the same vector instructions.
+//!
 //! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks*, 2015, section 4. Their points are 0, ±1, ±2, ∞;
 //! ours are 0, ±√2, ±1/√2, ∞, whose powers stay closer to 1: that halves the error of rounding.
 
-#![allow(
-    clippy::needless_range_loop,
-    reason = "a lane is the inner index of several arrays"
-)]
+mod tiles;
+mod transform;
 
-use super::matmul::{Matrix, MatrixMut, Store, matmul};
+use super::matmul::{Matrix, Store};
+use super::product::{COLUMNS, multiply};
 use super::scratch::Scratch;
 use super::vector::vectorized;
 use super::window::Sliding;
 use rayon::prelude::*;
-use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::ops::Range;
+use tiles::{Layout, Points, Results};
+use transform::{
+    kernel_of_points, points_of_gradient, points_of_input, points_of_kernel, transform,
+};
 
 /// Results along one side of a tile, and pixels along one side of its patch.
 const TILE: usize = 4;
 const PATCH: usize = 6;
 /// Points at which a patch, a kernel or a tile is evaluated: elements of each when it is transformed.
 const POINTS: usize = PATCH * PATCH;
-/// Tiles that are transformed together, in vector instructions.
-const LANES: usize = 8;
-/// Elements of the transformed patches and results that are at work at a time: 8 MiB, about an outer cache.
+/// Elements of a block's transformed patches and results: half a megabyte, half of a core's cache.
+const BLOCK: usize = 1 << 17;
+/// With fewer tiles in a block, its products would wait for the weights, which all blocks read.
+const FEWEST_TILES: usize = 32;
+/// Elements of the blocks that the gradient with respect to the weights sums over at a time: 8 MiB, about an outer cache.
 const WORKING_SET: usize = 1 << 21;
+/// Output channels whose weights lie together: two vectors of the widest kind.
+const PANEL: usize = 2 * COLUMNS;
 /// With fewer channels the transforms cost more than they save.
 const FEWEST_CHANNELS: usize = 16;
 /// On smaller results too much of the tiles lies outside.
@@ -49,9 +59,6 @@ const FEWEST_TILES_PER_CHANNEL: f32 = 0.25;
 const LARGEST_RATIO: f32 = 256.0;
 /// With larger elements the transforms could exceed the largest float where the results do not.
 const LARGEST_ELEMENT: f32 = (1u64 << 40) as f32;
-
-/// One element of each of several tiles.
-type Lanes = [f32; LANES];
 
 /// A 3x3 convolution of stride 1 on images that are large enough for it.
 #[derive(Debug, Clone, Copy)]
@@ -94,21 +101,19 @@ impl Winograd {
         tiles as f32 >= FEWEST_TILES_PER_CHANNEL * channels as f32
     }
 
-    /// `output = ` the convolution of `input` with `weight`, without a bias.
-    pub fn forward(&self, input: &[f32], weight: &[f32], output: &mut [f32]) {
+    /// `output = ` the convolution of `input` with `weight`, and the bias of each channel.
+    pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
         let kernel = |out: usize, channel: usize| (out * self.in_channels + channel) * 9;
-        let weights =
-            transform_weights(weight, (self.out_channels, self.in_channels), kernel, false);
-        self.convolve(input, &weights, output, Store::Overwrite);
+        let weights = Weights::new(weight, (self.out_channels, self.in_channels), kernel, false);
+        self.convolve(input, &weights, bias, output, Store::Overwrite);
     }
 
     /// `d_input += ` the gradient with respect to the input: the convolution of `d_output` with the kernels turned by 180 degrees.
     pub fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
         let kernel = |channel: usize, out: usize| (out * self.in_channels + channel) * 9;
-        let weights =
-            transform_weights(weight, (self.in_channels, self.out_channels), kernel, true);
+        let weights = Weights::new(weight, (self.in_channels, self.out_channels), kernel, true);
         self.transposed()
-            .convolve(d_output, &weights, d_input, Store::Add);
+            .convolve(d_output, &weights, None, d_input, Store::Add);
     }
 
     /// The convolution that goes back from results to pixels.
@@ -123,218 +128,214 @@ impl Winograd {
         }
     }
 
-    fn convolve(&self, input: &[f32], weights: &[f32], output: &mut [f32], store: Store) {
-        let (rows, depth) = (self.out_channels, self.in_channels);
-        let output_pixels = self.output.0 * self.output.1;
-        for chunk in self.chunks(input.len() / (depth * self.input.0 * self.input.1)) {
-            let width = chunk.len().next_multiple_of(LANES);
-            let patches = self.transform_patches(input, &chunk);
-            let mut products = Scratch::any(POINTS * rows * width);
-            products
-                .par_chunks_mut(rows * width)
-                .enumerate()
-                .for_each(|(point, product)| {
-                    matmul(
-                        MatrixMut::new(product, rows, width, width),
-                        Store::Overwrite,
-                        Matrix::new(&weights[point * depth..], rows, depth, POINTS * depth),
-                        Matrix::new(&patches[point * width..], depth, width, POINTS * width),
-                        false,
-                    );
-                });
-            // The results of whole images are at hand in part only: each plane takes what the chunk has of it.
-            let images = self.images(&chunk);
-            let planes = output
-                [images.start * rows * output_pixels..images.end * rows * output_pixels]
-                .par_chunks_mut(output_pixels);
-            planes.enumerate().for_each(|(plane, output)| {
-                let (image, channel) = (images.start + plane / rows, plane % rows);
-                let values = |point: usize| &products[(point * rows + channel) * width..][..width];
-                vectorized(
-                    #[inline(always)]
-                    || self.untransform(values, &chunk, image, output, store),
-                );
+    fn convolve(
+        &self,
+        input: &[f32],
+        weights: &Weights,
+        bias: Option<&[f32]>,
+        output: &mut [f32],
+        store: Store,
+    ) {
+        let (patches, results) = (self.patches(), self.results());
+        let mut lines = results.lines_of_tile_rows(output);
+        let size = self.tile_rows_per_block(lines.len());
+        lines
+            .par_chunks_mut(size)
+            .enumerate()
+            .for_each(|(block, lines)| {
+                let rows = block * size..block * size + lines.len();
+                let patches = patches.transform(input, rows, points_of_input);
+                let products = weights.multiply(&patches);
+                Results::of(&results, bias, store).untransform(&products, lines);
             });
-        }
     }
 
     /// `d_weight += ` the gradient with respect to the weights.
     pub fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
-        let (rows, depth) = (self.out_channels, self.in_channels);
-        let mut sums = Scratch::zeros(POINTS * rows * depth);
-        for chunk in self.chunks(input.len() / (depth * self.input.0 * self.input.1)) {
-            let width = chunk.len().next_multiple_of(LANES);
-            let patches = self.transform_patches(input, &chunk);
-            let gradients = self.transform_gradients(d_output, &chunk);
-            sums.par_chunks_mut(rows * depth)
+        let (patches, results) = (self.patches(), self.results());
+        let (rows, columns) = (results.lanes(), patches.lanes());
+        let tile_rows =
+            input.len() / (self.in_channels * self.input.0 * self.input.1) * self.tiles.0;
+        let size = self.tile_rows_per_block(tile_rows);
+        let tiles = size * self.tiles.1;
+        let blocks_at_a_time = (WORKING_SET / (POINTS * tiles * (rows + columns))).max(1);
+        let mut sums = Scratch::zeros(POINTS * rows * columns);
+        let blocks: Vec<Range<usize>> = (0..tile_rows)
+            .step_by(size)
+            .map(|first| first..(first + size).min(tile_rows))
+            .collect();
+        for blocks in blocks.chunks(blocks_at_a_time.max(rayon::current_num_threads())) {
+            let transformed: Vec<(Points, Points)> = blocks
+                .par_iter()
+                .map(|rows| {
+                    (
+                        results.transform(d_output, rows.clone(), points_of_gradient),
+                        patches.transform(input, rows.clone(), points_of_input),
+                    )
+                })
+                .collect();
+            sums.par_chunks_mut(rows * columns)
                 .enumerate()
                 .for_each(|(point, sum)| {
-                    matmul(
-                        MatrixMut::new(sum, rows, depth, depth),
-                        Store::Add,
-                        Matrix::new(&gradients[point * width..], rows, width, POINTS * width),
-                        Matrix::new(&patches[point * width..], depth, width, POINTS * width)
-                            .transposed(),
-                        false,
-                    );
+                    for (gradients, patches) in &transformed {
+                        multiply(
+                            super::matmul::MatrixMut::new(sum, rows, columns, columns),
+                            Store::Add,
+                            gradients.matrix(point, rows).transposed(),
+                            patches.matrix(point, columns),
+                        );
+                    }
                 });
         }
-        untransform_weights(&sums, (rows, depth), d_weight);
-    }
-
-    /// All tiles of all images, in ranges that keep the working set small.
-    fn chunks(&self, images: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let all = images * self.tiles.0 * self.tiles.1;
-        let fitting = WORKING_SET / (POINTS * (self.in_channels + self.out_channels));
-        let size = (fitting / LANES * LANES).max(4 * LANES);
-        (0..all)
-            .step_by(size)
-            .map(move |start| start..(start + size).min(all))
-    }
-
-    /// The images that have tiles in `chunk`.
-    fn images(&self, chunk: &Range<usize>) -> Range<usize> {
-        let tiles = self.tiles.0 * self.tiles.1;
-        chunk.start / tiles..chunk.end.div_ceil(tiles)
-    }
-
-    /// Image of a tile, and row and column of its first result.
-    fn origin(&self, tile: usize) -> (usize, usize, usize) {
-        let (image, rest) = (
-            tile / (self.tiles.0 * self.tiles.1),
-            tile % (self.tiles.0 * self.tiles.1),
+        add_to_weights(
+            &sums,
+            (self.out_channels, rows),
+            (self.in_channels, columns),
+            d_weight,
         );
-        let (row, column) = (rest / self.tiles.1, rest % self.tiles.1);
-        (image, row * TILE, column * TILE)
     }
 
-    /// Bᵀ d B of each patch: `(in_channels, POINTS, tiles of the chunk)`.
-    fn transform_patches(&self, input: &[f32], chunk: &Range<usize>) -> Scratch {
-        let width = chunk.len().next_multiple_of(LANES);
-        let pixels = self.input.0 * self.input.1;
-        let mut patches = Scratch::any(self.in_channels * POINTS * width);
-        patches
-            .par_chunks_mut(POINTS * width)
-            .enumerate()
-            .for_each(|(channel, patches)| {
-                vectorized(
-                    #[inline(always)]
-                    || {
-                        for first in (0..width).step_by(LANES) {
-                            let mut patch = [[0.0; LANES]; POINTS];
-                            for lane in 0..LANES.min(chunk.len() - first) {
-                                let (image, row, column) = self.origin(chunk.start + first + lane);
-                                let plane = &input[(image * self.in_channels + channel) * pixels..]
-                                    [..pixels];
-                                self.gather(plane, (row, column), lane, &mut patch);
-                            }
-                            let transformed = transform(&patch, PATCH, points_of_input);
-                            for (point, values) in transformed.iter().enumerate() {
-                                patches[point * width + first..][..LANES].copy_from_slice(values);
-                            }
-                        }
-                    },
-                )
-            });
-        patches
-    }
-
-    /// The 6x6 pixels around the results at (row, column); padding stays 0.
-    #[inline(always)]
-    fn gather(
-        &self,
-        plane: &[f32],
-        (row, column): (usize, usize),
-        lane: usize,
-        patch: &mut [Lanes; POINTS],
-    ) {
-        let (height, width) = self.input;
-        let (top, left) = self.padding;
-        let rows = top.saturating_sub(row)..PATCH.min((height + top).saturating_sub(row));
-        let columns = left.saturating_sub(column)..PATCH.min((width + left).saturating_sub(column));
-        for i in rows {
-            let line = &plane[(row + i - top) * width..][..width];
-            for j in columns.clone() {
-                patch[i * PATCH + j][lane] = line[column + j - left];
-            }
+    /// The pixels around each tile.
+    fn patches(&self) -> Layout {
+        Layout {
+            channels: self.in_channels,
+            image: self.input,
+            padding: self.padding,
+            tiles: self.tiles,
+            side: PATCH,
         }
     }
 
-    /// A d Aᵀ of each tile of the gradient with respect to the output: `(out_channels, POINTS, tiles of the chunk)`.
-    fn transform_gradients(&self, d_output: &[f32], chunk: &Range<usize>) -> Scratch {
-        let width = chunk.len().next_multiple_of(LANES);
-        let pixels = self.output.0 * self.output.1;
-        let mut gradients = Scratch::any(self.out_channels * POINTS * width);
-        gradients
-            .par_chunks_mut(POINTS * width)
+    /// The results in each tile.
+    fn results(&self) -> Layout {
+        Layout {
+            channels: self.out_channels,
+            image: self.output,
+            padding: (0, 0),
+            tiles: self.tiles,
+            side: TILE,
+        }
+    }
+
+    /// As many as the core's cache has room for, but no more than there are for each thread.
+    fn tile_rows_per_block(&self, tile_rows: usize) -> usize {
+        let elements = POINTS * (self.patches().lanes() + self.results().lanes());
+        let tiles = (BLOCK / elements).max(FEWEST_TILES);
+        let share = tile_rows.div_ceil(rayon::current_num_threads());
+        tiles.div_ceil(self.tiles.1).min(share)
+    }
+}
+
+/// G g Gᵀ of all kernels: `(panel of output channels, point, input channel, output channel of the panel)`.
+struct Weights {
+    values: Scratch,
+    out_channels: usize,
+    in_channels: usize,
+}
+
+impl Weights {
+    /// `kernel(out_channel, in_channel)` is where its nine weights begin.
+    fn new(
+        weight: &[f32],
+        (out_channels, in_channels): (usize, usize),
+        kernel: impl Fn(usize, usize) -> usize + Sync,
+        turned: bool,
+    ) -> Self {
+        let panels = out_channels.div_ceil(PANEL);
+        let mut values = Scratch::any(panels * POINTS * in_channels * PANEL);
+        values
+            .par_chunks_mut(POINTS * in_channels * PANEL)
             .enumerate()
-            .for_each(|(channel, gradients)| {
+            .for_each(|(panel, values)| {
+                let kernels = (panel * PANEL..out_channels.min((panel + 1) * PANEL))
+                    .step_by(COLUMNS)
+                    .flat_map(|first| (0..in_channels).map(move |channel| (first, channel)));
                 vectorized(
                     #[inline(always)]
                     || {
-                        for first in (0..width).step_by(LANES) {
-                            let mut tile = [[0.0; LANES]; POINTS];
-                            for lane in 0..LANES.min(chunk.len() - first) {
-                                let (image, row, column) = self.origin(chunk.start + first + lane);
-                                let plane = &d_output
-                                    [(image * self.out_channels + channel) * pixels..][..pixels];
-                                for i in 0..TILE.min(self.output.0 - row) {
-                                    let line = &plane[(row + i) * self.output.1..][..self.output.1];
-                                    for j in 0..TILE.min(self.output.1 - column) {
-                                        tile[i * PATCH + j][lane] = line[column + j];
-                                    }
+                        for (first, channel) in kernels {
+                            let mut taps = [[0.0; COLUMNS]; POINTS];
+                            for lane in 0..COLUMNS.min(out_channels - first) {
+                                let start = kernel(first + lane, channel);
+                                let weights = &weight[start..start + 9];
+                                for tap in 0..9 {
+                                    let value = weights[if turned { 8 - tap } else { tap }];
+                                    taps[tap / 3 * PATCH + tap % 3][lane] = value;
                                 }
                             }
-                            let transformed = transform(&tile, TILE, points_of_gradient);
-                            for (point, values) in transformed.iter().enumerate() {
-                                gradients[point * width + first..][..LANES].copy_from_slice(values);
+                            let points = transform(&taps, 3, points_of_kernel);
+                            for (point, lanes) in points.iter().enumerate() {
+                                let start = (point * in_channels + channel) * PANEL + first % PANEL;
+                                values[start..start + COLUMNS].copy_from_slice(lanes);
                             }
                         }
                     },
-                )
+                );
             });
-        gradients
-    }
-
-    /// Aᵀ m A of the chunk's tiles that lie in `image`, into a plane of the output.
-    #[inline(always)]
-    fn untransform<'a>(
-        &self,
-        values: impl Fn(usize) -> &'a [f32],
-        chunk: &Range<usize>,
-        image: usize,
-        output: &mut [f32],
-        store: Store,
-    ) {
-        let tiles = self.tiles.0 * self.tiles.1;
-        let own = chunk.start.max(image * tiles)..chunk.end.min((image + 1) * tiles);
-        // In the groups of lanes that hold them, which may begin in the image before.
-        let first_group = (own.start - chunk.start) / LANES * LANES;
-        for first in (first_group..own.end - chunk.start).step_by(LANES) {
-            let mut products = [[0.0; LANES]; POINTS];
-            for (point, product) in products.iter_mut().enumerate() {
-                product.copy_from_slice(&values(point)[first..first + LANES]);
-            }
-            let results = transform(&products, PATCH, results_of_points);
-            for lane in 0..LANES {
-                let tile = chunk.start + first + lane;
-                if !own.contains(&tile) {
-                    continue;
-                }
-                let (_, row, column) = self.origin(tile);
-                for i in 0..TILE.min(self.output.0 - row) {
-                    let line = &mut output[(row + i) * self.output.1..][..self.output.1];
-                    for j in 0..TILE.min(self.output.1 - column) {
-                        let value = results[i * PATCH + j][lane];
-                        match store {
-                            Store::Overwrite => line[column + j] = value,
-                            Store::Add => line[column + j] += value,
-                        }
-                    }
-                }
-            }
+        Self {
+            values,
+            out_channels,
+            in_channels,
         }
     }
+
+    /// For each point the product of the patches `(tiles, in_channels)` with the weights `(in_channels, out_channels)`.
+    fn multiply(&self, patches: &Points) -> Points {
+        let lanes = self.out_channels.next_multiple_of(COLUMNS);
+        let mut products = Points::any(patches.tiles(), lanes);
+        let size = self.in_channels * PANEL;
+        for point in 0..POINTS {
+            for first in (0..lanes).step_by(PANEL) {
+                let columns = first..lanes.min(first + PANEL);
+                let weights = &self.values[(first / PANEL * POINTS + point) * size..][..size];
+                multiply(
+                    products.matrix_mut(point, columns.clone()),
+                    Store::Overwrite,
+                    patches.matrix(point, self.in_channels),
+                    Matrix::new(weights, self.in_channels, columns.len(), PANEL),
+                );
+            }
+        }
+        products
+    }
+}
+
+/// `d_weight += Gᵀ s G` of the sums `(POINTS, rows, columns)`, of which the output and input channels are the first.
+fn add_to_weights(
+    sums: &[f32],
+    (out_channels, rows): (usize, usize),
+    (in_channels, columns): (usize, usize),
+    d_weight: &mut [f32],
+) {
+    debug_assert!(out_channels <= rows);
+    d_weight
+        .par_chunks_mut(in_channels * 9)
+        .enumerate()
+        .for_each(|(row, d_weight)| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for first in (0..in_channels).step_by(COLUMNS) {
+                        let points = std::array::from_fn(|point| {
+                            lanes(&sums[(point * rows + row) * columns + first..])
+                        });
+                        let kernels = transform(&points, PATCH, kernel_of_points);
+                        for lane in 0..COLUMNS.min(in_channels - first) {
+                            let d_kernel = &mut d_weight[(first + lane) * 9..][..9];
+                            for (tap, d_weight) in d_kernel.iter_mut().enumerate() {
+                                *d_weight += kernels[tap / 3 * PATCH + tap % 3][lane];
+                            }
+                        }
+                    }
+                },
+            )
+        });
+}
+
+/// The first elements of a slice that has at least that many.
+#[inline(always)]
+fn lanes(values: &[f32]) -> transform::Lanes {
+    *values.first_chunk().expect("as many elements as lanes")
 }
 
 /// Whether nothing stands out in the pieces of `length` elements, such as the images of a batch: a tile would spread an
@@ -380,177 +381,6 @@ fn peak_and_sum(values: &[f32]) -> (f32, f32) {
     )
 }
 
-/// G g Gᵀ of each kernel: `(rows, POINTS, depth)`. `kernel(row, column)` is where its nine weights begin.
-fn transform_weights(
-    weight: &[f32],
-    (rows, depth): (usize, usize),
-    kernel: impl Fn(usize, usize) -> usize + Sync,
-    turned: bool,
-) -> Scratch {
-    let mut transformed = Scratch::any(rows * POINTS * depth);
-    transformed
-        .par_chunks_mut(POINTS * depth)
-        .enumerate()
-        .for_each(|(row, transformed)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for first in (0..depth).step_by(LANES) {
-                        let lanes = LANES.min(depth - first);
-                        let mut kernels = [[0.0; LANES]; POINTS];
-                        for lane in 0..lanes {
-                            let start = kernel(row, first + lane);
-                            let weights = &weight[start..start + 9];
-                            for tap in 0..9 {
-                                let value = weights[if turned { 8 - tap } else { tap }];
-                                kernels[tap / 3 * PATCH + tap % 3][lane] = value;
-                            }
-                        }
-                        let points = transform(&kernels, 3, points_of_kernel);
-                        for (point, values) in points.iter().enumerate() {
-                            transformed[point * depth + first..][..lanes]
-                                .copy_from_slice(&values[..lanes]);
-                        }
-                    }
-                },
-            )
-        });
-    transformed
-}
-
-/// `d_weight += Gᵀ s G` of the sums `(POINTS, rows, depth)`.
-fn untransform_weights(sums: &[f32], (rows, depth): (usize, usize), d_weight: &mut [f32]) {
-    d_weight
-        .par_chunks_mut(depth * 9)
-        .enumerate()
-        .for_each(|(row, d_weight)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for first in (0..depth).step_by(LANES) {
-                        let lanes = LANES.min(depth - first);
-                        let mut points = [[0.0; LANES]; POINTS];
-                        for (point, values) in points.iter_mut().enumerate() {
-                            let start = (point * rows + row) * depth + first;
-                            values[..lanes].copy_from_slice(&sums[start..start + lanes]);
-                        }
-                        let kernels = transform(&points, PATCH, kernel_of_points);
-                        for lane in 0..lanes {
-                            let d_kernel = &mut d_weight[(first + lane) * 9..][..9];
-                            for (tap, d_weight) in d_kernel.iter_mut().enumerate() {
-                                *d_weight += kernels[tap / 3 * PATCH + tap % 3][lane];
-                            }
-                        }
-                    }
-                },
-            )
-        });
-}
-
-/// Applies a transform of one dimension to the first `columns` columns and then to all rows. Every array has room for
-/// 6x6 elements; those that a transform does not have are 0.
-#[inline(always)]
-fn transform(
-    values: &[Lanes; POINTS],
-    columns: usize,
-    one_dimension: impl Fn([f32; PATCH]) -> [f32; PATCH],
-) -> [Lanes; POINTS] {
-    let mut half = [[0.0; LANES]; POINTS];
-    for column in 0..columns {
-        for lane in 0..LANES {
-            let line = one_dimension(std::array::from_fn(|i| values[i * PATCH + column][lane]));
-            for i in 0..PATCH {
-                half[i * PATCH + column][lane] = line[i];
-            }
-        }
-    }
-    let mut whole = [[0.0; LANES]; POINTS];
-    for row in 0..PATCH {
-        for lane in 0..LANES {
-            let line = one_dimension(std::array::from_fn(|j| half[row * PATCH + j][lane]));
-            for j in 0..PATCH {
-                whole[row * PATCH + j][lane] = line[j];
-            }
-        }
-    }
-    whole
-}
-
-/// Bᵀ d.
-#[inline(always)]
-fn points_of_input(d: [f32; PATCH]) -> [f32; PATCH] {
-    let (even1, odd1) = (d[4] - d[2] / 2.0, SQRT_2 * d[3] - FRAC_1_SQRT_2 * d[1]);
-    let (even2, odd2) = (d[4] - 2.0 * d[2], FRAC_1_SQRT_2 * d[3] - SQRT_2 * d[1]);
-    [
-        d[0] - 2.5 * d[2] + d[4],
-        even1 + odd1,
-        even1 - odd1,
-        even2 + odd2,
-        even2 - odd2,
-        d[1] - 2.5 * d[3] + d[5],
-    ]
-}
-
-/// G g, for the three weights in front.
-#[inline(always)]
-fn points_of_kernel(g: [f32; PATCH]) -> [f32; PATCH] {
-    let (even1, odd1) = (g[0] + 2.0 * g[2], SQRT_2 * g[1]);
-    let (even2, odd2) = (g[0] + g[2] / 2.0, FRAC_1_SQRT_2 * g[1]);
-    [
-        g[0],
-        (even1 + odd1) / 6.0,
-        (even1 - odd1) / 6.0,
-        (even2 + odd2) / -1.5,
-        (even2 - odd2) / -1.5,
-        g[2],
-    ]
-}
-
-/// Aᵀ m: four results.
-#[inline(always)]
-fn results_of_points(m: [f32; PATCH]) -> [f32; PATCH] {
-    let (sum1, difference1) = (m[1] + m[2], SQRT_2 * (m[1] - m[2]));
-    let (sum2, difference2) = (m[3] + m[4], FRAC_1_SQRT_2 * (m[3] - m[4]));
-    [
-        m[0] + sum1 + sum2,
-        difference1 + difference2,
-        2.0 * sum1 + sum2 / 2.0,
-        2.0 * difference1 + difference2 / 2.0 + m[5],
-        0.0,
-        0.0,
-    ]
-}
-
-/// A d, for the four gradients in front.
-#[inline(always)]
-fn points_of_gradient(d: [f32; PATCH]) -> [f32; PATCH] {
-    let (even1, odd1) = (d[0] + 2.0 * d[2], SQRT_2 * (d[1] + 2.0 * d[3]));
-    let (even2, odd2) = (d[0] + d[2] / 2.0, FRAC_1_SQRT_2 * (d[1] + d[3] / 2.0));
-    [
-        d[0],
-        even1 + odd1,
-        even1 - odd1,
-        even2 + odd2,
-        even2 - odd2,
-        d[3],
-    ]
-}
-
-/// Gᵀ s: three weights.
-#[inline(always)]
-fn kernel_of_points(s: [f32; PATCH]) -> [f32; PATCH] {
-    let (sum1, difference1) = ((s[1] + s[2]) / 6.0, (s[1] - s[2]) / 6.0);
-    let (sum2, difference2) = ((s[3] + s[4]) / -1.5, (s[3] - s[4]) / -1.5);
-    [
-        s[0] + sum1 + sum2,
-        SQRT_2 * difference1 + FRAC_1_SQRT_2 * difference2,
-        2.0 * sum1 + sum2 / 2.0 + s[5],
-        0.0,
-        0.0,
-        0.0,
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -573,30 +403,5 @@ mod tests {
             }
         }
         assert!(!is_even(&[1e20; 1100], 550)); // the transforms would overflow
-    }
-
-    /// In one dimension, with elements of few digits, the identity of the module's text holds exactly enough.
-    #[test]
-    fn four_results_of_three_weights() {
-        let d = [1.0, -2.0, 3.0, 0.5, 4.0, -1.5];
-        let g = [2.0, -1.0, 0.5, 0.0, 0.0, 0.0];
-        let (points, kernel) = (points_of_input(d), points_of_kernel(g));
-        let results = results_of_points(std::array::from_fn(|i| points[i] * kernel[i]));
-        for (i, result) in results[..TILE].iter().enumerate() {
-            let direct: f32 = (0..3).map(|k| d[i + k] * g[k]).sum();
-            assert!((result - direct).abs() < 1e-5, "{i}: {result} {direct}");
-        }
-    }
-
-    /// Each transform of the backward pass is the transpose of one of the forward pass: ⟨T x, y⟩ = ⟨x, Tᵀ y⟩.
-    #[test]
-    fn backward_transforms_are_transposes() {
-        let dot =
-            |a: [f32; PATCH], b: [f32; PATCH]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-        let m = [0.5, -1.0, 2.0, 3.0, -0.25, 1.5];
-        let d = [1.0, -2.0, 0.75, 4.0, 0.0, 0.0];
-        assert!((dot(results_of_points(m), d) - dot(m, points_of_gradient(d))).abs() < 1e-4);
-        let g = [1.0, -2.0, 0.75, 0.0, 0.0, 0.0];
-        assert!((dot(points_of_kernel(g), m) - dot(g, kernel_of_points(m))).abs() < 1e-4);
     }
 }
