@@ -7,6 +7,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Elements of a cache line.
+const CACHE_LINE: usize = 16;
 /// The most elements that wait here to be used again: 512 MiB.
 const MOST_KEPT: usize = 1 << 27;
 
@@ -26,12 +28,14 @@ fn kept() -> MutexGuard<'static, Kept> {
 }
 
 impl Kept {
-    /// The smallest buffer that is large enough and not more than twice as large.
+    /// The smallest buffer that is large enough and not more than twice as large; of several the last one that was put
+    /// here, which may still lie in a cache.
     fn take(&mut self, length: usize) -> Option<Vec<f32>> {
         let fitting = (0..self.buffers.len())
+            .rev()
             .filter(|&i| (length..=2 * length).contains(&self.buffers[i].len()))
             .min_by_key(|&i| self.buffers[i].len())?;
-        let buffer = self.buffers.swap_remove(fitting);
+        let buffer = self.buffers.remove(fitting);
         self.elements -= buffer.len();
         Some(buffer)
     }
@@ -55,6 +59,7 @@ impl Kept {
 #[derive(Debug)]
 pub struct Scratch {
     memory: Vec<f32>,
+    start: usize,
     length: usize,
 }
 
@@ -62,7 +67,29 @@ impl Scratch {
     /// `length` elements that somebody left there: for those who write before they read.
     pub fn any(length: usize) -> Self {
         let memory = kept().take(length).unwrap_or_else(|| vec![0.0; length]);
-        Self { memory, length }
+        Self {
+            memory,
+            start: 0,
+            length,
+        }
+    }
+
+    /// As [`Scratch::any`], from the start of a cache line on: no vector that is read lies in two of them.
+    ///
+    /// ```
+    /// use dldna_nn::kernels::scratch::Scratch;
+    /// assert_eq!(Scratch::aligned(10).as_ptr().align_offset(64), 0);
+    /// ```
+    pub fn aligned(length: usize) -> Self {
+        // Rounded up a little, so that buffers of about one size can stand in for one another.
+        let step = (length / 8).next_power_of_two();
+        let mut scratch = Self::any(length.next_multiple_of(step) + CACHE_LINE);
+        scratch.start = scratch
+            .as_ptr()
+            .align_offset(CACHE_LINE * size_of::<f32>())
+            .min(CACHE_LINE);
+        scratch.length = length;
+        scratch
     }
 
     /// `length` zeros.
@@ -75,6 +102,7 @@ impl Scratch {
     /// The elements as a vector, which keeps the memory.
     pub fn into_vec(mut self) -> Vec<f32> {
         let mut memory = std::mem::take(&mut self.memory);
+        memory.drain(..self.start);
         memory.truncate(self.length);
         memory
     }
@@ -83,7 +111,11 @@ impl Scratch {
 impl From<Vec<f32>> for Scratch {
     fn from(memory: Vec<f32>) -> Self {
         let length = memory.len();
-        Self { memory, length }
+        Self {
+            memory,
+            start: 0,
+            length,
+        }
     }
 }
 
@@ -100,13 +132,13 @@ impl Deref for Scratch {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.memory[..self.length]
+        &self.memory[self.start..][..self.length]
     }
 }
 
 impl DerefMut for Scratch {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.memory[..self.length]
+        &mut self.memory[self.start..][..self.length]
     }
 }
 

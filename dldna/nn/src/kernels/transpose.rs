@@ -64,7 +64,9 @@ pub fn transpose_part(
                         run[..TILE].copy_from_slice(&upper[c]);
                         run[TILE..].copy_from_slice(&lower[c]);
                         match height {
-                            ROWS => store(column + c, row, &run), // of a known length: two instructions
+                            // Of a known length: few instructions.
+                            ROWS => store(column + c, row, &run),
+                            TILE => store(column + c, row, &run[..TILE]),
                             _ => store(column + c, row, &run[..height]),
                         }
                     }

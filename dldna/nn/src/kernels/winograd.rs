@@ -20,12 +20,14 @@
 mod tiles;
 mod transform;
 
-use super::matmul::{Matrix, Store};
+use super::matmul::{Matrix, MatrixMut, Store};
 use super::product::{COLUMNS, multiply};
 use super::scratch::Scratch;
+use super::transpose::transpose_part;
 use super::vector::vectorized;
 use super::window::Sliding;
 use rayon::prelude::*;
+use std::array::from_fn;
 use std::ops::Range;
 use tiles::{Layout, Points, Results};
 use transform::{
@@ -35,6 +37,8 @@ use transform::{
 /// Results along one side of a tile, and pixels along one side of its patch.
 const TILE: usize = 4;
 const PATCH: usize = 6;
+/// Weights along one side of a kernel.
+const KERNEL: usize = 3;
 /// Points at which a patch, a kernel or a tile is evaluated: elements of each when it is transformed.
 const POINTS: usize = PATCH * PATCH;
 /// Elements of a block's transformed patches and results: half a megabyte, half of a core's cache.
@@ -48,10 +52,10 @@ const PANEL: usize = 2 * COLUMNS;
 /// With fewer channels the transforms cost more than they save.
 const FEWEST_CHANNELS: usize = 16;
 /// On smaller results too much of the tiles lies outside.
-const SMALLEST_OUTPUT: usize = 8;
+const SMALLEST_OUTPUT: usize = 4;
 /// Transformed weights are four times as large as the weights. Unless each channel has at least this number of tiles, that
 /// costs more than the products save.
-const FEWEST_TILES_PER_CHANNEL: f32 = 0.25;
+const FEWEST_TILES_PER_CHANNEL: f32 = 0.05;
 
 /// The largest magnitude in an image, or of all weights, over the mean magnitude there. The transforms mix the elements of a tile, so
 /// a result is wrong by about 2^-17 of the largest product in its tile, which may be one that it does not contain. Up to
@@ -103,15 +107,19 @@ impl Winograd {
 
     /// `output = ` the convolution of `input` with `weight`, and the bias of each channel.
     pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
-        let kernel = |out: usize, channel: usize| (out * self.in_channels + channel) * 9;
-        let weights = Weights::new(weight, (self.out_channels, self.in_channels), kernel, false);
+        let kernel = KERNEL * KERNEL;
+        let strides = (self.in_channels * kernel, kernel);
+        let channels = (self.out_channels, self.in_channels);
+        let weights = Weights::new(weight, channels, strides, |tap| tap);
         self.convolve(input, &weights, bias, output, Store::Overwrite);
     }
 
     /// `d_input += ` the gradient with respect to the input: the convolution of `d_output` with the kernels turned by 180 degrees.
     pub fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
-        let kernel = |channel: usize, out: usize| (out * self.in_channels + channel) * 9;
-        let weights = Weights::new(weight, (self.in_channels, self.out_channels), kernel, true);
+        let kernel = KERNEL * KERNEL;
+        let strides = (kernel, self.in_channels * kernel);
+        let channels = (self.in_channels, self.out_channels);
+        let weights = Weights::new(weight, channels, strides, |tap| kernel - 1 - tap);
         self.transposed()
             .convolve(d_output, &weights, None, d_input, Store::Add);
     }
@@ -139,15 +147,15 @@ impl Winograd {
         let (patches, results) = (self.patches(), self.results());
         let mut lines = results.lines_of_tile_rows(output);
         let size = self.tile_rows_per_block(lines.len());
-        lines
-            .par_chunks_mut(size)
-            .enumerate()
-            .for_each(|(block, lines)| {
+        lines.par_chunks_mut(size).enumerate().for_each_init(
+            || patches.strip(),
+            |strip, (block, lines)| {
                 let rows = block * size..block * size + lines.len();
-                let patches = patches.transform(input, rows, points_of_input);
+                let patches = patches.transform(input, rows, strip, points_of_input);
                 let products = weights.multiply(&patches);
                 Results::of(&results, bias, store).untransform(&products, lines);
-            });
+            },
+        );
     }
 
     /// `d_weight += ` the gradient with respect to the weights.
@@ -159,27 +167,37 @@ impl Winograd {
         let size = self.tile_rows_per_block(tile_rows);
         let tiles = size * self.tiles.1;
         let blocks_at_a_time = (WORKING_SET / (POINTS * tiles * (rows + columns))).max(1);
-        let mut sums = Scratch::zeros(POINTS * rows * columns);
         let blocks: Vec<Range<usize>> = (0..tile_rows)
             .step_by(size)
             .map(|first| first..(first + size).min(tile_rows))
             .collect();
+        let size = rows * columns + COLUMNS; // not a power of two, as in `Points`
+        let mut sums = Scratch::aligned(POINTS * size);
+        sums.fill(0.0);
         for blocks in blocks.chunks(blocks_at_a_time.max(rayon::current_num_threads())) {
             let transformed: Vec<(Points, Points)> = blocks
                 .par_iter()
-                .map(|rows| {
-                    (
-                        results.transform(d_output, rows.clone(), points_of_gradient),
-                        patches.transform(input, rows.clone(), points_of_input),
-                    )
-                })
+                .map_init(
+                    || (results.strip(), patches.strip()),
+                    |strips, rows| {
+                        (
+                            results.transform(
+                                d_output,
+                                rows.clone(),
+                                &mut strips.0,
+                                points_of_gradient,
+                            ),
+                            patches.transform(input, rows.clone(), &mut strips.1, points_of_input),
+                        )
+                    },
+                )
                 .collect();
-            sums.par_chunks_mut(rows * columns)
+            sums.par_chunks_mut(size)
                 .enumerate()
                 .for_each(|(point, sum)| {
                     for (gradients, patches) in &transformed {
                         multiply(
-                            super::matmul::MatrixMut::new(sum, rows, columns, columns),
+                            MatrixMut::new(sum, rows, columns, columns),
                             Store::Add,
                             gradients.matrix(point, rows).transposed(),
                             patches.matrix(point, columns),
@@ -187,33 +205,26 @@ impl Winograd {
                     }
                 });
         }
-        add_to_weights(
-            &sums,
-            (self.out_channels, rows),
-            (self.in_channels, columns),
-            d_weight,
-        );
+        add_to_weights(&sums, size, columns, self.in_channels, d_weight);
     }
 
     /// The pixels around each tile.
-    fn patches(&self) -> Layout {
+    fn patches(&self) -> Layout<PATCH> {
         Layout {
             channels: self.in_channels,
             image: self.input,
             padding: self.padding,
             tiles: self.tiles,
-            side: PATCH,
         }
     }
 
     /// The results in each tile.
-    fn results(&self) -> Layout {
+    fn results(&self) -> Layout<TILE> {
         Layout {
             channels: self.out_channels,
             image: self.output,
             padding: (0, 0),
             tiles: self.tiles,
-            side: TILE,
         }
     }
 
@@ -234,43 +245,50 @@ struct Weights {
 }
 
 impl Weights {
-    /// `kernel(out_channel, in_channel)` is where its nine weights begin.
+    /// `strides` are the elements of `weight` from one output channel to the next and from one input channel to the next;
+    /// `place(tap)` is where a weight stands in the kernel.
     fn new(
         weight: &[f32],
         (out_channels, in_channels): (usize, usize),
-        kernel: impl Fn(usize, usize) -> usize + Sync,
-        turned: bool,
+        strides: (usize, usize),
+        place: impl Fn(usize) -> usize + Sync,
     ) -> Self {
         let panels = out_channels.div_ceil(PANEL);
-        let mut values = Scratch::any(panels * POINTS * in_channels * PANEL);
+        let size = Self::size(in_channels);
+        let mut values = Scratch::aligned(panels * POINTS * size);
         values
-            .par_chunks_mut(POINTS * in_channels * PANEL)
+            .par_chunks_mut(POINTS * size)
             .enumerate()
             .for_each(|(panel, values)| {
-                let kernels = (panel * PANEL..out_channels.min((panel + 1) * PANEL))
-                    .step_by(COLUMNS)
-                    .flat_map(|first| (0..in_channels).map(move |channel| (first, channel)));
-                vectorized(
-                    #[inline(always)]
-                    || {
-                        for (first, channel) in kernels {
-                            let mut taps = [[0.0; COLUMNS]; POINTS];
-                            for lane in 0..COLUMNS.min(out_channels - first) {
-                                let start = kernel(first + lane, channel);
-                                let weights = &weight[start..start + 9];
-                                for tap in 0..9 {
-                                    let value = weights[if turned { 8 - tap } else { tap }];
-                                    taps[tap / 3 * PATCH + tap % 3][lane] = value;
+                let mut taps = [[0.0; COLUMNS]; POINTS];
+                for first in (panel * PANEL..out_channels.min((panel + 1) * PANEL)).step_by(COLUMNS)
+                {
+                    let lanes = COLUMNS.min(out_channels - first);
+                    for channel in 0..in_channels {
+                        let kernels = &weight[first * strides.0 + channel * strides.1..];
+                        transpose_part(
+                            kernels,
+                            (lanes, KERNEL * KERNEL),
+                            strides.0,
+                            #[inline(always)]
+                            |tap, lane, weights| {
+                                let (i, j) = (place(tap) / KERNEL, place(tap) % KERNEL);
+                                taps[i * PATCH + j][lane..lane + weights.len()]
+                                    .copy_from_slice(weights);
+                            },
+                        );
+                        let values = &mut values[channel * PANEL + first % PANEL..];
+                        vectorized(
+                            #[inline(always)]
+                            || {
+                                let points = transform(&taps, KERNEL, points_of_kernel);
+                                for (point, lanes) in points.iter().enumerate() {
+                                    values[point * size..][..COLUMNS].copy_from_slice(lanes);
                                 }
-                            }
-                            let points = transform(&taps, 3, points_of_kernel);
-                            for (point, lanes) in points.iter().enumerate() {
-                                let start = (point * in_channels + channel) * PANEL + first % PANEL;
-                                values[start..start + COLUMNS].copy_from_slice(lanes);
-                            }
-                        }
-                    },
-                );
+                            },
+                        );
+                    }
+                }
             });
         Self {
             values,
@@ -279,11 +297,16 @@ impl Weights {
         }
     }
 
+    /// Elements from one point to the next. Not a power of two: those would all want the same lines of the cache.
+    fn size(in_channels: usize) -> usize {
+        in_channels * PANEL + COLUMNS
+    }
+
     /// For each point the product of the patches `(tiles, in_channels)` with the weights `(in_channels, out_channels)`.
     fn multiply(&self, patches: &Points) -> Points {
         let lanes = self.out_channels.next_multiple_of(COLUMNS);
         let mut products = Points::any(patches.tiles(), lanes);
-        let size = self.in_channels * PANEL;
+        let size = Self::size(self.in_channels);
         for point in 0..POINTS {
             for first in (0..lanes).step_by(PANEL) {
                 let columns = first..lanes.min(first + PANEL);
@@ -300,30 +323,31 @@ impl Weights {
     }
 }
 
-/// `d_weight += Gᵀ s G` of the sums `(POINTS, rows, columns)`, of which the output and input channels are the first.
+/// `d_weight += Gᵀ s G` of the sums `(out_channels, columns)` at each point, which lie `size` elements apart.
 fn add_to_weights(
     sums: &[f32],
-    (out_channels, rows): (usize, usize),
-    (in_channels, columns): (usize, usize),
+    size: usize,
+    columns: usize,
+    in_channels: usize,
     d_weight: &mut [f32],
 ) {
-    debug_assert!(out_channels <= rows);
     d_weight
-        .par_chunks_mut(in_channels * 9)
+        .par_chunks_mut(in_channels * KERNEL * KERNEL)
         .enumerate()
         .for_each(|(row, d_weight)| {
             vectorized(
                 #[inline(always)]
                 || {
-                    for first in (0..in_channels).step_by(COLUMNS) {
-                        let points = std::array::from_fn(|point| {
-                            lanes(&sums[(point * rows + row) * columns + first..])
-                        });
+                    for (n, d_kernels) in d_weight.chunks_mut(COLUMNS * KERNEL * KERNEL).enumerate()
+                    {
+                        let start = row * columns + n * COLUMNS;
+                        let points = from_fn(|point| lanes(&sums[point * size + start..]));
                         let kernels = transform(&points, PATCH, kernel_of_points);
-                        for lane in 0..COLUMNS.min(in_channels - first) {
-                            let d_kernel = &mut d_weight[(first + lane) * 9..][..9];
+                        for (lane, d_kernel) in
+                            d_kernels.chunks_exact_mut(KERNEL * KERNEL).enumerate()
+                        {
                             for (tap, d_weight) in d_kernel.iter_mut().enumerate() {
-                                *d_weight += kernels[tap / 3 * PATCH + tap % 3][lane];
+                                *d_weight += kernels[tap / KERNEL * PATCH + tap % KERNEL][lane];
                             }
                         }
                     }

@@ -7,11 +7,13 @@ use crate::kernels::product::COLUMNS;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::transpose::transpose_part;
 use crate::kernels::vector::vectorized;
+use std::array::from_fn;
 use std::ops::Range;
 
-/// How images are cut into squares, one for each tile, in rows of tiles.
+/// How images are cut into squares of `SIDE` pixels, one for each tile, in rows of tiles. Those of neighbouring tiles begin
+/// `TILE` apart, and overlap if they are larger.
 #[derive(Debug, Clone, Copy)]
-pub struct Layout {
+pub struct Layout<const SIDE: usize> {
     pub channels: usize,
     /// Height and width.
     pub image: (usize, usize),
@@ -19,11 +21,9 @@ pub struct Layout {
     pub padding: (usize, usize),
     /// Rows and columns of tiles on one image.
     pub tiles: (usize, usize),
-    /// Pixels along one side of a square: those of neighbouring tiles begin `TILE` apart, and overlap if they are larger.
-    pub side: usize,
 }
 
-impl Layout {
+impl<const SIDE: usize> Layout<SIDE> {
     /// The channels in whole vectors.
     pub fn lanes(&self) -> usize {
         self.channels.next_multiple_of(COLUMNS)
@@ -31,27 +31,35 @@ impl Layout {
 
     /// Pixels of a row of squares.
     fn width(&self) -> usize {
-        (self.tiles.1 - 1) * TILE + self.side
+        (self.tiles.1 - 1) * TILE + SIDE
     }
 
-    /// The squares of some rows of tiles, transformed. Rows are counted over all images.
+    /// Memory for a row of squares: `(row, column, channel)`, zeros.
+    pub fn strip(&self) -> Scratch {
+        let mut strip = Scratch::aligned(SIDE * self.width() * self.lanes());
+        strip.fill(0.0);
+        strip
+    }
+
+    /// The squares of some rows of tiles, transformed. Rows are counted over all images. `strip` serves one layout only,
+    /// for it keeps the zeros around the image.
     pub fn transform(
         &self,
         images: &[f32],
         tile_rows: Range<usize>,
+        strip: &mut [f32],
         one_dimension: impl Fn([f32; PATCH]) -> [f32; PATCH],
     ) -> Points {
         let mut points = Points::any(tile_rows.len() * self.tiles.1, self.lanes());
-        let mut strip = Scratch::zeros(self.side * self.width() * self.lanes());
         for (n, tile_row) in tile_rows.enumerate() {
-            self.fill(images, tile_row, &mut strip);
+            self.fill(images, tile_row, strip);
             vectorized(
                 #[inline(always)]
                 || {
                     for column in 0..self.tiles.1 {
                         for channel in (0..self.lanes()).step_by(COLUMNS) {
-                            let square = self.square(&strip, column, channel);
-                            let values = transform(&square, self.side, &one_dimension);
+                            let square = self.square(strip, column, channel);
+                            let values = transform(&square, SIDE, &one_dimension);
                             points.store(n * self.tiles.1 + column, channel, &values);
                         }
                     }
@@ -61,7 +69,7 @@ impl Layout {
         points
     }
 
-    /// Copies a row of squares: `(row, column, channel)`. Where there is no image, `strip` holds zeros.
+    /// Copies the pixels of a row of squares. Rows that are not in the image are zeros.
     fn fill(&self, images: &[f32], tile_row: usize, strip: &mut [f32]) {
         let (height, width) = self.image;
         let (image, first) = (tile_row / self.tiles.0, tile_row % self.tiles.0 * TILE);
@@ -91,9 +99,9 @@ impl Layout {
     #[inline(always)]
     fn square(&self, strip: &[f32], column: usize, channel: usize) -> [Lanes; POINTS] {
         let mut square = [[0.0; COLUMNS]; POINTS];
-        for i in 0..self.side {
+        for i in 0..SIDE {
             let line = &strip[(i * self.width() + column * TILE) * self.lanes() + channel..];
-            for j in 0..self.side {
+            for j in 0..SIDE {
                 square[i * PATCH + j] = lanes(&line[j * self.lanes()..]);
             }
         }
@@ -128,7 +136,7 @@ pub struct Points {
 impl Points {
     pub fn any(tiles: usize, lanes: usize) -> Self {
         Self {
-            values: Scratch::any(POINTS * Self::size(tiles, lanes)),
+            values: Scratch::aligned(POINTS * Self::size(tiles, lanes)),
             tiles,
             lanes,
         }
@@ -161,11 +169,11 @@ impl Points {
     }
 
     #[inline(always)]
-    fn store(&mut self, tile: usize, channel: usize, values: &[Lanes; POINTS]) {
+    fn store(&mut self, tile: usize, channel: usize, points: &[Lanes; POINTS]) {
         let size = Self::size(self.tiles, self.lanes);
-        let values_of_tile = &mut self.values[tile * self.lanes + channel..];
-        for (point, lanes) in values.iter().enumerate() {
-            values_of_tile[point * size..][..COLUMNS].copy_from_slice(lanes);
+        let values = &mut self.values[tile * self.lanes + channel..];
+        for (point, lanes) in points.iter().enumerate() {
+            values[point * size..][..COLUMNS].copy_from_slice(lanes);
         }
     }
 
@@ -173,20 +181,20 @@ impl Points {
     fn load(&self, tile: usize, channel: usize) -> [Lanes; POINTS] {
         let size = Self::size(self.tiles, self.lanes);
         let values = &self.values[tile * self.lanes + channel..];
-        std::array::from_fn(|point| lanes(&values[point * size..]))
+        from_fn(|point| lanes(&values[point * size..]))
     }
 }
 
 /// Where results go, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Results<'a> {
-    layout: &'a Layout,
+    layout: &'a Layout<TILE>,
     bias: Option<&'a [f32]>,
     store: Store,
 }
 
 impl<'a> Results<'a> {
-    pub fn of(layout: &'a Layout, bias: Option<&'a [f32]>, store: Store) -> Self {
+    pub fn of(layout: &'a Layout<TILE>, bias: Option<&'a [f32]>, store: Store) -> Self {
         Self {
             layout,
             bias,
@@ -196,8 +204,8 @@ impl<'a> Results<'a> {
 
     /// Aᵀ m A of rows of tiles, into the lines of each.
     pub fn untransform(&self, products: &Points, rows: &mut [Vec<&mut [f32]>]) {
-        let (lanes, width) = (self.layout.lanes(), self.layout.width());
-        let mut strip = Scratch::any(TILE * width * lanes);
+        let (lanes, width) = (self.layout.lanes(), self.layout.image.1);
+        let mut strip = Scratch::aligned(TILE * width * lanes); // (row, column, channel)
         for (n, lines) in rows.iter_mut().enumerate() {
             vectorized(
                 #[inline(always)]
@@ -207,12 +215,12 @@ impl<'a> Results<'a> {
                             let tile = n * self.layout.tiles.1 + column;
                             let points = products.load(tile, channel);
                             let results = transform(&points, PATCH, results_of_points);
-                            for i in 0..TILE {
-                                for j in 0..TILE {
-                                    let pixel = i * width + column * TILE + j;
-                                    strip[pixel * lanes + channel..][..COLUMNS]
-                                        .copy_from_slice(&results[i * PATCH + j]);
-                                }
+                            let first = &mut strip[column * TILE * lanes + channel..];
+                            match width - column * TILE {
+                                1 => store_tile::<1>(&results, first, (width, lanes)),
+                                2 => store_tile::<2>(&results, first, (width, lanes)),
+                                3 => store_tile::<3>(&results, first, (width, lanes)),
+                                _ => store_tile::<TILE>(&results, first, (width, lanes)),
                             }
                         }
                     }
@@ -224,29 +232,33 @@ impl<'a> Results<'a> {
 
     /// From `(row, column, channel)` to the lines of each channel.
     fn write(&self, strip: &[f32], lines: &mut [&mut [f32]]) {
-        let (lanes, width) = (self.layout.lanes(), self.layout.image.1);
-        let rows = lines[0].len() / width;
-        for i in 0..rows {
-            transpose_part(
-                &strip[i * self.layout.width() * lanes..],
-                (width, self.layout.channels),
-                lanes,
-                #[inline(always)]
-                |channel, column, values| {
-                    let line = &mut lines[channel][i * width + column..][..values.len()];
-                    let bias = self.bias.map_or(0.0, |bias| bias[channel]);
-                    match self.store {
-                        Store::Overwrite => line
-                            .iter_mut()
-                            .zip(values)
-                            .for_each(|(line, value)| *line = value + bias),
-                        Store::Add => line
-                            .iter_mut()
-                            .zip(values)
-                            .for_each(|(line, value)| *line += value + bias),
-                    }
-                },
-            );
+        transpose_part(
+            strip,
+            (lines[0].len(), self.layout.channels),
+            self.layout.lanes(),
+            #[inline(always)]
+            |channel, pixel, values| {
+                let line = lines[channel][pixel..].iter_mut().zip(values);
+                let bias = self.bias.map_or(0.0, |bias| bias[channel]);
+                match self.store {
+                    Store::Overwrite => line.for_each(|(line, value)| *line = value + bias),
+                    Store::Add => line.for_each(|(line, value)| *line += value + bias),
+                }
+            },
+        );
+    }
+}
+
+/// The first `WIDTH` columns of a tile into rows of `width` pixels, which lie `lanes` elements apart.
+#[inline(always)]
+fn store_tile<const WIDTH: usize>(
+    results: &[Lanes; POINTS],
+    target: &mut [f32],
+    (width, lanes): (usize, usize),
+) {
+    for i in 0..TILE {
+        for j in 0..WIDTH {
+            target[(i * width + j) * lanes..][..COLUMNS].copy_from_slice(&results[i * PATCH + j]);
         }
     }
 }
