@@ -31,7 +31,7 @@ use std::array::from_fn;
 use std::ops::Range;
 use tiles::{Layout, Points, Results};
 use transform::{
-    kernel_of_points, points_of_gradient, points_of_input, points_of_kernel, transform,
+    Lanes, kernel_of_points, points_of_gradient, points_of_input, points_of_kernel, transform,
 };
 
 /// Results along one side of a tile, and pixels along one side of its patch.
@@ -39,6 +39,7 @@ const TILE: usize = 4;
 const PATCH: usize = 6;
 /// Weights along one side of a kernel.
 const KERNEL: usize = 3;
+const TAPS: usize = KERNEL * KERNEL;
 /// Points at which a patch, a kernel or a tile is evaluated: elements of each when it is transformed.
 const POINTS: usize = PATCH * PATCH;
 /// Elements of a block's transformed patches and results: half a megabyte, half of a core's cache.
@@ -107,21 +108,27 @@ impl Winograd {
 
     /// `output = ` the convolution of `input` with `weight`, and the bias of each channel.
     pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
-        let kernel = KERNEL * KERNEL;
-        let strides = (self.in_channels * kernel, kernel);
-        let channels = (self.out_channels, self.in_channels);
-        let weights = Weights::new(weight, channels, strides, |tap| tap);
-        self.convolve(input, &weights, bias, output, Store::Overwrite);
+        let kernels = Kernels {
+            weight,
+            out_channels: self.out_channels,
+            in_channels: self.in_channels,
+            strides: (self.in_channels * TAPS, TAPS),
+            turned: false,
+        };
+        self.convolve(input, &kernels, bias, output, Store::Overwrite);
     }
 
     /// `d_input += ` the gradient with respect to the input: the convolution of `d_output` with the kernels turned by 180 degrees.
     pub fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
-        let kernel = KERNEL * KERNEL;
-        let strides = (kernel, self.in_channels * kernel);
-        let channels = (self.in_channels, self.out_channels);
-        let weights = Weights::new(weight, channels, strides, |tap| kernel - 1 - tap);
+        let kernels = Kernels {
+            weight,
+            out_channels: self.in_channels,
+            in_channels: self.out_channels,
+            strides: (TAPS, self.in_channels * TAPS),
+            turned: true,
+        };
         self.transposed()
-            .convolve(d_output, &weights, None, d_input, Store::Add);
+            .convolve(d_output, &kernels, None, d_input, Store::Add);
     }
 
     /// The convolution that goes back from results to pixels.
@@ -139,73 +146,141 @@ impl Winograd {
     fn convolve(
         &self,
         input: &[f32],
-        weights: &Weights,
+        kernels: &Kernels,
         bias: Option<&[f32]>,
         output: &mut [f32],
         store: Store,
     ) {
-        let (patches, results) = (self.patches(), self.results());
-        let mut lines = results.lines_of_tile_rows(output);
-        let size = self.tile_rows_per_block(lines.len());
+        let tiles = self.tile_rows(input) * self.tiles.1;
+        let results = Results {
+            layout: self.results(),
+            bias,
+            store,
+        };
+        let (ins, outs) = (self.in_channels, self.out_channels);
+        if tiles * (ins + outs) < ins * outs {
+            self.convolve_by_panels(input, kernels, &results, output);
+        } else {
+            self.convolve_by_blocks(input, kernels, &results, output);
+        }
+    }
+
+    /// Many tiles: all kernels are transformed, then each thread takes blocks of tiles from pixels to results.
+    fn convolve_by_blocks(
+        &self,
+        input: &[f32],
+        kernels: &Kernels,
+        results: &Results,
+        output: &mut [f32],
+    ) {
+        let patches = self.patches();
+        let weights = kernels.transform();
+        let mut lines = results.layout.lines(output, self.out_channels);
+        let size = self.tile_rows_per_block(self.tile_rows(input));
         lines.par_chunks_mut(size).enumerate().for_each_init(
             || patches.strip(),
             |strip, (block, lines)| {
                 let rows = block * size..block * size + lines.len();
                 let patches = patches.transform(input, rows, strip, points_of_input);
-                let products = weights.multiply(&patches);
-                Results::of(&results, bias, store).untransform(&products, lines);
+                let lanes = results.layout.lanes();
+                let mut products = Points::any(patches.tiles(), lanes);
+                for point in 0..POINTS {
+                    for (panel, first) in (0..lanes).step_by(PANEL).enumerate() {
+                        let channels = first..lanes.min(first + PANEL);
+                        multiply(
+                            products.matrix_mut(point, channels.clone()),
+                            Store::Overwrite,
+                            patches.matrix(point, 0..self.in_channels),
+                            kernels.matrix(&weights, panel, point, channels.len()),
+                        );
+                    }
+                }
+                results.untransform(&products, 0, lines);
             },
         );
+    }
+
+    /// Few tiles, and many kernels, which would not fit any cache when they are transformed: each thread transforms those
+    /// of some output channels, and uses them at once.
+    fn convolve_by_panels(
+        &self,
+        input: &[f32],
+        kernels: &Kernels,
+        results: &Results,
+        output: &mut [f32],
+    ) {
+        let patches = self.patches();
+        let tile_rows = self.tile_rows(input);
+        let blocks: Vec<(Range<usize>, Points)> = self
+            .blocks(tile_rows)
+            .into_par_iter()
+            .map_init(
+                || patches.strip(),
+                |strip, rows| {
+                    (
+                        rows.clone(),
+                        patches.transform(input, rows, strip, points_of_input),
+                    )
+                },
+            )
+            .collect();
+        results
+            .layout
+            .lines(output, PANEL)
+            .par_chunks_mut(tile_rows)
+            .enumerate()
+            .for_each(|(panel, lines)| {
+                let channels = lines[0].len();
+                let lanes = channels.next_multiple_of(COLUMNS);
+                let weights = kernels.transform_panel(panel);
+                for (rows, patches) in &blocks {
+                    let mut products = Points::any(patches.tiles(), lanes);
+                    for point in 0..POINTS {
+                        multiply(
+                            products.matrix_mut(point, 0..lanes),
+                            Store::Overwrite,
+                            patches.matrix(point, 0..self.in_channels),
+                            kernels.matrix(&weights, 0, point, lanes),
+                        );
+                    }
+                    results.untransform(&products, panel * PANEL, &mut lines[rows.clone()]);
+                }
+            });
     }
 
     /// `d_weight += ` the gradient with respect to the weights.
     pub fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
         let (patches, results) = (self.patches(), self.results());
-        let (rows, columns) = (results.lanes(), patches.lanes());
-        let tile_rows =
-            input.len() / (self.in_channels * self.input.0 * self.input.1) * self.tiles.0;
-        let size = self.tile_rows_per_block(tile_rows);
-        let tiles = size * self.tiles.1;
-        let blocks_at_a_time = (WORKING_SET / (POINTS * tiles * (rows + columns))).max(1);
-        let blocks: Vec<Range<usize>> = (0..tile_rows)
-            .step_by(size)
-            .map(|first| first..(first + size).min(tile_rows))
+        let blocks = self.blocks(self.tile_rows(input));
+        let tiles = blocks[0].len() * self.tiles.1;
+        let at_a_time = WORKING_SET / (POINTS * tiles * (patches.lanes() + results.lanes()));
+        let at_a_time = at_a_time.max(rayon::current_num_threads());
+        let mut groups: Vec<WeightSums> = d_weight
+            .chunks_mut(COLUMNS * self.in_channels * TAPS)
+            .map(|d_weight| WeightSums::new(self.in_channels, d_weight))
             .collect();
-        let size = rows * columns + COLUMNS; // not a power of two, as in `Points`
-        let mut sums = Scratch::aligned(POINTS * size);
-        sums.fill(0.0);
-        for blocks in blocks.chunks(blocks_at_a_time.max(rayon::current_num_threads())) {
+        let last = (blocks.len() - 1) / at_a_time;
+        for (n, blocks) in blocks.chunks(at_a_time).enumerate() {
             let transformed: Vec<(Points, Points)> = blocks
                 .par_iter()
+                .cloned()
                 .map_init(
                     || (results.strip(), patches.strip()),
-                    |strips, rows| {
+                    |(strip, patch_strip), rows| {
                         (
-                            results.transform(
-                                d_output,
-                                rows.clone(),
-                                &mut strips.0,
-                                points_of_gradient,
-                            ),
-                            patches.transform(input, rows.clone(), &mut strips.1, points_of_input),
+                            results.transform(d_output, rows.clone(), strip, points_of_gradient),
+                            patches.transform(input, rows, patch_strip, points_of_input),
                         )
                     },
                 )
                 .collect();
-            sums.par_chunks_mut(size)
-                .enumerate()
-                .for_each(|(point, sum)| {
-                    for (gradients, patches) in &transformed {
-                        multiply(
-                            MatrixMut::new(sum, rows, columns, columns),
-                            Store::Add,
-                            gradients.matrix(point, rows).transposed(),
-                            patches.matrix(point, columns),
-                        );
-                    }
-                });
+            groups.par_iter_mut().enumerate().for_each(|(group, sums)| {
+                sums.add(group * COLUMNS, &transformed);
+                if n == last {
+                    sums.untransform();
+                }
+            });
         }
-        add_to_weights(&sums, size, columns, self.in_channels, d_weight);
     }
 
     /// The pixels around each tile.
@@ -228,6 +303,19 @@ impl Winograd {
         }
     }
 
+    /// Rows of tiles on all images.
+    fn tile_rows(&self, input: &[f32]) -> usize {
+        input.len() / (self.in_channels * self.input.0 * self.input.1) * self.tiles.0
+    }
+
+    fn blocks(&self, tile_rows: usize) -> Vec<Range<usize>> {
+        let size = self.tile_rows_per_block(tile_rows);
+        (0..tile_rows)
+            .step_by(size)
+            .map(|first| first..(first + size).min(tile_rows))
+            .collect()
+    }
+
     /// As many as the core's cache has room for, but no more than there are for each thread.
     fn tile_rows_per_block(&self, tile_rows: usize) -> usize {
         let elements = POINTS * (self.patches().lanes() + self.results().lanes());
@@ -237,128 +325,171 @@ impl Winograd {
     }
 }
 
-/// G g Gᵀ of all kernels: `(panel of output channels, point, input channel, output channel of the panel)`.
-struct Weights {
-    values: Scratch,
+/// The kernels of a convolution.
+#[derive(Debug, Clone, Copy)]
+struct Kernels<'a> {
+    weight: &'a [f32],
     out_channels: usize,
     in_channels: usize,
+    /// Elements of `weight` from one output channel to the next, and from one input channel to the next.
+    strides: (usize, usize),
+    /// By 180 degrees.
+    turned: bool,
 }
 
-impl Weights {
-    /// `strides` are the elements of `weight` from one output channel to the next and from one input channel to the next;
-    /// `place(tap)` is where a weight stands in the kernel.
-    fn new(
-        weight: &[f32],
-        (out_channels, in_channels): (usize, usize),
-        strides: (usize, usize),
-        place: impl Fn(usize) -> usize + Sync,
-    ) -> Self {
-        let panels = out_channels.div_ceil(PANEL);
-        let size = Self::size(in_channels);
-        let mut values = Scratch::aligned(panels * POINTS * size);
-        values
-            .par_chunks_mut(POINTS * size)
-            .enumerate()
-            .for_each(|(panel, values)| {
-                let mut taps = [[0.0; COLUMNS]; POINTS];
-                for first in (panel * PANEL..out_channels.min((panel + 1) * PANEL)).step_by(COLUMNS)
-                {
-                    let lanes = COLUMNS.min(out_channels - first);
-                    for channel in 0..in_channels {
-                        let kernels = &weight[first * strides.0 + channel * strides.1..];
-                        transpose_part(
-                            kernels,
-                            (lanes, KERNEL * KERNEL),
-                            strides.0,
-                            #[inline(always)]
-                            |tap, lane, weights| {
-                                let (i, j) = (place(tap) / KERNEL, place(tap) % KERNEL);
-                                taps[i * PATCH + j][lane..lane + weights.len()]
-                                    .copy_from_slice(weights);
-                            },
-                        );
-                        let values = &mut values[channel * PANEL + first % PANEL..];
-                        vectorized(
-                            #[inline(always)]
-                            || {
-                                let points = transform(&taps, KERNEL, points_of_kernel);
-                                for (point, lanes) in points.iter().enumerate() {
-                                    values[point * size..][..COLUMNS].copy_from_slice(lanes);
-                                }
-                            },
-                        );
-                    }
-                }
-            });
-        Self {
-            values,
-            out_channels,
-            in_channels,
-        }
-    }
-
+impl Kernels<'_> {
     /// Elements from one point to the next. Not a power of two: those would all want the same lines of the cache.
-    fn size(in_channels: usize) -> usize {
-        in_channels * PANEL + COLUMNS
+    fn size(&self) -> usize {
+        self.in_channels * PANEL + COLUMNS
     }
 
-    /// For each point the product of the patches `(tiles, in_channels)` with the weights `(in_channels, out_channels)`.
-    fn multiply(&self, patches: &Points) -> Points {
-        let lanes = self.out_channels.next_multiple_of(COLUMNS);
-        let mut products = Points::any(patches.tiles(), lanes);
-        let size = Self::size(self.in_channels);
-        for point in 0..POINTS {
-            for first in (0..lanes).step_by(PANEL) {
-                let columns = first..lanes.min(first + PANEL);
-                let weights = &self.values[(first / PANEL * POINTS + point) * size..][..size];
-                multiply(
-                    products.matrix_mut(point, columns.clone()),
-                    Store::Overwrite,
-                    patches.matrix(point, self.in_channels),
-                    Matrix::new(weights, self.in_channels, columns.len(), PANEL),
+    /// G g Gᵀ of all kernels: `(panel of output channels, point, input channel, output channel of the panel)`.
+    fn transform(&self) -> Scratch {
+        let mut weights =
+            Scratch::aligned(self.out_channels.div_ceil(PANEL) * POINTS * self.size());
+        weights
+            .par_chunks_mut(POINTS * self.size())
+            .enumerate()
+            .for_each(|(panel, weights)| self.transform_panel_into(panel, weights));
+        weights
+    }
+
+    /// [`Kernels::transform`] of one panel.
+    fn transform_panel(&self, panel: usize) -> Scratch {
+        let mut weights = Scratch::aligned(POINTS * self.size());
+        self.transform_panel_into(panel, &mut weights);
+        weights
+    }
+
+    fn transform_panel_into(&self, panel: usize, weights: &mut [f32]) {
+        let size = self.size();
+        let outputs = panel * PANEL..self.out_channels.min((panel + 1) * PANEL);
+        for first in outputs.step_by(COLUMNS) {
+            for channel in 0..self.in_channels {
+                let taps = self.taps(first, channel);
+                let weights = &mut weights[channel * PANEL + first % PANEL..];
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        let points = transform(&taps, KERNEL, points_of_kernel);
+                        for (point, lanes) in points.iter().enumerate() {
+                            weights[point * size..][..COLUMNS].copy_from_slice(lanes);
+                        }
+                    },
                 );
             }
         }
-        products
+    }
+
+    /// The kernels of neighbouring output channels, in the upper left corner of a patch.
+    fn taps(&self, first: usize, channel: usize) -> [Lanes; POINTS] {
+        let mut taps = [[0.0; COLUMNS]; POINTS];
+        transpose_part(
+            &self.weight[first * self.strides.0 + channel * self.strides.1..],
+            (COLUMNS.min(self.out_channels - first), TAPS),
+            self.strides.0,
+            #[inline(always)]
+            |tap, lane, weights| {
+                let tap = if self.turned { TAPS - 1 - tap } else { tap };
+                let taps = &mut taps[tap / KERNEL * PATCH + tap % KERNEL];
+                taps[lane..lane + weights.len()].copy_from_slice(weights);
+            },
+        );
+        taps
+    }
+
+    /// `(in_channels, columns)` at one point, of transformed weights.
+    fn matrix<'a>(
+        &self,
+        weights: &'a [f32],
+        panel: usize,
+        point: usize,
+        columns: usize,
+    ) -> Matrix<'a> {
+        let start = (panel * POINTS + point) * self.size();
+        Matrix::new(&weights[start..], self.in_channels, columns, PANEL)
     }
 }
 
-/// `d_weight += Gᵀ s G` of the sums `(out_channels, columns)` at each point, which lie `size` elements apart.
-fn add_to_weights(
-    sums: &[f32],
-    size: usize,
-    columns: usize,
+/// The gradient with respect to the weights of some output channels, as long as it is summed at the points.
+#[derive(Debug)]
+struct WeightSums<'a> {
     in_channels: usize,
-    d_weight: &mut [f32],
-) {
-    d_weight
-        .par_chunks_mut(in_channels * KERNEL * KERNEL)
-        .enumerate()
-        .for_each(|(row, d_weight)| {
+    /// At each point `(output channel, input channel)`. There is no memory before the first sum.
+    sums: Option<Scratch>,
+    d_weight: &'a mut [f32],
+}
+
+impl<'a> WeightSums<'a> {
+    fn new(in_channels: usize, d_weight: &'a mut [f32]) -> Self {
+        Self {
+            in_channels,
+            sums: None,
+            d_weight,
+        }
+    }
+
+    /// Input channels in whole vectors.
+    fn columns(&self) -> usize {
+        self.in_channels.next_multiple_of(COLUMNS)
+    }
+
+    /// Elements from one point to the next. Not a power of two: those would all want the same lines of the cache.
+    fn size(&self) -> usize {
+        COLUMNS * self.columns() + COLUMNS
+    }
+
+    /// Adds the products of the gradients of the output channels from `first` on with the patches.
+    fn add(&mut self, first: usize, blocks: &[(Points, Points)]) {
+        let (columns, size) = (self.columns(), self.size());
+        let is_new = self.sums.is_none();
+        let sums = self
+            .sums
+            .get_or_insert_with(|| Scratch::aligned(POINTS * size));
+        for (point, sums) in sums.chunks_exact_mut(size).enumerate() {
+            for (n, (gradients, patches)) in blocks.iter().enumerate() {
+                multiply(
+                    MatrixMut::new(sums, COLUMNS, columns, columns),
+                    if is_new && n == 0 {
+                        Store::Overwrite
+                    } else {
+                        Store::Add
+                    },
+                    gradients.matrix(point, first..first + COLUMNS).transposed(),
+                    patches.matrix(point, 0..columns),
+                );
+            }
+        }
+    }
+
+    /// `d_weight += Gᵀ s G` of the sums, which are given back.
+    fn untransform(&mut self) {
+        let (columns, size) = (self.columns(), self.size());
+        let Some(sums) = self.sums.take() else { return };
+        let rows = self.d_weight.chunks_mut(self.in_channels * TAPS);
+        for (row, d_weight) in rows.enumerate() {
             vectorized(
                 #[inline(always)]
                 || {
-                    for (n, d_kernels) in d_weight.chunks_mut(COLUMNS * KERNEL * KERNEL).enumerate()
-                    {
+                    for (n, d_kernels) in d_weight.chunks_mut(COLUMNS * TAPS).enumerate() {
                         let start = row * columns + n * COLUMNS;
                         let points = from_fn(|point| lanes(&sums[point * size + start..]));
                         let kernels = transform(&points, PATCH, kernel_of_points);
-                        for (lane, d_kernel) in
-                            d_kernels.chunks_exact_mut(KERNEL * KERNEL).enumerate()
-                        {
+                        for (lane, d_kernel) in d_kernels.chunks_exact_mut(TAPS).enumerate() {
                             for (tap, d_weight) in d_kernel.iter_mut().enumerate() {
                                 *d_weight += kernels[tap / KERNEL * PATCH + tap % KERNEL][lane];
                             }
                         }
                     }
                 },
-            )
-        });
+            );
+        }
+    }
 }
 
 /// The first elements of a slice that has at least that many.
 #[inline(always)]
-fn lanes(values: &[f32]) -> transform::Lanes {
+fn lanes(values: &[f32]) -> Lanes {
     *values.first_chunk().expect("as many elements as lanes")
 }
 

@@ -108,20 +108,23 @@ impl<const SIDE: usize> Layout<SIDE> {
         square
     }
 
-    /// The pixels that belong to each row of tiles in each channel: `[tile row][channel]`.
-    pub fn lines_of_tile_rows<'a>(&self, images: &'a mut [f32]) -> Vec<Vec<&'a mut [f32]>> {
+    /// The pixels that belong to each row of tiles, for groups of channels: `[group * tile rows + tile row][channel]`.
+    pub fn lines<'a>(&self, images: &'a mut [f32], group: usize) -> Vec<Vec<&'a mut [f32]>> {
         let (height, width) = self.image;
-        let planes = images.len() / (height * width);
-        let mut rows: Vec<Vec<&mut [f32]>> = (0..planes / self.channels * self.tiles.0)
-            .map(|_| Vec::with_capacity(self.channels))
-            .collect();
+        let tile_rows = images.len() / (self.channels * height * width) * self.tiles.0;
+        let mut lines: Vec<Vec<&mut [f32]>> = Vec::new();
+        lines.resize_with(self.channels.div_ceil(group) * tile_rows, || {
+            Vec::with_capacity(group)
+        });
         for (n, plane) in images.chunks_exact_mut(height * width).enumerate() {
-            let rows = &mut rows[n / self.channels * self.tiles.0..];
-            for (row, lines) in rows.iter_mut().zip(plane.chunks_mut(TILE * width)) {
-                row.push(lines);
+            let (image, channel) = (n / self.channels, n % self.channels);
+            let first = channel / group * tile_rows + image * self.tiles.0;
+            let rows = plane.chunks_mut(TILE * width);
+            for (lines, row) in lines[first..].iter_mut().zip(rows) {
+                lines.push(row);
             }
         }
-        rows
+        lines
     }
 }
 
@@ -151,10 +154,15 @@ impl Points {
         self.tiles
     }
 
-    /// The first `channels` at one point.
-    pub fn matrix(&self, point: usize, channels: usize) -> Matrix<'_> {
-        let start = point * Self::size(self.tiles, self.lanes);
-        Matrix::new(&self.values[start..], self.tiles, channels, self.lanes)
+    /// Some channels at one point.
+    pub fn matrix(&self, point: usize, channels: Range<usize>) -> Matrix<'_> {
+        let start = point * Self::size(self.tiles, self.lanes) + channels.start;
+        Matrix::new(
+            &self.values[start..],
+            self.tiles,
+            channels.len(),
+            self.lanes,
+        )
     }
 
     /// Some channels at one point.
@@ -188,23 +196,15 @@ impl Points {
 /// Where results go, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Results<'a> {
-    layout: &'a Layout<TILE>,
-    bias: Option<&'a [f32]>,
-    store: Store,
+    pub layout: Layout<TILE>,
+    pub bias: Option<&'a [f32]>,
+    pub store: Store,
 }
 
-impl<'a> Results<'a> {
-    pub fn of(layout: &'a Layout<TILE>, bias: Option<&'a [f32]>, store: Store) -> Self {
-        Self {
-            layout,
-            bias,
-            store,
-        }
-    }
-
-    /// Aᵀ m A of rows of tiles, into the lines of each.
-    pub fn untransform(&self, products: &Points, rows: &mut [Vec<&mut [f32]>]) {
-        let (lanes, width) = (self.layout.lanes(), self.layout.image.1);
+impl Results<'_> {
+    /// Aᵀ m A of rows of tiles, into the lines of each. The products are those of the channels from `first` on.
+    pub fn untransform(&self, products: &Points, first: usize, rows: &mut [Vec<&mut [f32]>]) {
+        let (lanes, width) = (products.lanes, self.layout.image.1);
         let mut strip = Scratch::aligned(TILE * width * lanes); // (row, column, channel)
         for (n, lines) in rows.iter_mut().enumerate() {
             vectorized(
@@ -226,20 +226,21 @@ impl<'a> Results<'a> {
                     }
                 },
             );
-            self.write(&strip, lines);
+            self.write(&strip, first, lines);
         }
     }
 
     /// From `(row, column, channel)` to the lines of each channel.
-    fn write(&self, strip: &[f32], lines: &mut [&mut [f32]]) {
+    fn write(&self, strip: &[f32], first: usize, lines: &mut [&mut [f32]]) {
+        let pixels = lines[0].len();
         transpose_part(
             strip,
-            (lines[0].len(), self.layout.channels),
-            self.layout.lanes(),
+            (pixels, lines.len()),
+            lines.len().next_multiple_of(COLUMNS),
             #[inline(always)]
             |channel, pixel, values| {
                 let line = lines[channel][pixel..].iter_mut().zip(values);
-                let bias = self.bias.map_or(0.0, |bias| bias[channel]);
+                let bias = self.bias.map_or(0.0, |bias| bias[first + channel]);
                 match self.store {
                     Store::Overwrite => line.for_each(|(line, value)| *line = value + bias),
                     Store::Add => line.for_each(|(line, value)| *line += value + bias),
