@@ -477,9 +477,12 @@ fn transposed(matrix: &[f32], rows: usize) -> Scratch {
 /// `output[n, c, :] += bias[c]`
 fn add_bias(output: &mut [f32], bias: Option<&[f32]>, pixels: usize) {
     let Some(bias) = bias else { return };
-    for (plane, bias) in output.chunks_exact_mut(pixels).zip(bias.iter().cycle()) {
-        plane.iter_mut().for_each(|value| *value += bias);
-    }
+    let images = output.par_chunks_mut(pixels * bias.len());
+    images.for_each(|image| {
+        for (plane, bias) in image.chunks_exact_mut(pixels).zip(bias) {
+            plane.iter_mut().for_each(|value| *value += bias);
+        }
+    });
 }
 
 /// `d_bias[c] += ` the sum of `d_output[n, c, :]` over all images and pixels.

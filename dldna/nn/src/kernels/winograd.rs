@@ -50,6 +50,8 @@ const FEWEST_TILES: usize = 32;
 const WORKING_SET: usize = 1 << 21;
 /// Output channels whose weights lie together: two vectors of the widest kind.
 const PANEL: usize = 2 * COLUMNS;
+/// Input channels whose kernels are loaded together.
+const CHANNELS: usize = 8;
 /// With fewer channels the transforms cost more than they save.
 const FEWEST_CHANNELS: usize = 16;
 /// On smaller results too much of the tiles lies outside.
@@ -363,17 +365,21 @@ impl Kernels<'_> {
 
     fn transform_panel_into(&self, panel: usize, weights: &mut [f32]) {
         let size = self.size();
-        let outputs = panel * PANEL..self.out_channels.min((panel + 1) * PANEL);
-        for first in outputs.step_by(COLUMNS) {
-            for channel in 0..self.in_channels {
-                let taps = self.taps(first, channel);
+        let mut taps = [[0.0; COLUMNS]; CHANNELS * TAPS];
+        for first in (panel * PANEL..self.out_channels.min((panel + 1) * PANEL)).step_by(COLUMNS) {
+            for channel in (0..self.in_channels).step_by(self.channels_together()) {
+                let channels = self.channels_together().min(self.in_channels - channel);
+                self.load_taps(first, channel, &mut taps[..channels * TAPS]);
                 let weights = &mut weights[channel * PANEL + first % PANEL..];
                 vectorized(
                     #[inline(always)]
                     || {
-                        let points = transform(&taps, KERNEL, points_of_kernel);
-                        for (point, lanes) in points.iter().enumerate() {
-                            weights[point * size..][..COLUMNS].copy_from_slice(lanes);
+                        for (n, taps) in taps[..channels * TAPS].chunks_exact(TAPS).enumerate() {
+                            let points = transform(&self.square(taps), KERNEL, points_of_kernel);
+                            for (point, lanes) in points.iter().enumerate() {
+                                weights[point * size + n * PANEL..][..COLUMNS]
+                                    .copy_from_slice(lanes);
+                            }
                         }
                     },
                 );
@@ -381,21 +387,31 @@ impl Kernels<'_> {
         }
     }
 
-    /// The kernels of neighbouring output channels, in the upper left corner of a patch.
-    fn taps(&self, first: usize, channel: usize) -> [Lanes; POINTS] {
-        let mut taps = [[0.0; COLUMNS]; POINTS];
+    /// Input channels whose taps follow one another in memory.
+    fn channels_together(&self) -> usize {
+        if self.strides.1 == TAPS { CHANNELS } else { 1 }
+    }
+
+    /// The taps of some input channels, each for neighbouring output channels.
+    fn load_taps(&self, first: usize, channel: usize, taps: &mut [Lanes]) {
         transpose_part(
             &self.weight[first * self.strides.0 + channel * self.strides.1..],
-            (COLUMNS.min(self.out_channels - first), TAPS),
+            (COLUMNS.min(self.out_channels - first), taps.len()),
             self.strides.0,
             #[inline(always)]
-            |tap, lane, weights| {
-                let tap = if self.turned { TAPS - 1 - tap } else { tap };
-                let taps = &mut taps[tap / KERNEL * PATCH + tap % KERNEL];
-                taps[lane..lane + weights.len()].copy_from_slice(weights);
-            },
+            |tap, lane, weights| taps[tap][lane..lane + weights.len()].copy_from_slice(weights),
         );
-        taps
+    }
+
+    /// A kernel in the upper left corner of a patch.
+    #[inline(always)]
+    fn square(&self, taps: &[Lanes]) -> [Lanes; POINTS] {
+        let mut square = [[0.0; COLUMNS]; POINTS];
+        for (tap, lanes) in taps.iter().enumerate() {
+            let place = if self.turned { TAPS - 1 - tap } else { tap };
+            square[place / KERNEL * PATCH + place % KERNEL] = *lanes;
+        }
+        square
     }
 
     /// `(in_channels, columns)` at one point, of transformed weights.
