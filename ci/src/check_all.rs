@@ -20,6 +20,9 @@ const CRATES: [&str; 6] = [
     "dldna-web",
 ];
 
+/// The engine's integration tests.
+const ENGINE_TESTS: &str = "dldna-nn-tests";
+
 /// What a step reports: tests that passed and failed, where it runs tests.
 #[derive(Clone, Copy, Default, Debug, PartialEq)]
 struct Tests {
@@ -57,13 +60,19 @@ pub fn run(_args: Args) -> Result<()> {
         // the features that the other package asks for. Not the examples: the lints have compiled them.
         step("tool", || tests(&["--package", "ci", "--bins", "--tests"])),
         step("crates", || {
-            tests(&[&CRATES[..], &["--lib", "--tests"]].concat())
+            tests(
+                &[
+                    &CRATES[..],
+                    &["--package", ENGINE_TESTS, "--lib", "--tests"],
+                ]
+                .concat(),
+            )
         }),
         // Whole networks as a GPU computes them.
         step("fallback", || {
             tests(&[
                 "--package",
-                "dldna-nn",
+                ENGINE_TESTS,
                 "--features",
                 "fallback",
                 "--test",
@@ -101,7 +110,14 @@ fn wasm() -> Result<Tests> {
     } else {
         &[("DLDNA_WASM_BUILD_STD", "1")]
     };
-    let test = ["--package", "dldna-nn", "--test", "wasm", "--", "--ignored"];
+    let test = [
+        "--package",
+        ENGINE_TESTS,
+        "--test",
+        "wasm",
+        "--",
+        "--ignored",
+    ];
     tests_with(&test, variables)
 }
 

@@ -65,7 +65,7 @@ pub struct Args {
     /// Write the outputs into the notebooks instead of comparing them
     #[arg(long)]
     pub update: bool,
-    /// Print how long the kernel, the first figure and the cells took
+    /// Print how long the kernel, the first figure and the cells took, and on what
     #[arg(long)]
     pub timings: bool,
     /// How many notebooks run at once

@@ -2,11 +2,7 @@
 //! `cargo test --release -p dldna --features cuda --test cuda`.
 #![cfg(feature = "cuda")]
 
-#[path = "../nn/tests/common/mod.rs"]
-mod common;
-
 use ::safetensors::SafeTensors;
-use common::numbers;
 use dldna::convnext::ConvNeXtBlock;
 use dldna::data::{fashion_mnist_sample, mnist_sample};
 use dldna::device::{AnyDevice, DeviceError, device};
@@ -15,6 +11,7 @@ use dldna::inception::{InceptionModule, SmallGoogLeNet};
 use dldna::prelude::*;
 use dldna::resnet::{BasicBlock, Bottleneck, ResNet18, ResNet20};
 use dldna::train::{History, TrainConfig, evaluate, train, train_resnet18};
+use dldna_nn_tests::numbers;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;

@@ -1,5 +1,5 @@
 //! A disk that is full or fails, at each call of each writer of this crate: the old content stands or the new, and nothing
-//! else is left. Networks and checkpoints are tried in `nn/tests/faults.rs`.
+//! else is left. Networks and checkpoints are tried in `nn-tests/tests/faults.rs`.
 
 use dldna::data::{DataError, RemoteFile, Store};
 use dldna::exercises;

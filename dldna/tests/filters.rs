@@ -1,14 +1,11 @@
 //! The classic filters against OpenCV, and against a plain loop on shapes that no fixture has.
 
-#[path = "../nn/tests/common/mod.rs"]
-mod common;
-
-use common::{matrix, read};
 use dldna::filter_utils::{
     Filter, GrayImage, add_noise, apply_filter, apply_filter_f32, apply_multiple_filters,
     create_convolution_animation, flip_kernel, root_mean_square_error, show_kernels,
     visualize_convolution_step,
 };
+use dldna_nn_tests::{matrix, read};
 use ndarray::Array2;
 use proptest::prelude::*;
 use safetensors::SafeTensors;

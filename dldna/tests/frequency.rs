@@ -1,13 +1,10 @@
 //! Fourier transforms against NumPy and against their own laws.
 
-#[path = "../nn/tests/common/mod.rs"]
-mod common;
-
-use common::{matrix, read};
 use dldna::frequency::{
     Complex, convolve_direct, convolve_fft, dft, fft, fft_shift, fft2, frequency_response,
     inverse_fft, inverse_fft2, radial_response,
 };
+use dldna_nn_tests::{matrix, read};
 use ndarray::Array2;
 use proptest::prelude::*;
 use safetensors::SafeTensors;

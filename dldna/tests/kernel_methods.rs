@@ -1,13 +1,10 @@
 //! The kernels of other fields against NumPy and SciPy, and against what defines them.
 
-#[path = "../nn/tests/common/mod.rs"]
-mod common;
-
-use common::{Fixture, assert_close};
 use dldna::kernel_methods::{
     DensityKernel, Kernel, KernelMethodError, LabelledPoints, SupportVectorMachine, kernel_density,
     null_space, operating_system_kernel, rings,
 };
+use dldna_nn_tests::{Fixture, assert_close};
 use ndarray::{Array2, arr2};
 use proptest::prelude::*;
 

@@ -1,14 +1,11 @@
 //! The layers by hand against PyTorch, against a sum written another way, and on input that does not fit.
 
-#[path = "../nn/tests/common/mod.rs"]
-mod common;
-
-use common::Fixture;
 use dfdx::prelude::*;
 use dldna::{
     simple_conv::{SimpleConv2d, SimpleConvError, SimpleMaxPool2d, Tensor4, im2col},
     summary::OutputSizeError,
 };
+use dldna_nn_tests::Fixture;
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 
 fn images_of(fixture: &Fixture, name: &str) -> Tensor4 {
@@ -24,7 +21,7 @@ fn vector_of(fixture: &Fixture, name: &str) -> Tensor<(usize,), f32, Cpu> {
 
 fn assert_close(got: &Tensor4, want: &Tensor4, what: &str) {
     assert_eq!(got.shape(), want.shape(), "{what}");
-    common::assert_close(what, &got.as_vec(), &want.as_vec());
+    dldna_nn_tests::assert_close(what, &got.as_vec(), &want.as_vec());
 }
 
 #[test]

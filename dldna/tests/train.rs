@@ -1,9 +1,5 @@
 //! Training: repeatable, resumable after a kill at any moment, and clear about what is wrong.
 
-#[path = "../nn/tests/common/mod.rs"]
-mod common;
-
-use common::assert_close;
 use dldna::data::{self, Dataset, Split};
 use dldna::prelude::*;
 use dldna::resnet::ResNet20;
@@ -12,6 +8,7 @@ use dldna::train::{
     TrainingOutput, evaluate, load_model, save_model, smoothed_targets, train,
 };
 use dldna::weights::WeightsError;
+use dldna_nn_tests::assert_close;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;

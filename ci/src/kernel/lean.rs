@@ -22,8 +22,9 @@ pub const RUNTIME: &str = "cell_runtime";
 #[derive(Debug, PartialEq)]
 pub struct Lean {
     pub source: String,
-    /// Whether the reader's code may repeat something so often that it gains from being optimised.
-    pub repeats: bool,
+    /// Whether the reader's code gains from being optimised: it has a loop, and computes by itself. Where it only calls
+    /// the crate, in a loop or not, the time goes there, and the crate is optimised.
+    pub computes: bool,
 }
 
 /// Leaves out what the cell does not use; `None` where the source does not look as the kernel's program writes it. `before` is
@@ -47,8 +48,9 @@ pub fn lean(source: &str, before: &str) -> Option<Lean> {
             blank(&mut source, item.range.clone());
         }
     }
-    let repeats = used.iter().any(|&index| items[index].repeats);
-    Some(Lean { source, repeats })
+    let of_used = |what: fn(&Item) -> bool| used.iter().any(|&index| what(&items[index]));
+    let computes = of_used(|item| item.repeats) && of_used(|item| item.computes);
+    Some(Lean { source, computes })
 }
 
 /// Whether all errors that the compiler has printed, line by line, are those of the whole source, too. It looks at who owns what
@@ -165,7 +167,10 @@ struct Item {
     names: Vec<String>,
     /// All names that it mentions.
     words: HashSet<String>,
+    /// Whether there is a loop in it.
     repeats: bool,
+    /// Whether there is arithmetic or an index in it.
+    computes: bool,
 }
 
 impl Item {
@@ -181,6 +186,7 @@ impl Item {
             kind,
             names,
             words,
+            computes: computes(stream.clone()),
             repeats: repeats(stream),
         }
     }
@@ -369,6 +375,29 @@ fn repeats(tokens: TokenStream) -> bool {
     })
 }
 
+/// Whether there is an arithmetic operator or an index in these tokens: either stands behind a name, a number or a bracket.
+fn computes(tokens: TokenStream) -> bool {
+    let mut after_value = false;
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        let found = match &token {
+            TokenTree::Punct(sign) => {
+                let is_arrow = || matches!(tokens.peek(), Some(TokenTree::Punct(next)) if next.as_char() == '>');
+                after_value && "+-*/%".contains(sign.as_char()) && !is_arrow()
+            }
+            TokenTree::Group(group) => {
+                (after_value && group.delimiter() == Delimiter::Bracket) || computes(group.stream())
+            }
+            _ => false,
+        };
+        if found {
+            return true;
+        }
+        after_value = !matches!(token, TokenTree::Punct(_)) && !is_word(&token, "in");
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -492,15 +521,27 @@ macro_rules! shout { () => {} }
     }
 
     #[test]
-    fn loops_are_found_where_they_are_used() {
-        let items = "fn sum() -> i32 { let mut all = 0; for i in 0..9 { all += i; } all }\nstruct A;\nimpl Copy for A {}\n";
-        for (reader, repeats) in [
+    fn what_has_a_loop_and_computes_is_optimised() {
+        let items = "\
+fn sum() -> i32 { let mut all = 0; for i in 0..9 { all += i; } all }
+fn twice(of: i32) -> i32 { of * 2 }
+struct A;
+impl Copy for A {}
+";
+        for (reader, computes) in [
             ("sum();", true),
             ("A;", false),
-            ("while true {}", true),
+            ("while a[0] {}", true),
+            ("twice(3);", false),
+            ("loop { twice(3); }", true),
+            (
+                "for &x in [-1, 2] { let n: [f32; 3] = *call(&x, -1); }",
+                false,
+            ),
+            ("for f in all { f as fn() -> f32; vec![1]; }", false),
             ("kept;", false),
         ] {
-            assert_eq!(of(items, reader).repeats, repeats, "{reader}");
+            assert_eq!(of(items, reader).computes, computes, "{reader}");
         }
     }
 

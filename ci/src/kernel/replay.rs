@@ -177,7 +177,7 @@ impl Compiler<'_> {
         let library = self.kernel.join(runtime_library());
         let library = library.to_str().context("the folder's name is not UTF-8")?;
         let mut more = vec![format!("--extern={}={library}", lean::RUNTIME)];
-        if !lean.repeats {
+        if !lean.computes {
             // The compiler takes the last of several. One unit, since there is little to share out.
             more.extend(["-Copt-level=0", "-Ccodegen-units=1"].map(str::to_owned));
         }

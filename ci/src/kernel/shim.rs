@@ -8,9 +8,10 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::SystemTime;
 
 use super::template::Template;
-use super::{manifest, metadata, replay, rust_src, stdin};
+use super::{calls, manifest, metadata, replay, rust_src, stdin};
 use crate::toolchain::{self, Toolchain};
 use crate::{paths, process};
 
@@ -144,7 +145,11 @@ fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         eprintln!("{refusal}");
         return Ok(ExitCode::FAILURE);
     }
+    let begin = SystemTime::now();
     if let Some(status) = replay::compile(kernel, &toolchain_of(kernel)?, &source)? {
+        if let Some(file) = std::env::var_os(calls::FILE) {
+            calls::note(Path::new(&file), begin)?;
+        }
         return Ok(exit_code(status));
     }
     let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());

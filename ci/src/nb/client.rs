@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 #[cfg(unix)]
 use super::guard::Guard;
+use crate::kernel::calls::{self, Call};
 use crate::{lock, private};
 
 /// A kernel that is not ready by then is not coming: the stock kernel builds nothing at its start,
@@ -76,6 +77,7 @@ impl KernelCommand {
                     "DLDNA_PROGRESS",
                     connection_file.with_file_name("progress.txt"),
                 )
+                .env(calls::FILE, connection_file.with_file_name(CALLS))
                 .stdin(Stdio::null())
                 .stdout(log)
                 .stderr(error_log);
@@ -128,6 +130,8 @@ impl Drop for Process {
 }
 
 const FOLDER: &str = "dldna-nb-";
+/// A file there, in which the compiler's calls are noted.
+const CALLS: &str = "calls.txt";
 /// A file in a kernel's temporary folder, locked as long as the folder is in use.
 const LOCK: &str = "lock";
 
@@ -153,6 +157,14 @@ pub enum Sent {
     Text(Stream, String),
     Result(Media),
     Error(ErrorOutput),
+}
+
+/// What came of a cell.
+pub struct Answer {
+    pub sent: Vec<Sent>,
+    pub end: End,
+    /// When its last message came, or when it was given up.
+    pub last: Instant,
 }
 
 /// How a cell's execution came to its end.
@@ -282,7 +294,7 @@ impl Kernel {
         code: &str,
         limit: Duration,
         mark: Option<&str>,
-    ) -> Result<(Vec<Sent>, End)> {
+    ) -> Result<Answer> {
         let request: JupyterMessage = JupyterMessage::new(
             ExecuteRequest {
                 code: code.to_owned(),
@@ -299,14 +311,18 @@ impl Kernel {
 
         let mut sent = Vec::new();
         let mut missing_marks = if mark.is_some() { 2 } else { 0 };
+        let mut last = Instant::now();
         let (mut reply, mut idle) = (None, false);
         let mut timed_out = false;
         let mut deadline = Instant::now() + limit;
-        loop {
+        let end = loop {
             let message = match self.next(deadline).await? {
-                Event::Ended(status) => return Ok((sent, End::KernelDied(status))),
-                Event::Late if timed_out => return Ok((sent, End::TimedOut)),
-                Event::Late if reply.is_some() && idle => break,
+                Event::Ended(status) => break End::KernelDied(status),
+                Event::Late if timed_out => break End::TimedOut,
+                Event::Late if reply.is_some() && idle => {
+                    let error = reply.is_some_and(|status| status != ReplyStatus::Ok);
+                    break End::Replied { error };
+                }
                 Event::Late => {
                     timed_out = true;
                     deadline = Instant::now() + OBEY_LIMIT;
@@ -320,6 +336,7 @@ impl Kernel {
             if !is_child(&message, &id) {
                 continue;
             }
+            last = Instant::now();
             match message.content {
                 JupyterMessageContent::ExecuteReply(content) => reply = Some(content.status),
                 JupyterMessageContent::Status(status) => {
@@ -342,18 +359,25 @@ impl Kernel {
             }
             if let (Some(status), true) = (&reply, idle) {
                 if timed_out {
-                    return Ok((sent, End::TimedOut));
+                    break End::TimedOut;
                 }
                 let error = *status != ReplyStatus::Ok;
                 if mark.is_some() && missing_marks == 0 {
-                    return Ok((sent, End::Replied { error }));
+                    break End::Replied { error };
                 }
                 let waits_for_marks = mark.is_some() && !error;
                 deadline = Instant::now() + if waits_for_marks { MARK_LIMIT } else { SILENCE };
             }
+        };
+        if !matches!(end, End::Replied { .. }) {
+            last = Instant::now();
         }
-        let error = reply.is_some_and(|status| status != ReplyStatus::Ok);
-        Ok((sent, End::Replied { error }))
+        Ok(Answer { sent, end, last })
+    }
+
+    /// The compiler's calls so far.
+    pub fn calls(&self) -> Vec<Call> {
+        calls::read(&self.log.with_file_name(CALLS))
     }
 
     /// Whatever happens first: a message, the kernel's end, the deadline.

@@ -1,17 +1,17 @@
 //! Executing one notebook.
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use nbformat::v4::{Cell, CellMetadata, Output};
 
-use super::client::{End, Kernel, KernelCommand};
+use super::client::{Answer, End, Kernel, KernelCommand};
 use super::compare::mime_bundle;
 use super::notebook::{NotebookFile, source_text, tags};
 use super::outputs::{MachinePaths, Received, has_panic};
 use super::progress::NotebookProgress;
 use super::source::{Ending, MARK, prepare};
-use super::timings::Timings;
+use super::timings::{CellTime, Timings};
 use crate::paths;
 
 const DEFAULT_LIMIT: Duration = Duration::from_secs(120);
@@ -118,11 +118,13 @@ pub async fn run(
     for (index, cell) in cells.iter().enumerate() {
         let number = index + 1;
         progress.starts_cell(number);
-        let cell_start = Instant::now();
+        let (cell_start, sent_at) = (Instant::now(), SystemTime::now());
         let (code, ending) = prepare(&cell.source);
         let mark = (ending == Ending::Mark).then_some(MARK);
-        let (received, end) = match kernel.execute(&code, cell.limit, mark).await {
-            Ok((sent, end)) => (Received::new(sent), end),
+        let (received, end, time) = match kernel.execute(&code, cell.limit, mark).await {
+            Ok(Answer { sent, end, last }) => {
+                (Received::new(sent), end, last.into_std() - cell_start)
+            }
             Err(error) => {
                 run.failure = Some(Failure {
                     cell: Some(number),
@@ -132,9 +134,9 @@ pub async fn run(
                 break;
             }
         };
-        let time = cell_start.elapsed();
         progress.did_cell(number, time);
-        run.timings.cells.push((number, time));
+        let cell_time = CellTime::new(number, sent_at, time, &kernel.calls());
+        run.timings.cells.push(cell_time);
 
         let verdict = match verdict(&received, &end, ending) {
             Verdict::Broke(reason) if matches!(end, End::KernelDied(_)) => {

@@ -1,13 +1,11 @@
 //! MobileNetV2 and EfficientNet-Lite0: PyTorch's numbers from PyTorch's weights, and the published sizes.
 
-mod common;
-
 use ::safetensors::SafeTensors;
-use common::{Fixture, assert_close, numbers};
 use dldna_nn::efficientnet::EfficientNetLite0;
 use dldna_nn::mobilenet::{InvertedResidual, MobileNetV2};
 use dldna_nn::prelude::*;
 use dldna_nn::weights::{for_each_tensor, load_torch_weights};
+use dldna_nn_tests::{Fixture, assert_close, numbers};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 

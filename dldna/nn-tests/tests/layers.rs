@@ -1,9 +1,6 @@
 //! Grouped and transposed convolution, group norm, dropout of channels, padding, upsampling and adaptive pooling: PyTorch's
 //! numbers, the definitions in plain loops, and networks of them.
 
-mod common;
-
-use common::{Fixture, assert_close};
 use dfdx::optim::{Adam, AdamConfig, Optimizer};
 use dldna_nn::kernels::grouped::GroupedConv2d;
 use dldna_nn::kernels::separable::LinearMap;
@@ -11,6 +8,7 @@ use dldna_nn::kernels::window::Window;
 use dldna_nn::nn::{Batch, Forward, LayerError, Operation, last_error, run};
 use dldna_nn::prelude::*;
 use dldna_nn::weights::{load_model, load_torch_weights, save_model};
+use dldna_nn_tests::{Fixture, assert_close};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

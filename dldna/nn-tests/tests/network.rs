@@ -2,14 +2,12 @@
 //! can do once it is written.
 #![allow(missing_docs, reason = "networks of a test")]
 
-mod common;
-
-use common::{Fixture, assert_close};
 use dldna_nn::data::stripes;
 use dldna_nn::nn::{LayerError, last_error};
 use dldna_nn::prelude::*;
 use dldna_nn::train::{TrainConfig, evaluate, train};
 use dldna_nn::weights::{load_model, load_torch_weights, save_model};
+use dldna_nn_tests::{Fixture, assert_close};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

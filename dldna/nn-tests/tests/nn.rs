@@ -1,11 +1,9 @@
 //! The layers as dfdx modules: PyTorch's numbers, the tape, optimizers, files, and composition.
 
-mod common;
-
-use common::{Fixture, assert_close};
 use dfdx::optim::{Adam, AdamConfig, Optimizer, Sgd};
 use dldna_nn::nn::{LayerError, last_error};
 use dldna_nn::prelude::*;
+use dldna_nn_tests::{Fixture, assert_close};
 
 type Image<const C: usize> = Tensor<(usize, Const<C>, usize, usize), f32, Cpu>;
 

@@ -1,9 +1,6 @@
 //! Optimizers against PyTorch, sizes against OpenCV, networks of every family in colour, and what is saved.
 
-mod common;
-
 use ::safetensors::SafeTensors;
-use common::{assert_close, numbers, read};
 use dldna_nn::convnext::ConvNeXtBlock;
 use dldna_nn::data::{Dataset, Normalisation, Pixels, Split, resize, stripes};
 use dldna_nn::efficientnet::MBConv;
@@ -14,6 +11,7 @@ use dldna_nn::train::{
     Adam, Augmentation, Classifier, Schedule, Sgd, TrainConfig, TrainError, Trained, UpdateRule,
     clip_gradients, predict, train,
 };
+use dldna_nn_tests::{assert_close, numbers, read};
 use tempfile::TempDir;
 
 /// Made by `fixtures/make_optimizers.py`.

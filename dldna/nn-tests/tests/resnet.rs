@@ -1,14 +1,12 @@
 //! Residual blocks and networks: PyTorch's numbers from PyTorch's weights, and the paper's sizes.
 
-mod common;
-
-use common::{Fixture, assert_close, logits_equal_pytorch, write_tensors};
 use dldna_nn::prelude::*;
 use dldna_nn::resnet::{
     BasicBlock as Basic, Bottleneck, PlainBlock, PlainNet18, PlainNet20, PlainNet56, ResNet18,
     ResNet20, ResNet34, ResNet50, ResNet56, ResNet101, ResNet152, load_torch_weights,
 };
 use dldna_nn::weights::WeightsError;
+use dldna_nn_tests::{Fixture, assert_close, logits_equal_pytorch, write_tensors};
 use tempfile::TempDir;
 
 fn dev() -> Cpu {

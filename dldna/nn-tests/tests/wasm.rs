@@ -1,10 +1,9 @@
 //! The engine in WebAssembly, in Node: the numbers are PyTorch's, and those of the same program on this machine.
 
-mod common;
 #[path = "wasm/program.rs"]
 mod program;
 
-use common::{Fixture, assert_close};
+use dldna_nn_tests::{Fixture, assert_close};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,7 +49,7 @@ fn compiled() -> PathBuf {
             "build",
             "--release",
             "--package",
-            "dldna-nn",
+            "dldna-nn-tests",
             "--example",
             "wasm",
         ])

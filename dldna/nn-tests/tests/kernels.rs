@@ -1,13 +1,11 @@
 //! The kernels against PyTorch and against the definitions, for random shapes.
 
-mod common;
-
-use common::{Fixture, assert_close};
 use dldna_nn::kernels::batch_norm::{BatchNorm, Epilogue};
 use dldna_nn::kernels::conv2d::{Conv2d, backward_bias};
 use dldna_nn::kernels::depthwise::Depthwise;
 use dldna_nn::kernels::pool2d::Pool2d;
 use dldna_nn::kernels::window::Window;
+use dldna_nn_tests::{Fixture, assert_close};
 use proptest::prelude::*;
 
 #[test]

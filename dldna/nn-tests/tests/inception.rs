@@ -1,15 +1,13 @@
 //! The Inception modules: PyTorch's numbers from PyTorch's weights, the papers' counts, and identities between layers.
 #![allow(missing_docs, reason = "networks of a test")]
 
-mod common;
-
-use common::{Fixture, assert_close};
 use dldna_nn::inception::{
     AsymmetricConv, AsymmetricInception, AuxiliaryHead, AuxiliarySmallGoogLeNet,
     BatchNormInception, FactorizedInception, InceptionModule, InceptionResNetA, InceptionV1,
     SeparableConv2D, SmallGoogLeNet, load_torch_weights,
 };
 use dldna_nn::prelude::*;
+use dldna_nn_tests::{Fixture, assert_close};
 use tempfile::TempDir;
 
 fn dev() -> Cpu {

@@ -1,9 +1,6 @@
 //! Weights from elsewhere: names, prefixes, precisions, and what is no weights at all.
 
-mod common;
-
 use ::safetensors::{Dtype as Precision, SafeTensors, serialize, tensor::TensorView};
-use common::{Fixture, logits_equal_pytorch, read};
 use dldna_nn::efficientnet::{EfficientNetB0, EfficientNetLite0};
 use dldna_nn::mobilenet::MobileNetV2;
 use dldna_nn::prelude::*;
@@ -12,6 +9,7 @@ use dldna_nn::weights::{
     Foreign, WeightsError, for_each_tensor, load_model, load_model_from_bytes, load_torch_weights,
     load_torch_weights_from_bytes, save_model,
 };
+use dldna_nn_tests::{Fixture, logits_equal_pytorch, read};
 use std::collections::{BTreeMap, BTreeSet};
 use tempfile::TempDir;
 

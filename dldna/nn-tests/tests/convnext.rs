@@ -4,13 +4,11 @@ use ::safetensors::SafeTensors;
 use dldna_nn::convnext::ConvNeXtBlock;
 use dldna_nn::prelude::*;
 
-mod common;
-
-use common::assert_close;
+use dldna_nn_tests::assert_close;
 
 /// Made by `fixtures/make_convnext.py`.
 fn tensor(name: &str) -> Vec<f32> {
-    let bytes = common::read("convnext.safetensors");
+    let bytes = dldna_nn_tests::read("convnext.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let view = file.tensor(name).unwrap();
     let numbers = view.data().chunks_exact(4);

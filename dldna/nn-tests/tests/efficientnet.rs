@@ -1,14 +1,12 @@
 //! EfficientNet: PyTorch's numbers from PyTorch's weights, and the paper's sizes.
 
-mod common;
-
-use common::{Fixture, assert_close, logits_equal_pytorch};
 use dldna_nn::efficientnet::scaling::{FAMILY, Variant, grid_search, round_blocks, round_channels};
 use dldna_nn::efficientnet::{
     EfficientNetB0, MBConv, SmallEfficientNet, compound_scaling, load_torch_weights,
 };
 use dldna_nn::prelude::*;
 use dldna_nn::weights::WeightsError;
+use dldna_nn_tests::{Fixture, assert_close, logits_equal_pytorch};
 use tempfile::TempDir;
 
 fn dev() -> Cpu {

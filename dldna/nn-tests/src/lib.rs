@@ -1,6 +1,5 @@
-//! Reference tensors, made by PyTorch, OpenCV, NumPy and SciPy (`fixtures/make_fixtures.py`).
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
+//! Reference tensors, made by PyTorch, OpenCV, NumPy and SciPy (`dldna/tests/fixtures/make_fixtures.py`), for the tests of
+//! both packages.
 use ndarray::Array2;
 use safetensors::{Dtype, SafeTensors, serialize_to_file, tensor::TensorView};
 use std::path::{Path, PathBuf};
@@ -8,17 +7,16 @@ use std::path::{Path, PathBuf};
 /// One file of reference tensors and its entry in `index.json`.
 pub struct Fixture {
     bytes: Vec<u8>,
+    /// The settings of each case.
     pub cases: serde_json::Value,
 }
 
-/// The folder named by `DLDNA_FIXTURES`, or `dldna/tests/fixtures`, which both packages read.
+/// The folder named by `DLDNA_FIXTURES`, or `dldna/tests/fixtures`.
 fn folder() -> PathBuf {
     if let Some(folder) = std::env::var_os("DLDNA_FIXTURES") {
         return folder.into();
     }
-    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let mut folders = packages.map(|folder| folder.join("tests/fixtures"));
-    folders.find(|folder| folder.is_dir()).unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")
 }
 
 /// The bytes of a file of reference values.
@@ -41,6 +39,7 @@ pub fn numbers(bytes: &[u8]) -> Vec<f32> {
 }
 
 impl Fixture {
+    /// Reads `NAME.safetensors`, and its entry in `index.json`.
     pub fn open(name: &str) -> Self {
         let index: serde_json::Value = serde_json::from_slice(&read("index.json")).unwrap();
         Self {
