@@ -4,7 +4,7 @@
 //   node check.mjs FOLDER LOSSES, with playwright-core and axe-core beside it
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
@@ -51,7 +51,7 @@ async function look(name) {
     await page.goto(pathToFileURL(join(folder, name)).href);
     await page.evaluate(() => {
         const images = [...document.images];
-        images.forEach((image) => (image.loading = "eager"));
+        for (const image of images) image.loading = "eager";
         return Promise.allSettled(images.map((image) => image.decode()));
     });
     for (const fault of await deadLinks(page)) complain(fault);

@@ -89,7 +89,7 @@ fn look_at(site: &Path, folder: &Path) -> Result<()> {
         Command::new("node")
             .arg(check.join("check.mjs"))
             .arg(site)
-            .arg(folder.join("digits/losses.json"))
+            .arg(folder.join("digits/numbers.json"))
             .env("CHROMIUM", chromium),
     )
 }

@@ -2,6 +2,7 @@
 // @ts-check
 
 /** @returns {Promise<Record<"train" | "test", { pixels: Uint8Array, labels: Uint8Array }>>} */
+// biome-ignore lint/correctness/noUnusedVariables: the pages' scripts use it
 async function dldnaMnist() {
     // Behind its sizes, an IDX file has one byte after the other.
     const values = async (/** @type {string} */ name, /** @type {number} */ header) => (await explorable.unpacked(dldnaMnistFiles[name])).subarray(header);
