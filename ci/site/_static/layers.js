@@ -49,7 +49,8 @@
     const pen = /** @type {CanvasRenderingContext2D} */ (paper.getContext("2d", { willReadFrequently: true }));
     const channels = /** @type {HTMLButtonElement[]} */ ([...place.querySelectorAll(".explorable-channels button")]);
     const bars = /** @type {HTMLTableRowElement[]} */ ([...place.querySelectorAll(".explorable-bars tbody tr")]);
-    /** @type {any} the network */
+    const answer = /** @type {HTMLElement} */ (place.querySelector(".explorable-answer"));
+    /** @type {wasm_bindgen.Digits} */
     let network;
     /** @type {Record<"train" | "test", { pixels: Uint8Array, labels: Uint8Array }>} */
     let digits;
@@ -164,7 +165,7 @@
         const best = shares.indexOf(Math.max(...shares));
         for (const [digit, row] of bars.entries()) row.classList.toggle("explorable-best", digit === best);
         const truth = state.image >= 0 ? ` It is a ${digits.test.labels[state.image]}, image ${state.image} of the test images.` : "";
-        place.querySelector(".explorable-answer").textContent = `The network reads a ${best}, with a probability of ${(100 * shares[best]).toFixed(1)}%.${truth}`;
+        answer.textContent = `The network reads a ${best}, with a probability of ${(100 * shares[best]).toFixed(1)}%.${truth}`;
     }
 
     /** @param {number} image */

@@ -4,6 +4,7 @@
     /** @typedef {{ channels: number, kernel: number, stride: number, padding: number, dilation: number }} Layer no channels: a pooling */
 
     /** How they begin, or all of their windows: input side, input channels, and the layers as in the address. */
+    /** @type {Record<string, [number, number, string]>} */
     const PRESETS = {
         "A convolution and a pooling, twice": [28, 1, "16-3-1-1-1.0-2-2-0-1.32-3-1-1-1.0-2-2-0-1"],
         "LeNet-5": [32, 1, "6-5-1-0-1.0-2-2-0-1.16-5-1-0-1.0-2-2-0-1.120-5-1-0-1"],
@@ -27,9 +28,9 @@
     const place = /** @type {HTMLElement} */ (document.getElementById("receptive-field-explorable"));
     const [usualSide, usualChannels, usualLayers] = PRESETS["A convolution and a pooling, twice"];
     const words = explorable.read({
-        side: Number(usualSide),
-        channels: Number(usualChannels),
-        layers: String(usualLayers),
+        side: usualSide,
+        channels: usualChannels,
+        layers: usualLayers,
         layer: -1,
         row: 0.5,
         column: 0.5,
@@ -197,7 +198,8 @@
         );
         find('[name="preset"]').value = preset ? preset[0] : "";
         const { layers, problem } = computed();
-        [...body.rows].forEach((line, index) => {
+        const lines = /** @type {HTMLTableRowElement[]} */ ([...body.rows]);
+        lines.forEach((line, index) => {
             const cost = layers[index];
             const size = (/** @type {number} */ side) => `${side}×${side}`;
             const numbers = cost
@@ -208,7 +210,7 @@
             });
             line.querySelector(".explorable-choice")?.setAttribute("aria-pressed", String(index === state.layer));
         });
-        const sum = (/** @type {string} */ what) => explorable.count(layers.reduce((total, cost) => total + cost[what], 0));
+        const sum = (/** @type {"parameters" | "multiply_adds"} */ what) => explorable.count(layers.reduce((total, cost) => total + cost[what], 0));
         foot.innerHTML = `<tr><th scope="row">Together</th><td colspan="8"></td><td class="explorable-number" data-name="Parameters">${sum("parameters")}</td>
             <td class="explorable-number" data-name="Multiply-adds">${sum("multiply_adds")}</td><td></td></tr>`;
         find(".explorable-problem").textContent = problem ? `${body.rows[layers.length].querySelector("button").textContent} does not fit: ${problem}.` : "";

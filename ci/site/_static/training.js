@@ -6,7 +6,7 @@
     const CHART = { width: 320, height: 180 };
 
     const place = /** @type {HTMLElement} */ (document.getElementById("training-explorable"));
-    const state = explorable.read({ width: 8, depth: 6, shortcut: 1, rate: 0.003, seed: 0 });
+    const state = /** @type {Record<string, number>} */ (explorable.read({ width: 8, depth: 6, shortcut: 1, rate: 0.003, seed: 0 }));
     for (const [name, choices] of Object.entries(CHOICES)) if (!choices.includes(state[name])) state[name] = choices[1];
 
     /** @param {string} label @param {keyof typeof CHOICES} name */
@@ -142,7 +142,7 @@
 
     /** What runs in the worker, which has nothing of this page but this text. */
     function work() {
-        /** @type {any} */
+        /** @type {wasm_bindgen.Training | undefined} */
         let training;
         /** @type {any} */
         let data;
@@ -150,6 +150,7 @@
         const say = (/** @type {object} */ news) => postMessage({ ...news, filters: training?.filters() });
 
         function step() {
+            if (!training) return;
             const loss = training.step(rate);
             steps += 1;
             say(steps % data.every === 0 ? { loss, accuracy: training.accuracy() } : { loss });
@@ -172,7 +173,9 @@
                 if (message.rate) rate = message.rate;
                 if (message.network) {
                     training?.free();
-                    training = new wasm_bindgen.Training(...message.network, ...data.images);
+                    const [width, depth, shortcut, seed] = message.network;
+                    const [pixels, labels, testPixels, testLabels] = data.images;
+                    training = new wasm_bindgen.Training(width, depth, shortcut, seed, pixels, labels, testPixels, testLabels);
                     steps = 0;
                     say({ accuracy: training.accuracy() });
                 }
