@@ -31,8 +31,7 @@
     place.innerHTML = `
         <div class="explorable-filter">
           <div>
-            <p class="explorable-name">The filter</p>
-            <label>Kernel <select name="preset"><option value="">your own</option>${Object.keys(PRESETS)
+            <label>The filter <select name="preset"><option value="">your own</option>${Object.keys(PRESETS)
                 .map((name) => `<option>${name}</option>`)
                 .join("")}</select></label>
             <div class="explorable-kernel" role="group" aria-label="The nine numbers of the kernel">${NINE.map(
@@ -45,6 +44,7 @@
               <label>Dilation <input name="dilation" type="number" min="1" max="16"></label>
             </div>
           </div>
+          <div class="explorable-pictures">
           <figure>
             <div class="explorable-frame"><canvas name="before" role="img" aria-label="The picture, in grey"></canvas><div class="explorable-mark" name="window"></div></div>
             <figcaption name="input"></figcaption>
@@ -57,6 +57,7 @@
             <div class="explorable-frame"><canvas name="after" role="img" aria-label="What the filter makes of it: arrow keys move the window" tabindex="0"></canvas><div class="explorable-mark" name="pixel"></div></div>
             <figcaption name="output"></figcaption>
           </figure>
+          </div>
         </div>
         <div class="explorable-products">
           ${nine("under", "Pixels under the window")}<span aria-hidden="true">×</span>${nine("weights", "Kernel")}<span aria-hidden="true">=</span>${nine("products", "Products")}
@@ -115,8 +116,8 @@
 
     /** What the address says. */
     function read() {
-        const usual = PRESETS["Edges, left to right"];
-        const words = explorable.read({ kernel: usual.join(","), stride: 1, padding: 1, dilation: 1, row: 0.72, column: 0.5 });
+        const usual = PRESETS["Edges, left to right"]; // and the window at the side of a balcony, where there is one
+        const words = explorable.read({ kernel: usual.join(","), stride: 1, padding: 1, dilation: 1, row: 0.5325, column: 0.2217 });
         const kernel = words.kernel.split(",").map(Number);
         return { ...words, kernel: kernel.length === 9 && kernel.every(Number.isFinite) ? kernel : [...usual] };
     }
@@ -271,7 +272,7 @@
         fill("weights", kernel, (cell, weight) => tint(cell, weight / largest(kernel)));
         fill("products", products, (cell, product) => tint(cell, product / largest(products)));
         const value = result.pixels[row * result.width + column];
-        sum.textContent = `Together ${value.toFixed(3)}: the pixel in row ${row} and column ${column} of the result.`;
+        sum.textContent = `The sum, ${value.toFixed(3)}, is the pixel in row ${row} and column ${column} of the result.`;
     }
 
     /** Lays a frame around a square of pixels, which is never too small to be seen. @param {HTMLElement} frame @param {Picture} around @param {number} top @param {number} left @param {number} side */

@@ -30,8 +30,8 @@
             <figcaption>Draw with mouse or finger, or with arrow keys and space. <button type="button" name="clear">Clear</button></figcaption>
           </figure>
           <figure><canvas name="image" role="img" aria-label="The image that the network gets"></canvas><figcaption>What the network sees: 28×28 pixels</figcaption></figure>
-          <table class="explorable-bars"><thead><tr><th>Digit</th><th>Logit</th><th>Probability</th></tr></thead>
-            <tbody>${Array.from({ length: 10 }, (_, digit) => `<tr><th scope="row">${digit}</th><td><span class="explorable-bar"></span><span class="explorable-logit"></span></td><td class="explorable-number"></td></tr>`).join("")}</tbody></table>
+          <table class="explorable-bars"><thead><tr><th>Digit</th><th colspan="2">Logit</th><th>Probability</th></tr></thead>
+            <tbody>${Array.from({ length: 10 }, (_, digit) => `<tr><th scope="row">${digit}</th><td><span class="explorable-bar"></span></td><td class="explorable-number"></td><td class="explorable-number"></td></tr>`).join("")}</tbody></table>
         </div>
         <p class="explorable-answer" aria-live="polite"></p>
         ${LAYERS.map(({ name, channels, side }, layer) => `
@@ -156,11 +156,11 @@
         const shares = powers.map((power) => power / powers.reduce((a, b) => a + b));
         const largest = Math.max(...logits.map(Math.abs), LOGIT);
         bars.forEach((row, digit) => {
-            const [bar, number] = /** @type {HTMLElement[]} */ ([...row.cells[1].children]);
+            const bar = /** @type {HTMLElement} */ (row.cells[1].firstElementChild);
             const width = (50 * Math.abs(logits[digit])) / largest;
             Object.assign(bar.style, { width: `${width}%`, left: `${logits[digit] < 0 ? 50 - width : 50}%` });
-            number.textContent = logits[digit].toFixed(1);
-            row.cells[2].textContent = `${(100 * shares[digit]).toFixed(1)}%`;
+            row.cells[2].textContent = logits[digit].toFixed(1);
+            row.cells[3].textContent = `${(100 * shares[digit]).toFixed(1)}%`;
         });
         const best = shares.indexOf(Math.max(...shares));
         for (const [digit, row] of bars.entries()) row.classList.toggle("explorable-best", digit === best);
