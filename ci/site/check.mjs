@@ -98,7 +98,7 @@ async function timeReaction(name) {
     const page = await browser.newPage({ viewport: WIDE });
     await page.goto(address(`explore/${name}.html`));
     const time = await page.waitForFunction((shown) => document.querySelector(shown) && performance.now(), SHOWN, { polling: 10 });
-    const milliseconds = Math.round(await time.evaluate(Number));
+    const milliseconds = Math.round(Number(await time.jsonValue()));
     console.log(`${name}: first reaction after ${milliseconds} ms`);
     if (milliseconds > FIRST_REACTION) faults.push(`${name}: the first reaction comes after ${milliseconds} ms`);
     await page.close();
@@ -166,6 +166,7 @@ async function look(name) {
         for (const fault of await touch(phone)) complain(`by touch: ${fault}`);
         await phone.close();
     }
+    if (name === "index.html") for (const fault of await stepPlayer(page)) complain(fault);
     if (isAlone) await showInNotebook(join(folder, name), complain);
     for (const frame of await page.locator("iframe.explorable-here").all()) {
         await frame.scrollIntoViewIfNeeded(); // it is loaded when it comes into view
@@ -217,6 +218,15 @@ async function showInNotebook(file, complain) {
     await page.evaluate((text) => (/** @type {HTMLIFrameElement} */ (document.querySelector("iframe")).srcdoc = text), readFileSync(file, "utf8"));
     await page.frameLocator("iframe").locator(SHOWN).first().waitFor({ state: "attached" }).catch((error) => complain(`in a frame: ${error.message}`));
     await page.close();
+}
+
+/** The player's slider by arrow keys, which JupyterLab has to leave to it. @param {Page} page */
+async function stepPlayer(page) {
+    const slider = page.locator(".dldna-player input[type=range]").first();
+    await slider.press("ArrowRight");
+    const step = await slider.inputValue();
+    const isOurs = await slider.evaluate((slider) => Boolean(slider.closest("[data-lm-suppress-shortcuts]")));
+    return step === "2" && isOurs ? [] : [`an arrow key leads the player to step ${step}, and ${isOurs ? "no" : "a"} shortcut of JupyterLab`];
 }
 
 /** Controls that the tabulator does not reach, or of which nobody sees that they are reached. @param {Page} page */

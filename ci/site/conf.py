@@ -89,6 +89,14 @@ def play(notebook, name):
         cell["source"] = f"{before}\n{frame}\n{heading}\n{after}"
 
 
+def tell_how_to_run(notebook, name):
+    """Says below the title how the page becomes a notebook that runs."""
+    title = notebook["cells"][0]
+    heading, *rest = "".join(title["source"]).split("\n")
+    lab = f"*To run and change this page: `cargo lab` in the repository, as on [the front page](/index.md), and open `{name}.ipynb`.*"
+    title["source"] = "\n".join([heading, "", lab, "", *rest])
+
+
 def name_cells(app, doctree):
     """Each code cell, and so each figure, gets an address: `cell-` and the cell's id."""
     if app.env.doc2path(app.env.docname).suffix != ".ipynb":
@@ -114,6 +122,7 @@ def prepare(app, name, source):
         for output in cell.get("outputs", []):
             as_picture(output, cell)
     play(notebook, name)
+    tell_how_to_run(notebook, name)
     source[0] = json.dumps(notebook)
 
 
