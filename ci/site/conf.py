@@ -59,27 +59,55 @@ def as_picture(output, cell):
         cell["metadata"].setdefault("mystnb", {})["image"] = image
 
 
-# Where a page that computes belongs: the notebook, words of the cell before, the page, and what is done there.
+# Where a page that computes stands in the text: the notebook, the heading that it comes before, the page, and what is done there.
 PLAY = [
-    ("01_first_network", "", "training", "watch a small network learn digits"),
-    ("07_02_filters_and_convolution", "", "filter", "change a filter over a photograph of your own"),
-    ("07_03_cnn_structure", "", "layers", "draw a digit and see every channel of a network"),
-    ("07_03_cnn_structure", " The receptive field", "receptive_field", "stack layers and see what a unit sees"),
-    ("07_06_counting_parameters", "", "receptive_field", "stack layers and read sizes, parameters and multiply-adds"),
-    ("07_07_features_and_abstraction", "", "layers", "draw a digit and see what excites each channel"),
-    ("07_09_residual_learning", "", "training", "let a deep network learn with shortcuts and without"),
+    ("01_first_network", "## Summary", "training", "watch a small network learn digits"),
+    ("07_02_filters_and_convolution", "## 7.2.6 What fixed filters cannot do", "filter", "change a filter over a photograph"),
+    ("07_03_cnn_structure", "## 7.3.4 Batch norm: keeping the numbers in range", "layers", "draw a digit and see every channel"),
+    ("07_03_cnn_structure", "### Seen by back-propagation", "receptive_field", "stack layers and see what a unit sees"),
+    ("07_06_counting_parameters", "## 7.6.5 Memory", "receptive_field", "stack layers and read parameters and multiply-adds"),
+    ("07_07_features_and_abstraction", "## 7.7.2 Sparse features", "layers", "draw a digit and see what excites each channel"),
+    ("07_09_residual_learning", "## 7.9.5 What is known, what we measured, what is open", "training", "let a deep network learn with shortcuts and without"),
 ]
 
 
-def invite(notebook, name):
-    """Cells that lead to the pages that compute."""
-    for where, words, page, text in PLAY:
-        cells = notebook["cells"]
-        if name == f"notebooks/{where}":
-            source = f"*To play with in the page: [{text}](../explore/{page}.md).*"
-            before = next((i for i, cell in enumerate(cells) if words in "".join(cell["source"])), 0)
-            cell = {"cell_type": "markdown", "id": f"play-{page}", "metadata": {}, "source": source}
-            cells.insert(before + 1, cell)
+def play(notebook, name):
+    """Puts the pages that compute where they belong, as frames that are loaded when they come into view."""
+    for where, heading, page, text in PLAY:
+        if name != f"notebooks/{where}":
+            continue
+        [cell] = [cell for cell in notebook["cells"] if f"\n{heading}\n" in "\n" + "".join(cell["source"])]
+        frame = f"""
+**To play with: {text}.** It computes in this page; *[on a page of its own](../explore/{page}.md)* its address keeps what you choose.
+
+```{{raw}} html
+<iframe class="explorable-here" src="../alone/{page}.html" title="To play with: {text}" loading="lazy"></iframe>
+```
+
+"""
+        before, after = ("\n" + "".join(cell["source"])).split(f"\n{heading}\n")
+        cell["source"] = f"{before}\n{frame}\n{heading}\n{after}"
+
+
+def tell_how_to_run(notebook, name):
+    """Says below the title how the page becomes a notebook that runs."""
+    title = notebook["cells"][0]
+    heading, *rest = "".join(title["source"]).split("\n")
+    lab = f"*To run and change this page: `cargo lab` in the repository, as on [the front page](/index.md), and open `{name}.ipynb`.*"
+    title["source"] = "\n".join([heading, "", lab, "", *rest])
+
+
+def name_cells(app, doctree):
+    """Each code cell, and so each figure, gets an address: `cell-` and the cell's id."""
+    if app.env.doc2path(app.env.docname).suffix != ".ipynb":
+        return
+    notebook = json.loads((HERE / app.env.doc2path(app.env.docname, False)).read_text())
+    for container in doctree.findall(nodes.container):
+        if container.get("nb_element") == "cell_code":
+            name = f"cell-{notebook['cells'][container['cell_index']]['id']}"
+            container["ids"].append(name)
+            link = nodes.reference("", "#", refuri=f"#{name}", classes=["headerlink"], reftitle="Link to this cell")
+            container.insert(0, nodes.paragraph("", "", link, classes=["cell-link"]))
 
 
 def prepare(app, name, source):
@@ -93,7 +121,8 @@ def prepare(app, name, source):
             cell["source"] = without_links_to_files("".join(cell["source"]))
         for output in cell.get("outputs", []):
             as_picture(output, cell)
-    invite(notebook, name)
+    play(notebook, name)
+    tell_how_to_run(notebook, name)
     source[0] = json.dumps(notebook)
 
 
@@ -163,6 +192,7 @@ def link_items(app, doctree):
 
 def setup(app):
     app.connect("doctree-read", link_items)
+    app.connect("doctree-read", name_cells)
     app.connect("builder-inited", write_player)
     app.connect("source-read", prepare)
     app.connect("html-page-context", load_pictures_late)

@@ -68,12 +68,12 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Looks at every page in a browser: see `ci/site/check.mjs`.
+/// Checks the types in the pages' scripts, lints them, and looks at every page in a browser: see `ci/site/check.mjs`.
 fn look_at(site: &Path, folder: &Path) -> Result<()> {
     let chromium =
         chromium().context("there is no Chromium on PATH: `sudo apt install chromium`")?;
     let check = folder.join("check");
-    for file in ["check.mjs", "package.json"] {
+    for file in ["check.mjs", "package.json", "tsconfig.json", "globals.d.ts"] {
         copy(
             &paths::repository().join("ci/site").join(file),
             &check.join(file),
@@ -81,15 +81,20 @@ fn look_at(site: &Path, folder: &Path) -> Result<()> {
     }
     let npm = toolchain::on_path("npm").context("there is no npm on PATH")?;
     run_to_end(
-        Command::new(npm)
+        Command::new(&npm)
             .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
             .arg(&check),
+    )?;
+    run_to_end(
+        Command::new(npm)
+            .args(["run", "--silent", "scripts"])
+            .current_dir(&check),
     )?;
     run_to_end(
         Command::new("node")
             .arg(check.join("check.mjs"))
             .arg(site)
-            .arg(folder.join("digits/losses.json"))
+            .arg(folder.join("digits/numbers.json"))
             .env("CHROMIUM", chromium),
     )
 }

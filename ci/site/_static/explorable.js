@@ -3,6 +3,7 @@
 
 /** @typedef {{ width: number, height: number, pixels: Float32Array }} Picture grey, row by row */
 
+// biome-ignore lint/correctness/noUnusedVariables: the pages' scripts use it
 const explorable = {
     /**
      * What the address says, and for the rest what is usual, so that a link leads to the same state.
@@ -94,6 +95,23 @@ const explorable = {
         return step;
     },
 };
+
+/** In a frame of the book or of a notebook: as high as it has to be, and light or dark as what is around. */
+function settle() {
+    const root = document.documentElement;
+    root.classList.add("explorable-framed");
+    const frame = /** @type {HTMLElement | null} */ (window.frameElement); // there is none on a disk, where each file is a stranger
+    if (!frame) return;
+    const around = frame.ownerDocument;
+    const follow = () => {
+        const isLight = around.body.dataset.jpThemeLight; // JupyterLab's
+        root.style.colorScheme = around.documentElement.dataset.theme ?? (isLight === undefined ? "" : isLight === "true" ? "light" : "dark");
+    };
+    follow();
+    for (const element of [around.documentElement, around.body]) new MutationObserver(follow).observe(element, { attributes: true });
+    new ResizeObserver(() => (frame.style.height = `${root.offsetHeight}px`)).observe(root);
+}
+if (parent !== self) settle();
 
 // A link to another state of the page that is open.
 addEventListener("hashchange", () => location.hash.includes("=") && location.reload());

@@ -14,6 +14,7 @@
     const PEN = 22;
     const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"; // a place on the paper, from 0 to 63
     const MOST_POINTS = 600;
+    const LOGIT = 10; // what a bar of full length says at least
 
     const place = /** @type {HTMLElement} */ (document.getElementById("layers-explorable"));
     /** `image` is one of the test images, `strokes` what was drawn in its place. */
@@ -21,14 +22,16 @@
 
     place.innerHTML = `
         <div class="explorable-controls" role="group" aria-label="A digit of the test images">
-          ${Array.from({ length: 10 }, (_, digit) => `<button type="button" name="digit">${digit}</button>`).join("")}
-          <button type="button" name="clear">Clear</button>
+          <span>A test image of a</span> ${Array.from({ length: 10 }, (_, digit) => `<button type="button" name="digit">${digit}</button>`).join("")}
         </div>
         <div class="explorable-drawing">
-          <figure><canvas name="paper" width="${PAPER}" height="${PAPER}" role="img" aria-label="A place to draw a digit"></canvas><figcaption>Draw here</figcaption></figure>
-          <figure><canvas name="image" role="img" aria-label="The image that the network gets"></canvas><figcaption>What the network sees</figcaption></figure>
-          <table class="explorable-bars"><thead><tr><th>Digit</th><th>Probability</th><th>Logit</th></tr></thead>
-            <tbody>${Array.from({ length: 10 }, (_, digit) => `<tr><th scope="row">${digit}</th><td><span class="explorable-bar"></span><span class="explorable-share"></span></td><td class="explorable-number"></td></tr>`).join("")}</tbody></table>
+          <figure>
+            <canvas name="paper" width="${PAPER}" height="${PAPER}" tabindex="0" role="img" aria-label="A place to draw a digit: arrow keys move the pen, space puts it down or lifts it"></canvas>
+            <figcaption>Draw with mouse or finger, or with arrow keys and space. <button type="button" name="clear">Clear</button></figcaption>
+          </figure>
+          <figure><canvas name="image" role="img" aria-label="The image that the network gets"></canvas><figcaption>What the network sees: 28×28 pixels</figcaption></figure>
+          <table class="explorable-bars"><thead><tr><th>Digit</th><th colspan="2">Logit</th><th>Probability</th></tr></thead>
+            <tbody>${Array.from({ length: 10 }, (_, digit) => `<tr><th scope="row">${digit}</th><td><span class="explorable-bar"></span></td><td class="explorable-number"></td><td class="explorable-number"></td></tr>`).join("")}</tbody></table>
         </div>
         <p class="explorable-answer" aria-live="polite"></p>
         ${LAYERS.map(({ name, channels, side }, layer) => `
@@ -46,37 +49,55 @@
     const pen = /** @type {CanvasRenderingContext2D} */ (paper.getContext("2d", { willReadFrequently: true }));
     const channels = /** @type {HTMLButtonElement[]} */ ([...place.querySelectorAll(".explorable-channels button")]);
     const bars = /** @type {HTMLTableRowElement[]} */ ([...place.querySelectorAll(".explorable-bars tbody tr")]);
-    /** @type {any} the network */
+    const answer = /** @type {HTMLElement} */ (place.querySelector(".explorable-answer"));
+    /** @type {wasm_bindgen.Digits} */
     let network;
     /** @type {Record<"train" | "test", { pixels: Uint8Array, labels: Uint8Array }>} */
     let digits;
     let isWaiting = false;
+    /** Where the keyboard's pen is on the paper, from 0 to 1, and whether it draws. */
+    const keys = { x: 0.5, y: 0.25, isDown: false };
 
     paper.addEventListener("pointerdown", (event) => {
         paper.setPointerCapture(event.pointerId);
-        state.image = -1;
-        state.strokes += state.strokes && ".";
-        extend(event);
+        begin();
+        extend(...share(event));
     });
     paper.addEventListener("pointermove", (event) => {
-        if (paper.hasPointerCapture(event.pointerId)) extend(event);
+        if (paper.hasPointerCapture(event.pointerId)) extend(...share(event));
+    });
+    paper.addEventListener("keydown", (event) => {
+        const step = explorable.arrow(event);
+        if (event.key === " ") {
+            event.preventDefault(); // which scrolls
+            keys.isDown = !keys.isDown;
+            if (keys.isDown) begin();
+        } else if (step) {
+            [keys.y, keys.x] = [keys.y, keys.x].map((share, axis) => Math.min(Math.max(share + step[axis] / 32, 0), 1));
+        } else {
+            return;
+        }
+        if (keys.isDown) extend(keys.x, keys.y);
+        soon();
+    });
+    paper.addEventListener("focus", soon);
+    paper.addEventListener("blur", () => {
+        keys.isDown = false;
+        soon();
     });
     named("clear").addEventListener("click", () => {
         Object.assign(state, { image: -1, strokes: "" });
         soon();
     });
-    place.querySelectorAll('[name="digit"]').forEach((button, digit) =>
+    for (const [digit, button] of place.querySelectorAll('[name="digit"]').entries()) {
         button.addEventListener("click", () => {
             const { labels } = digits.test;
             // The next image of this digit, over and over.
-            for (let far = 1; far <= labels.length; far++) {
-                const image = (Math.max(state.image, -1) + far) % labels.length;
-                if (labels[image] !== digit) continue;
-                Object.assign(state, { image, strokes: "" });
-                return soon();
-            }
-        }),
-    );
+            const next = labels.indexOf(digit, state.image + 1);
+            Object.assign(state, { image: next < 0 ? labels.indexOf(digit) : next, strokes: "" });
+            soon();
+        });
+    }
     for (const button of channels) {
         button.addEventListener("click", () => {
             state.layer = Number(button.dataset.layer);
@@ -85,14 +106,25 @@
         });
     }
 
-    /** Draws on to where the pen is. @param {PointerEvent} event */
-    function extend(event) {
-        const frame = paper.getBoundingClientRect();
+    /** A new stroke: the first one takes the place of a test image. */
+    function begin() {
+        state.image = -1;
+        state.strokes += state.strokes && ".";
+    }
+
+    /** Draws on to where the pen is, from 0 to 1. @param {number} x @param {number} y */
+    function extend(x, y) {
         const letter = (/** @type {number} */ share) => LETTERS[Math.min(Math.max(Math.floor(64 * share), 0), 63)];
-        const point = letter((event.clientX - frame.left) / frame.width) + letter((event.clientY - frame.top) / frame.height);
+        const point = letter(x) + letter(y);
         if (state.strokes.endsWith(point) || state.strokes.length > 2 * MOST_POINTS) return;
         state.strokes += point;
         soon();
+    }
+
+    /** Where on the paper, from 0 to 1. @param {PointerEvent} event @returns {[number, number]} */
+    function share(event) {
+        const frame = paper.getBoundingClientRect();
+        return [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
     }
 
     /** Once before the screen is painted next, however often the pen has moved. */
@@ -109,6 +141,7 @@
     function look() {
         explorable.write(state);
         const image = state.image >= 0 ? tested(state.image) : drawn();
+        decorate();
         explorable.paint(named("image"), { width: SIDE, height: SIDE, pixels: image }, 0, 1);
         const values = network.activations(image);
         let start = 0;
@@ -121,29 +154,49 @@
         const logits = [...values.subarray(start)];
         const powers = logits.map((logit) => Math.exp(logit - Math.max(...logits)));
         const shares = powers.map((power) => power / powers.reduce((a, b) => a + b));
+        const largest = Math.max(...logits.map(Math.abs), LOGIT);
         bars.forEach((row, digit) => {
-            const [bar, share] = row.cells[1].children;
-            /** @type {HTMLElement} */ (bar).style.width = `${70 * shares[digit]}%`;
-            share.textContent = `${(100 * shares[digit]).toFixed(1)}%`;
+            const bar = /** @type {HTMLElement} */ (row.cells[1].firstElementChild);
+            const width = (50 * Math.abs(logits[digit])) / largest;
+            Object.assign(bar.style, { width: `${width}%`, left: `${logits[digit] < 0 ? 50 - width : 50}%` });
             row.cells[2].textContent = logits[digit].toFixed(1);
+            row.cells[3].textContent = `${(100 * shares[digit]).toFixed(1)}%`;
         });
         const best = shares.indexOf(Math.max(...shares));
+        for (const [digit, row] of bars.entries()) row.classList.toggle("explorable-best", digit === best);
         const truth = state.image >= 0 ? ` It is a ${digits.test.labels[state.image]}, image ${state.image} of the test images.` : "";
-        place.querySelector(".explorable-answer").textContent = `The network reads a ${best}, with a probability of ${(100 * shares[best]).toFixed(1)}%.${truth}`;
+        answer.textContent = `The network reads a ${best}, with a probability of ${(100 * shares[best]).toFixed(1)}%.${truth}`;
     }
 
     /** @param {number} image */
     function tested(image) {
         const pixels = digits.test.pixels.subarray(image * SIDE * SIDE, (image + 1) * SIDE * SIDE);
+        clear();
+        return Float32Array.from(pixels, (pixel) => pixel / 255);
+    }
+
+    function clear() {
         pen.fillStyle = "#000";
         pen.fillRect(0, 0, PAPER, PAPER);
-        return Float32Array.from(pixels, (pixel) => pixel / 255);
+    }
+
+    /** What is on the paper and does not belong to the drawing: a word where there is none, and the keyboard's pen. */
+    function decorate() {
+        if (!state.strokes) {
+            Object.assign(pen, { fillStyle: "#bbb", font: "22px sans-serif", textAlign: "center" });
+            pen.fillText("Draw a digit here", PAPER / 2, PAPER / 2);
+        }
+        if (document.activeElement !== paper || !paper.matches(":focus-visible")) return;
+        Object.assign(pen, { strokeStyle: "#e69f00", fillStyle: "#e69f00", lineWidth: 2 });
+        pen.beginPath();
+        pen.arc(keys.x * PAPER, keys.y * PAPER, PEN / 2, 0, 2 * Math.PI);
+        if (keys.isDown) pen.fill();
+        else pen.stroke();
     }
 
     /** The strokes on the paper, and as MNIST would show them. */
     function drawn() {
-        pen.fillStyle = "#000";
-        pen.fillRect(0, 0, PAPER, PAPER);
+        clear();
         Object.assign(pen, { strokeStyle: "#fff", lineWidth: PEN, lineCap: "round", lineJoin: "round" });
         for (const stroke of state.strokes.split(".")) {
             const points = [...stroke].map((letter) => ((LETTERS.indexOf(letter) + 0.5) * PAPER) / 64);
@@ -177,6 +230,7 @@
         const kernels = Array.from({ length: weights.length / size }, (_, i) => {
             const canvas = document.createElement("canvas");
             explorable.paintKernel(canvas, weights.subarray(i * size, (i + 1) * size));
+            canvas.style.width = canvas.style.height = `${[8, 4.5, 3][state.layer]}rem`; // one, eight and sixteen of them
             return canvas;
         });
         named("kernels").replaceChildren(...kernels);

@@ -2,10 +2,11 @@
 // @ts-check
 
 /** @returns {Promise<Record<"train" | "test", { pixels: Uint8Array, labels: Uint8Array }>>} */
+// biome-ignore lint/correctness/noUnusedVariables: the pages' scripts use it
 async function dldnaMnist() {
     // Behind its sizes, an IDX file has one byte after the other.
-    const values = async (/** @type {string} */ name, /** @type {number} */ header) => (await explorable.unpacked(dldnaMnistFiles[name])).subarray(header);
-    const part = async (/** @type {string} */ name) => ({
+    const values = async (/** @type {keyof typeof dldnaMnistFiles} */ name, /** @type {number} */ header) => (await explorable.unpacked(dldnaMnistFiles[name])).subarray(header);
+    const part = async (/** @type {"train" | "t10k"} */ name) => ({
         pixels: await values(`${name}-images-idx3`, 16),
         labels: await values(`${name}-labels-idx1`, 8),
     });

@@ -4,6 +4,7 @@
     /** @typedef {{ channels: number, kernel: number, stride: number, padding: number, dilation: number }} Layer no channels: a pooling */
 
     /** How they begin, or all of their windows: input side, input channels, and the layers as in the address. */
+    /** @type {Record<string, [number, number, string]>} */
     const PRESETS = {
         "A convolution and a pooling, twice": [28, 1, "16-3-1-1-1.0-2-2-0-1.32-3-1-1-1.0-2-2-0-1"],
         "LeNet-5": [32, 1, "6-5-1-0-1.0-2-2-0-1.16-5-1-0-1.0-2-2-0-1.120-5-1-0-1"],
@@ -27,9 +28,9 @@
     const place = /** @type {HTMLElement} */ (document.getElementById("receptive-field-explorable"));
     const [usualSide, usualChannels, usualLayers] = PRESETS["A convolution and a pooling, twice"];
     const words = explorable.read({
-        side: Number(usualSide),
-        channels: Number(usualChannels),
-        layers: String(usualLayers),
+        side: usualSide,
+        channels: usualChannels,
+        layers: usualLayers,
         layer: -1,
         row: 0.5,
         column: 0.5,
@@ -57,8 +58,10 @@
           <button type="button" name="pooling">Add a pooling</button>
         </div>
         <p class="explorable-problem" role="alert"></p>
-        <svg class="explorable-field" tabindex="0" role="img"></svg>
-        <p class="explorable-sum" aria-live="polite"></p>`;
+        <div class="explorable-sight">
+          <svg class="explorable-field" tabindex="0" role="img"></svg>
+          <p class="explorable-sum" aria-live="polite"></p>
+        </div>`;
     /** @param {string} selector */
     const find = (selector) => /** @type {any} */ (place.querySelector(selector));
     const [body, foot, picture] = [find("tbody"), find("tfoot"), find("svg")];
@@ -80,11 +83,13 @@
     });
     find('[name="convolution"]').addEventListener("click", () => add({ channels: 32, kernel: 3, stride: 1, padding: 1, dilation: 1 }));
     find('[name="pooling"]').addEventListener("click", () => add({ channels: 0, kernel: 2, stride: 2, padding: 0, dilation: 1 }));
-    picture.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
+    const follow = (/** @type {PointerEvent} */ event) => {
         const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());
         [state.row, state.column] = [at.y / state.side, at.x / state.side].map((share) => Math.min(Math.max(share, 0), 1));
         change();
-    });
+    };
+    picture.addEventListener("pointerdown", follow);
+    picture.addEventListener("pointermove", follow);
     picture.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
         const step = explorable.arrow(event);
         const side = seen().side;
@@ -171,6 +176,9 @@
             state.layers.splice(index, 1);
             state.layer = Math.min(state.layer, state.layers.length - 1);
             build();
+            // Who removes by the keyboard goes on from where the row was.
+            const next = body.rows[Math.min(index, state.layers.length - 1)]?.querySelector("td:last-child button");
+            (next ?? find('[name="convolution"]')).focus();
         });
         for (const input of line.querySelectorAll("input")) {
             input.addEventListener("input", () => {
@@ -190,16 +198,19 @@
         );
         find('[name="preset"]').value = preset ? preset[0] : "";
         const { layers, problem } = computed();
-        [...body.rows].forEach((line, index) => {
+        const lines = /** @type {HTMLTableRowElement[]} */ ([...body.rows]);
+        lines.forEach((line, index) => {
             const cost = layers[index];
             const size = (/** @type {number} */ side) => `${side}×${side}`;
             const numbers = cost
                 ? [`${cost.channels}×${size(cost.side)}`, size(cost.receptive_field), cost.jump, explorable.count(cost.parameters), explorable.count(cost.multiply_adds)]
                 : ["", "", "", "", ""];
-            line.querySelectorAll(".explorable-number").forEach((cell, i) => (cell.textContent = String(numbers[i])));
+            line.querySelectorAll(".explorable-number").forEach((cell, i) => {
+                cell.textContent = String(numbers[i]);
+            });
             line.querySelector(".explorable-choice")?.setAttribute("aria-pressed", String(index === state.layer));
         });
-        const sum = (/** @type {string} */ what) => explorable.count(layers.reduce((total, cost) => total + cost[what], 0));
+        const sum = (/** @type {"parameters" | "multiply_adds"} */ what) => explorable.count(layers.reduce((total, cost) => total + cost[what], 0));
         foot.innerHTML = `<tr><th scope="row">Together</th><td colspan="8"></td><td class="explorable-number" data-name="Parameters">${sum("parameters")}</td>
             <td class="explorable-number" data-name="Multiply-adds">${sum("multiply_adds")}</td><td></td></tr>`;
         find(".explorable-problem").textContent = problem ? `${body.rows[layers.length].querySelector("button").textContent} does not fit: ${problem}.` : "";
@@ -213,7 +224,7 @@
         const centre = unit.map((index) => chosen.start + index * chosen.jump + chosen.receptive_field / 2);
         const shown = Math.min(state.layer, layers.length - 1);
         const padding = Math.max(0, ...layers.slice(0, shown + 1).map((layer) => -layer.start));
-        const margin = Math.min(padding, state.side / 2) + state.side / 40;
+        const margin = Math.min(padding, state.side / 2) + state.side / 80;
         picture.setAttribute("viewBox", [-margin, -margin, state.side + 2 * margin, state.side + 2 * margin].join(" "));
         const thin = state.side / 300;
         const shapes = [explorable.drawn("rect", { class: "input", width: state.side, height: state.side, "stroke-width": thin })];

@@ -6,7 +6,7 @@
     const CHART = { width: 320, height: 180 };
 
     const place = /** @type {HTMLElement} */ (document.getElementById("training-explorable"));
-    const state = explorable.read({ width: 8, depth: 6, shortcut: 1, rate: 0.003, seed: 0 });
+    const state = /** @type {Record<string, number>} */ (explorable.read({ width: 8, depth: 6, shortcut: 1, rate: 0.003, seed: 0 }));
     for (const [name, choices] of Object.entries(CHOICES)) if (!choices.includes(state[name])) state[name] = choices[1];
 
     /** @param {string} label @param {keyof typeof CHOICES} name */
@@ -15,17 +15,18 @@
     const chart = (name, title) => `<figure><svg name="${name}" class="explorable-chart" viewBox="0 0 ${CHART.width} ${CHART.height}" role="img" aria-label="${title}"></svg><figcaption>${title}</figcaption></figure>`;
     place.innerHTML = `
         <div class="explorable-controls">
-          ${select("Channels", "width")} ${select("Convolutions behind the first", "depth")}
+          ${select("Channels", "width")} ${select("Convolutions after the first", "depth")}
           <label><input name="shortcut" type="checkbox"> Shortcuts</label>
           ${select("Learning rate", "rate")}
           <label>Seed <input name="seed" type="number" min="0" max="9999"></label>
         </div>
         <div class="explorable-controls">
-          <button type="button" name="run">Start</button> <button type="button" name="step">One step</button> <button type="button" name="reset">Reset</button>
+          <button type="button" name="run" class="explorable-first">Start</button> <button type="button" name="step">One step</button> <button type="button" name="reset">Reset</button>
         </div>
         <p class="explorable-sum" name="said" role="status"></p>
         <div class="explorable-pictures">${chart("loss", "Loss of each batch")} ${chart("accuracy", "Accuracy on the test images")}</div>
-        <p class="explorable-name">The kernels of the first convolution</p>
+        <p class="explorable-hint" name="earlier" hidden>The grey line is the network before, to compare with.</p>
+        <p class="explorable-name">The kernels of the first convolution: grey is 0, white above, black below</p>
         <div class="explorable-kernels explorable-large" name="filters" role="img" aria-label="The kernels of the first convolution"></div>`;
     /** @param {string} name */
     const named = (name) => /** @type {any} */ (place.querySelector(`[name="${name}"]`));
@@ -33,8 +34,11 @@
     /** @type {Worker | undefined} */
     let worker;
     let isRunning = false;
-    /** @type {{ losses: number[], accuracies: [number, number][], started: number, before: number }} */
+    /** @typedef {{ losses: number[], accuracies: [number, number][], started: number, before: number }} Course */
+    /** @type {Course} */
     let course = { losses: [], accuracies: [], started: 0, before: 0 };
+    /** The network before this one, to compare with. @type {Course | undefined} */
+    let earlier;
 
     for (const name of ["width", "depth", "rate"]) {
         named(name).value = String(state[name]);
@@ -70,6 +74,7 @@
     /** A new network. */
     function reset() {
         const { width, depth, shortcut, rate, seed } = state;
+        if (course.losses.length > EVERY) earlier = course;
         course = { losses: [], accuracies: [], started: 0, before: 0 };
         run(false);
         worker?.postMessage({ network: [width, depth, Boolean(shortcut), seed], rate });
@@ -92,7 +97,7 @@
         }
         const size = 25;
         const kernels = Array.from({ length: filters.length / size }, (_, i) => named("filters").children[i] ?? document.createElement("canvas"));
-        kernels.forEach((canvas, i) => explorable.paintKernel(canvas, filters.subarray(i * size, (i + 1) * size)));
+        for (const [i, canvas] of kernels.entries()) explorable.paintKernel(canvas, filters.subarray(i * size, (i + 1) * size));
         named("filters").replaceChildren(...kernels);
         show();
     }
@@ -104,14 +109,17 @@
         const speed = isRunning && losses.length > before ? `, ${((1000 * (losses.length - before)) / (performance.now() - started)).toFixed(0)} steps a second` : "";
         named("said").textContent = losses.length
             ? `Step ${losses.length}, ${passes.toFixed(1)} times through the 1,000 images${speed}: loss ${losses[losses.length - 1].toFixed(3)}${last ? `, ${(100 * last[1]).toFixed(1)}% of the 200 test images right` : ""}.`
-            : `A new network${last ? `: ${(100 * last[1]).toFixed(1)}% of the 200 test images right` : ""}. Chance is 10%.`;
-        const steps = Math.max(100, losses.length);
-        plot(named("loss"), losses.map((loss, i) => [i + 1, loss]), steps, Math.max(2.5, ...losses.slice(0, 20)));
-        plot(named("accuracy"), accuracies, steps, 1);
+            : `A new network${last ? `: ${(100 * last[1]).toFixed(1)}% of the 200 test images right` : ""}. Chance is 10%. Press Start.`;
+        const courses = earlier ? [earlier, course] : [course];
+        named("earlier").hidden = !earlier;
+        const steps = Math.max(100, ...courses.map(({ losses }) => losses.length));
+        const highest = Math.max(2.5, ...courses.flatMap(({ losses }) => losses.slice(0, 20)));
+        plot(named("loss"), courses.map(({ losses }) => losses.map((loss, i) => [i + 1, loss])), steps, highest);
+        plot(named("accuracy"), courses.map(({ accuracies }) => accuracies), steps, 1);
     }
 
-    /** A line from 0 to `steps` and from 0 to `most`. @param {SVGElement} svg @param {number[][]} points @param {number} steps @param {number} most */
-    function plot(svg, points, steps, most) {
+    /** Lines from 0 to `steps` and from 0 to `most`, the last one in front. @param {SVGElement} svg @param {number[][][]} lines @param {number} steps @param {number} most */
+    function plot(svg, lines, steps, most) {
         const [left, right, top, bottom] = [34, CHART.width - 8, 8, CHART.height - 22];
         const x = (/** @type {number} */ step) => left + ((right - left) * step) / steps;
         const y = (/** @type {number} */ value) => bottom - ((bottom - top) * Math.min(value, most)) / most;
@@ -128,13 +136,13 @@
             ]),
             text("0", { x: left, y: CHART.height - 6 }),
             text(`${steps} steps`, { x: right, y: CHART.height - 6, "text-anchor": "end" }),
-            explorable.drawn("polyline", { points: points.map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`).join(" ") }),
+            ...lines.map((points) => explorable.drawn("polyline", { points: points.map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`).join(" ") })),
         );
     }
 
     /** What runs in the worker, which has nothing of this page but this text. */
     function work() {
-        /** @type {any} */
+        /** @type {wasm_bindgen.Training | undefined} */
         let training;
         /** @type {any} */
         let data;
@@ -142,6 +150,7 @@
         const say = (/** @type {object} */ news) => postMessage({ ...news, filters: training?.filters() });
 
         function step() {
+            if (!training) return;
             const loss = training.step(rate);
             steps += 1;
             say(steps % data.every === 0 ? { loss, accuracy: training.accuracy() } : { loss });
@@ -155,7 +164,7 @@
                 say({ error: String(error) });
             }
         }
-        onmessage = async ({ data: message }) => {
+        self.onmessage = async ({ data: message }) => {
             try {
                 if (message.module) {
                     await wasm_bindgen({ module_or_path: message.module });
@@ -164,7 +173,9 @@
                 if (message.rate) rate = message.rate;
                 if (message.network) {
                     training?.free();
-                    training = new wasm_bindgen.Training(...message.network, ...data.images);
+                    const [width, depth, shortcut, seed] = message.network;
+                    const [pixels, labels, testPixels, testLabels] = data.images;
+                    training = new wasm_bindgen.Training(width, depth, shortcut, seed, pixels, labels, testPixels, testLabels);
                     steps = 0;
                     say({ accuracy: training.accuracy() });
                 }

@@ -1,5 +1,5 @@
 //! The pages that compute: the crate `dldna/web` for the browser, a trained network, and each page as one file.
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use flate2::{Compression, write::GzEncoder};
 use std::fs;
@@ -15,6 +15,9 @@ use crate::{paths, toolchain};
 
 /// The pages, by the names of their files.
 const PAGES: [&str; 4] = ["filter", "layers", "receptive_field", "training"];
+
+/// How large what the pages compute with may be, compressed: a phone has it in a second or two.
+const MOST_BYTES: usize = 600_000;
 
 /// Writes into `scripts` what the pages load beside their own code. A page that was saved to a disk may load scripts and no
 /// other files, so everything is one.
@@ -63,11 +66,17 @@ fn compile(folder: &Path, scripts: &Path) -> Result<()> {
     Bindgen::new()
         .input_path(target.join(TARGET).join("release/dldna_web.wasm"))
         .no_modules(true)?
-        .typescript(false)
+        .typescript(true) // for the checks of the pages' own scripts
         .remove_name_section(true)
         .generate(folder)?;
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     packed.write_all(&fs::read(folder.join("dldna_web_bg.wasm"))?)?;
+    let packed = packed.finish()?;
+    ensure!(
+        packed.len() <= MOST_BYTES,
+        "the WebAssembly of the pages has {} bytes, compressed, and may have {MOST_BYTES}",
+        packed.len()
+    );
     // As a function, whose text a page can hand to a worker; there is no document there, and no address in a notebook.
     let script = format!(
         "function dldnaGlue(document) {{\n{glue}\nreturn wasm_bindgen;\n}}\n\
@@ -75,7 +84,7 @@ fn compile(folder: &Path, scripts: &Path) -> Result<()> {
          const dldnaModule = explorable.unpacked(\"{module}\");\n\
          const dldnaWeb = dldnaModule.then((module) => wasm_bindgen({{ module_or_path: module }}));\n",
         glue = fs::read_to_string(folder.join("dldna_web.js"))?,
-        module = BASE64_STANDARD.encode(packed.finish()?),
+        module = BASE64_STANDARD.encode(packed),
     );
     fs::write(scripts.join("dldna_web.js"), script)?;
     Ok(())
@@ -146,7 +155,8 @@ fn alone(page: &str, style: &str, script: impl Fn(&str) -> Result<String>) -> Re
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n\
-         <style>\n:root {{ color-scheme: light dark; font-family: sans-serif; }}\n{style}</style>\n</head>\n\
+         <style>\n:root {{ color-scheme: light dark; font-family: sans-serif; line-height: 1.5; }}\n\
+         main {{ max-width: 80rem; margin: auto; }}\n{style}</style>\n</head>\n\
          <body>\n<main>\n<h1>{title}</h1>\n{body}</main>\n</body>\n</html>\n"
     ))
 }

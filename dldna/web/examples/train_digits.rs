@@ -1,7 +1,7 @@
 //! Trains the network of the page *Layers* on the repository's sample of MNIST, and writes into the folder that it is given
 //! `digits.safetensors`, its weights, and `exciting.json`: for each channel of its three layers the training image, the row and the
-//! column where it is largest, and how large. `losses.json` has the first losses of a training as the page *Training* runs it, for
-//! the site's test. `cargo site` calls it.
+//! column where it is largest, and how large. `numbers.json` has what the functions of the pages give here, for the site's test, in
+//! which the same functions as WebAssembly have to give the same. `cargo site` calls it.
 use dldna_nn::data::{Dataset, Split};
 use dldna_nn::prelude::*;
 use dldna_nn::train::{Augmentation, Schedule, TrainConfig, train};
@@ -47,9 +47,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     let digits = Digits::new(&std::fs::read(weights)?)?;
     let exciting = most_exciting(&digits, data.train.all_pixels())?;
     std::fs::write(folder.join("exciting.json"), format!("{exciting:?}"))?;
-    let losses = first_losses(&data)?;
-    std::fs::write(folder.join("losses.json"), format!("{losses:?}"))?;
+    std::fs::write(folder.join("numbers.json"), numbers(&digits, &data)?)?;
     Ok(())
+}
+
+/// What each function of the pages gives for inputs that the site's test has too, as JSON.
+fn numbers(digits: &Digits, data: &Split) -> Result<String, Box<dyn Error>> {
+    let filtered = dldna_web::filter(&pattern(37 * 53), 53, &pattern(25), 2, 1, 2);
+    let layers = dldna_web::stack(97, 3, &[6, 5, 1, 0, 1, 0, 2, 2, 0, 1, 16, 3, 2, 1, 1]).layers;
+    let layers: Vec<f64> = layers
+        .iter()
+        .flat_map(|layer| {
+            let sizes = [
+                layer.channels,
+                layer.side,
+                layer.receptive_field,
+                layer.jump,
+            ];
+            let costs = [layer.start, layer.parameters as f64, layer.multiply_adds];
+            sizes.map(|size| size as f64).into_iter().chain(costs)
+        })
+        .collect();
+    Ok(format!(
+        "{{\"filtered\": {:?}, \"stack\": {layers:?}, \"activations\": {:?}, \"losses\": {:?}}}",
+        filtered.ok_or("the window does not fit")?.pixels,
+        digits.activations(&pattern(SIDE * SIDE))?,
+        first_losses(data)?
+    ))
+}
+
+/// Values from 0 to 1 without an order.
+fn pattern(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * 37 % 101) as f32 / 101.0).collect()
 }
 
 /// One part of the sample. The book's crate reads it too, but takes minutes to compile.
