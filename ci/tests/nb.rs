@@ -403,7 +403,7 @@ fn outputs_are_compared_with_the_committed_ones() {
     workspace.write("same", &notebook(&cells));
     let finished = workspace.run(&["same"], &["--update", "--timings"]);
     finished.passed();
-    finished.says("start to first figure");
+    finished.says("first figure");
     let committed = workspace.read("same");
 
     let changed = |name: &str, change: &dyn Fn(&mut Value)| {
