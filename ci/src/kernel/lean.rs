@@ -375,6 +375,10 @@ fn repeats(tokens: TokenStream) -> bool {
     })
 }
 
+fn is_sign(token: &TokenTree, sign: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign)
+}
+
 /// Whether there is an arithmetic operator or an index in these tokens: either stands behind a name, a number or a bracket.
 fn computes(tokens: TokenStream) -> bool {
     let mut after_value = false;
@@ -382,8 +386,8 @@ fn computes(tokens: TokenStream) -> bool {
     while let Some(token) = tokens.next() {
         let found = match &token {
             TokenTree::Punct(sign) => {
-                let is_arrow = || matches!(tokens.peek(), Some(TokenTree::Punct(next)) if next.as_char() == '>');
-                after_value && "+-*/%".contains(sign.as_char()) && !is_arrow()
+                let is_arrow = tokens.peek().is_some_and(|next| is_sign(next, '>'));
+                after_value && "+-*/%".contains(sign.as_char()) && !is_arrow
             }
             TokenTree::Group(group) => {
                 (after_value && group.delimiter() == Delimiter::Bracket) || computes(group.stream())
