@@ -130,8 +130,8 @@ impl Product<'_> {
         // which lie side by side. Vectors are read and written without alignment.
         unsafe {
             let mut sums = [[simd.splat_f32s(0.0); V]; H];
-            let mut a = left.data.as_ptr().add(row * left.row_stride);
-            let mut b = right.data.as_ptr().add(column);
+            let mut a = left.data.as_ptr().wrapping_add(row * left.row_stride);
+            let mut b = right.data.as_ptr().wrapping_add(column);
             for _ in 0..left.columns {
                 let line: [S::f32s; V] =
                     from_fn(|v| b.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned());
@@ -166,7 +166,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Against the definition in f64: heights in one and several tiles, either side of `left`, gaps between rows, both ways to store.
+        /// Against the definition in f64, with each kind of vector: heights in one and several tiles, either side of `left`,
+        /// gaps between rows, both ways to store.
         #[test]
         fn equals_the_definition(
             rows in 1..30usize, blocks in 1..5usize, inner in 0..20usize, gap in 0..3usize,
@@ -179,23 +180,43 @@ mod tests {
             let left = draw((rows + gap) * (inner + gap) + 1);
             let right = draw(inner * (columns + gap));
             let before = draw(rows * (columns + gap));
-            let mut result = before.clone();
             let left_view = if turned { Matrix::new(&left, inner, rows, rows + gap).transposed() } else { Matrix::new(&left, rows, inner, inner + gap) };
             let store = if add { Store::Add } else { Store::Overwrite };
-            multiply(MatrixMut::new(&mut result, rows, columns, columns + gap), store, left_view, Matrix::new(&right, inner, columns, columns + gap));
-            for i in 0..rows {
-                for j in 0..columns + gap {
-                    let old = before[i * (columns + gap) + j];
-                    let element = |k: usize| if turned { left[k * (rows + gap) + i] } else { left[i * (inner + gap) + k] };
-                    let want = if j >= columns { f64::from(old) } else {
-                        let sum: f64 = (0..inner).map(|k| f64::from(element(k)) * f64::from(right[k * (columns + gap) + j])).sum();
-                        if add { f64::from(old) + sum } else { sum }
-                    };
-                    prop_assert!((f64::from(result[i * (columns + gap) + j]) - want).abs() < 1e-5);
+            for kind in KINDS {
+                let mut result = before.clone();
+                kind(Product {
+                    result: MatrixMut::new(&mut result, rows, columns, columns + gap),
+                    store,
+                    left: left_view,
+                    right: Matrix::new(&right, inner, columns, columns + gap),
+                });
+                for i in 0..rows {
+                    for j in 0..columns + gap {
+                        let old = before[i * (columns + gap) + j];
+                        let element = |k: usize| if turned { left[k * (rows + gap) + i] } else { left[i * (inner + gap) + k] };
+                        let want = if j >= columns { f64::from(old) } else {
+                            let sum: f64 = (0..inner).map(|k| f64::from(element(k)) * f64::from(right[k * (columns + gap) + j])).sum();
+                            if add { f64::from(old) + sum } else { sum }
+                        };
+                        prop_assert!((f64::from(result[i * (columns + gap) + j]) - want).abs() < 1e-5);
+                    }
                 }
             }
         }
     }
+
+    /// The widest vectors of this processor, narrower ones, and none. Where it has none of a kind, the widest once more.
+    const KINDS: [fn(Product); 3] = [
+        |product| Arch::new().dispatch(product),
+        |product| pulp::Scalar::new().vectorize(product),
+        #[cfg(target_arch = "x86_64")]
+        |product| match pulp::x86::V3::try_new() {
+            Some(narrow) => narrow.vectorize(product),
+            None => Arch::new().dispatch(product),
+        },
+        #[cfg(not(target_arch = "x86_64"))]
+        |product| Arch::new().dispatch(product),
+    ];
 
     #[test]
     #[should_panic(expected = "columns of the result")]
