@@ -208,10 +208,10 @@ mod tests {
     /// The widest vectors of this processor, narrower ones, and none. Where it has none of a kind, the widest once more.
     const KINDS: [fn(Product); 3] = [
         |product| Arch::new().dispatch(product),
-        |product| pulp::Scalar::new().vectorize(product),
+        |product| Simd::vectorize(pulp::Scalar::new(), product),
         #[cfg(target_arch = "x86_64")]
         |product| match pulp::x86::V3::try_new() {
-            Some(narrow) => narrow.vectorize(product),
+            Some(narrow) => Simd::vectorize(narrow, product),
             None => Arch::new().dispatch(product),
         },
         #[cfg(not(target_arch = "x86_64"))]
