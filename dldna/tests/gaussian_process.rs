@@ -1,8 +1,8 @@
 //! Gaussian processes: NumPy's numbers, identities, and the errors.
 
 use dldna::gaussian_process::{
-    DeepKernel, DeepKernelConfig, GaussianProcess, GaussianProcessError, Hyperparameters, Score,
-    cholesky, column, solve_lower, solve_upper, step_data, step_function,
+    DeepKernel, DeepKernelConfig, GaussianProcess, GaussianProcessError, Hyperparameters, cholesky,
+    column, solve_lower, solve_upper, step_data, step_function,
 };
 use ndarray::{Array1, Array2, array};
 
