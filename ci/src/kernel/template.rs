@@ -229,6 +229,8 @@ fn fingerprint(features: &Features) -> Result<String> {
         hash_file(&package.join("Cargo.toml"), &mut hasher)?;
         hash_folder(&package.join("src"), &mut hasher)?;
     }
+    hash_folder(&paths::dldna().join("assets"), &mut hasher)?;
+    hash_file(&paths::engine().join("build.rs"), &mut hasher)?;
     Ok(format!("{:016x}", hasher.finish()))
 }
 
