@@ -58,7 +58,8 @@
     const panel = html("div", root, { className: "dldna-panel" });
     panel.setAttribute("role", "group");
     panel.setAttribute("aria-label", "Convolution, step by step");
-    panel.dataset.lmSuppressShortcuts = "true"; // JupyterLab's: with an arrow key it goes to another cell
+    // JupyterLab listens at the document, and with an arrow key goes to another cell.
+    addEventListener("keydown", (event) => panel.contains(event.target) && event.stopPropagation(), true);
 
     // The three columns of matrices share the width of 620 units; channels stand below each other.
     const cell = Math.min(42, 550 / (width + kernelWidth + outWidth));
