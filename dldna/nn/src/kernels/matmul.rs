@@ -100,12 +100,7 @@ pub enum Store {
 /// assert_eq!(result, [210., 430.]);
 /// ```
 pub fn matmul(result: MatrixMut, store: Store, left: Matrix, right: Matrix, all_cores: bool) {
-    assert_eq!(left.columns, right.rows, "inner sizes differ");
-    assert_eq!(
-        (left.rows, right.columns),
-        (result.rows, result.columns),
-        "size of the result"
-    );
+    check_sizes(&result, &left, &right);
     let parallelism = if all_cores {
         Parallelism::Rayon(0)
     } else {
@@ -136,6 +131,16 @@ pub fn matmul(result: MatrixMut, store: Store, left: Matrix, right: Matrix, all_
             parallelism,
         );
     }
+}
+
+/// Panics unless the result has the size of the product.
+pub(super) fn check_sizes(result: &MatrixMut, left: &Matrix, right: &Matrix) {
+    assert_eq!(left.columns, right.rows, "inner sizes differ");
+    assert_eq!(
+        (left.rows, right.columns),
+        (result.rows, result.columns),
+        "size of the result"
+    );
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //!
 //! Goto and van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, 2008, section 4: this is their innermost part.
 
-use super::matmul::{Matrix, MatrixMut, Store};
+use super::matmul::{Matrix, MatrixMut, Store, check_sizes};
 use pulp::{Arch, Simd, WithSimd};
 use std::array::from_fn;
 
@@ -34,12 +34,7 @@ const VECTORS: usize = 2;
 /// assert_eq!(result, [20.5; 16]);
 /// ```
 pub fn multiply(result: MatrixMut, store: Store, left: Matrix, right: Matrix) {
-    assert_eq!(left.columns, right.rows, "inner sizes differ");
-    assert_eq!(
-        (left.rows, right.columns),
-        (result.rows, result.columns),
-        "size of the result"
-    );
+    check_sizes(&result, &left, &right);
     assert_eq!(right.columns % COLUMNS, 0, "columns of the result");
     assert_eq!(right.column_stride, 1, "rows of the right side");
     Arch::new().dispatch(Product {

@@ -184,19 +184,7 @@ impl Winograd {
             |strip, (block, lines)| {
                 let rows = block * size..block * size + lines.len();
                 let patches = patches.transform(input, rows, strip, points_of_input);
-                let lanes = results.layout.lanes();
-                let mut products = Points::any(patches.tiles(), lanes);
-                for point in 0..POINTS {
-                    for (panel, first) in (0..lanes).step_by(PANEL).enumerate() {
-                        let channels = first..lanes.min(first + PANEL);
-                        multiply(
-                            products.matrix_mut(point, channels.clone()),
-                            Store::Overwrite,
-                            patches.matrix(point, 0..self.in_channels),
-                            kernels.matrix(&weights, panel, point, channels.len()),
-                        );
-                    }
-                }
+                let products = kernels.multiply(&weights, &patches, results.layout.lanes());
                 results.untransform(&products, 0, lines);
             },
         );
@@ -236,15 +224,7 @@ impl Winograd {
                 let lanes = channels.next_multiple_of(COLUMNS);
                 let weights = kernels.transform_panel(panel);
                 for (rows, patches) in &blocks {
-                    let mut products = Points::any(patches.tiles(), lanes);
-                    for point in 0..POINTS {
-                        multiply(
-                            products.matrix_mut(point, 0..lanes),
-                            Store::Overwrite,
-                            patches.matrix(point, 0..self.in_channels),
-                            kernels.matrix(&weights, 0, point, lanes),
-                        );
-                    }
+                    let products = kernels.multiply(&weights, patches, lanes);
                     results.untransform(&products, panel * PANEL, &mut lines[rows.clone()]);
                 }
             });
@@ -340,9 +320,9 @@ struct Kernels<'a> {
 }
 
 impl Kernels<'_> {
-    /// Elements from one point to the next. Not a power of two: those would all want the same lines of the cache.
+    /// Elements from one point to the next.
     fn size(&self) -> usize {
-        self.in_channels * PANEL + COLUMNS
+        apart(self.in_channels * PANEL)
     }
 
     /// G g Gᵀ of all kernels: `(panel of output channels, point, input channel, output channel of the panel)`.
@@ -414,16 +394,22 @@ impl Kernels<'_> {
         square
     }
 
-    /// `(in_channels, columns)` at one point, of transformed weights.
-    fn matrix<'a>(
-        &self,
-        weights: &'a [f32],
-        panel: usize,
-        point: usize,
-        columns: usize,
-    ) -> Matrix<'a> {
-        let start = (panel * POINTS + point) * self.size();
-        Matrix::new(&weights[start..], self.in_channels, columns, PANEL)
+    /// At each point the product of the patches with transformed weights, of one panel or of all: `(tile, output channel)`.
+    fn multiply(&self, weights: &[f32], patches: &Points, lanes: usize) -> Points {
+        let mut products = Points::any(patches.tiles(), lanes);
+        for point in 0..POINTS {
+            for (panel, first) in (0..lanes).step_by(PANEL).enumerate() {
+                let channels = first..lanes.min(first + PANEL);
+                let weights = &weights[(panel * POINTS + point) * self.size()..];
+                multiply(
+                    products.matrix_mut(point, channels.clone()),
+                    Store::Overwrite,
+                    patches.matrix(point, 0..self.in_channels),
+                    Matrix::new(weights, self.in_channels, channels.len(), PANEL),
+                );
+            }
+        }
+        products
     }
 }
 
@@ -450,9 +436,9 @@ impl<'a> WeightSums<'a> {
         self.in_channels.next_multiple_of(COLUMNS)
     }
 
-    /// Elements from one point to the next. Not a power of two: those would all want the same lines of the cache.
+    /// Elements from one point to the next.
     fn size(&self) -> usize {
-        COLUMNS * self.columns() + COLUMNS
+        apart(COLUMNS * self.columns())
     }
 
     /// Adds the products of the gradients of the output channels from `first` on with the patches.
@@ -501,6 +487,12 @@ impl<'a> WeightSums<'a> {
             );
         }
     }
+}
+
+/// How far apart the matrices of two points begin, for this number of elements in each. Not a power of two: those would all
+/// want the same lines of the cache.
+fn apart(elements: usize) -> usize {
+    elements + COLUMNS
 }
 
 /// The first elements of a slice that has at least that many.

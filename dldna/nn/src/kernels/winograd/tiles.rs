@@ -1,7 +1,7 @@
 //! From planes of pixels to tiles with the channels last, transformed, and back.
 
 use super::transform::{Lanes, results_of_points, transform};
-use super::{PATCH, POINTS, TILE, lanes};
+use super::{PATCH, POINTS, TILE, apart, lanes};
 use crate::kernels::matmul::{Matrix, MatrixMut, Store};
 use crate::kernels::product::COLUMNS;
 use crate::kernels::scratch::Scratch;
@@ -139,15 +139,15 @@ pub struct Points {
 impl Points {
     pub fn any(tiles: usize, lanes: usize) -> Self {
         Self {
-            values: Scratch::aligned(POINTS * Self::size(tiles, lanes)),
+            values: Scratch::aligned(POINTS * apart(tiles * lanes)),
             tiles,
             lanes,
         }
     }
 
-    /// Elements from one point to the next. Not a power of two: those would all want the same lines of the cache.
-    fn size(tiles: usize, lanes: usize) -> usize {
-        tiles * lanes + COLUMNS
+    /// Elements from one point to the next.
+    fn size(&self) -> usize {
+        apart(self.tiles * self.lanes)
     }
 
     pub fn tiles(&self) -> usize {
@@ -156,7 +156,7 @@ impl Points {
 
     /// Some channels at one point.
     pub fn matrix(&self, point: usize, channels: Range<usize>) -> Matrix<'_> {
-        let start = point * Self::size(self.tiles, self.lanes) + channels.start;
+        let start = point * self.size() + channels.start;
         Matrix::new(
             &self.values[start..],
             self.tiles,
@@ -167,7 +167,7 @@ impl Points {
 
     /// Some channels at one point.
     pub fn matrix_mut(&mut self, point: usize, channels: Range<usize>) -> MatrixMut<'_> {
-        let start = point * Self::size(self.tiles, self.lanes) + channels.start;
+        let start = point * self.size() + channels.start;
         MatrixMut::new(
             &mut self.values[start..],
             self.tiles,
@@ -178,7 +178,7 @@ impl Points {
 
     #[inline(always)]
     fn store(&mut self, tile: usize, channel: usize, points: &[Lanes; POINTS]) {
-        let size = Self::size(self.tiles, self.lanes);
+        let size = self.size();
         let values = &mut self.values[tile * self.lanes + channel..];
         for (point, lanes) in points.iter().enumerate() {
             values[point * size..][..COLUMNS].copy_from_slice(lanes);
@@ -187,7 +187,7 @@ impl Points {
 
     #[inline(always)]
     fn load(&self, tile: usize, channel: usize) -> [Lanes; POINTS] {
-        let size = Self::size(self.tiles, self.lanes);
+        let size = self.size();
         let values = &self.values[tile * self.lanes + channel..];
         from_fn(|point| lanes(&values[point * size..]))
     }
