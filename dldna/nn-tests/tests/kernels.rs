@@ -289,6 +289,15 @@ fn an_extreme_element_spreads_over_no_result_that_does_not_see_it() {
     }
 }
 
+/// More channels than one panel of Winograd's kernels has: with few tiles, and with several blocks of them.
+#[test]
+fn wide_3x3_convolutions_equal_the_definition() {
+    for (batch, side) in [(1, 5), (2, 24)] {
+        let window = Window::square(3, 1, 1, 1);
+        check_conv2d((batch, 40, 70), window, (side, side), 7);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

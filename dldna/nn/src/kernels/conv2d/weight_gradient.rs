@@ -236,6 +236,8 @@ mod tests {
             (70, 3, 2, 7, 40),  // a block has room for some of the images
             (2, 5, 3, 1, 4),    // the windows are the image
             (3, 1, 1, 3, 1),    // one useful tap
+            (19, 16, 16, 3, 40), // Winograd's way, with more tiles than are transformed at a time
+            (1, 40, 70, 3, 5),  // .. and with more kernels than tiles
         ] {
             let window = Window::square(kernel, 1, kernel / 2, 1);
             let conv = Conv2d::new(channels, out_channels, window, (size, size)).unwrap();
