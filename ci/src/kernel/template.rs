@@ -18,7 +18,7 @@ use crate::toolchain::Toolchain;
 use crate::{lock, paths, private};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const FORMAT: u32 = 8;
+const FORMAT: u32 = 9;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,7 +30,8 @@ pub struct Template {
     pub features: Features,
 }
 
-/// What a kernel compiles its cells with. The crate and all below it run at full speed. The reader's own code
+/// What a kernel compiles its cells with. The crate and all below it run at full speed; the engine as one unit of code, for in
+/// many the closures of its kernels are not inlined, and a training takes six times as long. The reader's own code
 /// keeps the checks for overflow and out-of-range arithmetic, and is compiled quickly: a cell that builds networks
 /// has much generic code to compile.
 const CARGO_CONFIG: &str = r#"[profile.dev]
@@ -38,6 +39,9 @@ opt-level = 3
 lto = "off"
 debug-assertions = false
 overflow-checks = false
+
+[profile.dev.package.dldna-nn]
+codegen-units = 1
 
 [profile.dev.package.ctx]
 opt-level = 1
