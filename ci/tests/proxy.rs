@@ -1,5 +1,6 @@
 //! What a reader is told of a cell that ends badly. Needs the notebooks' own kernel, with the crate: `cargo lab --no-browser` sets it
 //! up.
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use jupyter_zmq_client::{
     peer_identity_for_session,
 };
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 const LIMIT: Duration = Duration::from_secs(900);
@@ -34,26 +36,32 @@ struct Kernel {
     _folder: TempDir,
 }
 
+/// A connection file as Jupyter writes it, in this folder, and what holds its ports.
+async fn connection(folder: &Path) -> (PathBuf, ConnectionInfo, Vec<TcpListener>) {
+    let (ports, listeners) = peek_ports_with_listeners([127, 0, 0, 1].into(), 5)
+        .await
+        .unwrap();
+    let info = ConnectionInfo {
+        ip: "127.0.0.1".to_owned(),
+        transport: Transport::TCP,
+        shell_port: ports[0],
+        iopub_port: ports[1],
+        stdin_port: ports[2],
+        control_port: ports[3],
+        hb_port: ports[4],
+        key: "a key".to_owned(),
+        signature_scheme: "hmac-sha256".to_owned(),
+        kernel_name: None,
+    };
+    let file = folder.join("connection.json");
+    std::fs::write(&file, serde_json::to_vec(&info).unwrap()).unwrap();
+    (file, info, listeners)
+}
+
 impl Kernel {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("connection.json");
-        let (ports, listeners) = peek_ports_with_listeners([127, 0, 0, 1].into(), 5)
-            .await
-            .unwrap();
-        let info = ConnectionInfo {
-            ip: "127.0.0.1".to_owned(),
-            transport: Transport::TCP,
-            shell_port: ports[0],
-            iopub_port: ports[1],
-            stdin_port: ports[2],
-            control_port: ports[3],
-            hb_port: ports[4],
-            key: "a key".to_owned(),
-            signature_scheme: "hmac-sha256".to_owned(),
-            kernel_name: None,
-        };
-        std::fs::write(&file, serde_json::to_vec(&info).unwrap()).unwrap();
+        let (file, info, listeners) = connection(folder.path()).await;
         drop(listeners);
         let process = Command::new(env!("CARGO_BIN_EXE_ci"))
             .arg("kernel")
@@ -171,6 +179,26 @@ impl Kernel {
         timeout(LIMIT, self.control.read()).await.unwrap().unwrap();
         self.process.wait().unwrap();
     }
+}
+
+/// `cargo nb` reads it when the kernel has ended, and tries other ports.
+#[tokio::test]
+async fn a_kernel_whose_port_is_taken_says_so_before_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, _, _listeners) = connection(folder.path()).await;
+    let log = folder.path().join("log");
+    let ended = Command::new(env!("CARGO_BIN_EXE_ci"))
+        .arg("kernel")
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .status()
+        .unwrap();
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(
+        !ended.success() && said.contains("Address already in use"),
+        "{said}"
+    );
 }
 
 const GONE: &str = "The variables of this notebook are gone.";

@@ -75,10 +75,12 @@ pub fn run(args: Args) -> Result<()> {
             () = end_of(kernel) => Ok(()),
         }
     });
-    if passed.is_err() {
+    if let Err(error) = passed {
+        // First the reason: whoever waits for the kernel reads it as soon as the kernel has ended.
+        eprintln!("error: {error:#}");
         end(kernel); // without us nobody can speak to it
     }
-    passed
+    Ok(())
 }
 
 #[cfg(unix)]
