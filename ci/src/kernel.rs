@@ -8,6 +8,7 @@ pub mod features;
 mod lean;
 pub mod manifest;
 mod metadata;
+mod outline;
 #[cfg(unix)]
 pub mod proxy;
 pub mod replay;

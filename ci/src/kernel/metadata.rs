@@ -4,14 +4,15 @@
 //! metadata` for all packages below the crate and reads their whole source, about 190 packages,
 //! each time a kernel starts: most of a kernel's start. But a variable in a cell can only have a
 //! type that the crate shows in its public signatures. So it gets the crate and the packages that
-//! the crate's manifest names as visible, and of course all that the reader adds with `:dep`.
+//! the crate's manifest names as visible, and of course all that the reader adds with `:dep`. And of these it reads outlines.
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::features::Features;
+use super::outline;
 use crate::toolchain::{self, Toolchain};
 
 /// The answer that is kept in the template.
@@ -33,7 +34,59 @@ pub fn save(template: &Path, toolchain: &Toolchain, features: &Features) -> Resu
         ])
         .args(features.for_cargo())
         .current_dir(template);
-    keep(template, &prune(&toolchain::stdout(&mut command)?)?)
+    let mut metadata = prune(&toolchain::stdout(&mut command)?)?;
+    save_outlines(template, &metadata)?;
+    point_to_outlines(template, &mut metadata);
+    keep(template, &metadata.to_string())
+}
+
+/// A folder of the template, and of each kernel, with the outlines of the packages that the kernels read.
+pub const OUTLINES: &str = "outlines";
+
+/// The folder with a package's outline, and the one that it stands for: that of the library's source.
+fn outline_of(folder: &Path, package: &Value) -> Option<(PathBuf, PathBuf)> {
+    let (name, version) = (package["name"].as_str()?, package["version"].as_str()?);
+    let targets = package["targets"].as_array()?;
+    let library = targets.iter().find(|target| {
+        let kinds = target["kind"].as_array();
+        kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib" || kind == "dylib"))
+    })?;
+    let source = Path::new(library["src_path"].as_str()?).parent()?;
+    let outline = folder.join(OUTLINES).join(format!("{name}-{version}"));
+    Some((outline.join("src"), source.to_owned()))
+}
+
+fn save_outlines(template: &Path, metadata: &Value) -> Result<()> {
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    for package in packages.filter(|package| package["name"] != "ctx") {
+        if let Some((outline, source)) = outline_of(template, package) {
+            // Anew: what was left there may be of an older state of the source.
+            let _ = fs::remove_dir_all(&outline);
+            fs::create_dir_all(&outline)?;
+            outline::copy(&source, &outline)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes rust-analyzer read the outlines that a folder has.
+fn point_to_outlines(folder: &Path, metadata: &mut Value) {
+    for package in metadata["packages"].as_array_mut().into_iter().flatten() {
+        let Some((outline, source)) = outline_of(folder, package) else {
+            continue;
+        };
+        if !outline.is_dir() {
+            continue;
+        }
+        for target in package["targets"].as_array_mut().into_iter().flatten() {
+            let path = target["src_path"].as_str().map(Path::new);
+            if let Some(below) = path.and_then(|path| path.strip_prefix(&source).ok()) {
+                target["src_path"] = outline.join(below).to_string_lossy().into();
+            }
+        }
+        let manifest = outline.with_file_name("Cargo.toml");
+        package["manifest_path"] = manifest.to_string_lossy().into();
+    }
 }
 
 fn keep(template: &Path, answer: &str) -> Result<()> {
@@ -50,6 +103,25 @@ pub fn saved(kernel: &Path) -> Result<String> {
     Ok(answer.replace(FOLDER, &folder(kernel)?))
 }
 
+/// The same for a kernel that has not loaded the crate yet: of itself alone.
+pub fn saved_without_crate(kernel: &Path) -> Result<String> {
+    without_crate(&saved(kernel)?)
+}
+
+fn without_crate(answer: &str) -> Result<String> {
+    let mut metadata: Value = serde_json::from_str(answer).context("reading what was saved")?;
+    retain(&mut metadata["packages"], |package| {
+        package["name"] == "ctx"
+    });
+    metadata["packages"][0]["dependencies"] = Value::Array(Vec::new());
+    let root = metadata["resolve"]["root"].clone();
+    retain(&mut metadata["resolve"]["nodes"], |node| node["id"] == root);
+    for list in ["deps", "dependencies"] {
+        metadata["resolve"]["nodes"][0][list] = Value::Array(Vec::new());
+    }
+    Ok(metadata.to_string())
+}
+
 /// A folder's path as it stands inside a string of the answer, which is JSON.
 fn folder(path: &Path) -> Result<String> {
     let path = path
@@ -59,8 +131,14 @@ fn folder(path: &Path) -> Result<String> {
     Ok(quoted[1..quoted.len() - 1].to_owned())
 }
 
-/// Leaves only the packages whose types can be those of variables.
-pub fn prune(answer: &str) -> Result<String> {
+/// Cargo's answer to a kernel, with only the packages whose types can be those of variables.
+pub fn pruned(kernel: &Path, answer: &str) -> Result<String> {
+    let mut metadata = prune(answer)?;
+    point_to_outlines(kernel, &mut metadata);
+    Ok(metadata.to_string())
+}
+
+fn prune(answer: &str) -> Result<Value> {
     let mut metadata: Value =
         serde_json::from_str(answer).context("reading the answer of cargo metadata")?;
     let kept = kept(&metadata);
@@ -77,7 +155,7 @@ pub fn prune(answer: &str) -> Result<String> {
         retain(&mut node["deps"], |dependency| is_kept(&dependency["pkg"]));
         retain(&mut node["dependencies"], is_kept);
     }
-    Ok(metadata.to_string())
+    Ok(metadata)
 }
 
 fn retain(list: &mut Value, keep: impl FnMut(&Value) -> bool) {
@@ -196,8 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn before_the_crate_there_is_the_cell_alone() {
+        let answer = without_crate(&example().to_string()).unwrap();
+        let metadata: Value = serde_json::from_str(&answer).unwrap();
+        let node = json!([{"id": "ctx", "dependencies": [], "deps": []}]);
+        assert_eq!(metadata["resolve"], json!({"root": "ctx", "nodes": node}));
+        assert_eq!(metadata["packages"].as_array().unwrap().len(), 1);
+        assert_eq!(metadata["packages"][0]["name"], "ctx");
+    }
+
+    #[test]
     fn keeps_what_is_visible_and_what_the_reader_added() {
-        let pruned: Value = serde_json::from_str(&prune(&example().to_string()).unwrap()).unwrap();
+        let pruned = prune(&example().to_string()).unwrap();
         let mut names: Vec<_> = pruned["packages"]
             .as_array()
             .unwrap()
@@ -213,7 +301,7 @@ mod tests {
 
     #[test]
     fn no_node_points_to_a_package_that_is_gone() {
-        let pruned: Value = serde_json::from_str(&prune(&example().to_string()).unwrap()).unwrap();
+        let pruned = prune(&example().to_string()).unwrap();
         for node in pruned["resolve"]["nodes"].as_array().unwrap() {
             for dependency in node["deps"].as_array().unwrap() {
                 assert!(!find(&pruned["packages"], dependency["pkg"].as_str().unwrap()).is_null());

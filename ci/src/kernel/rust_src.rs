@@ -1,14 +1,14 @@
 //! The standard library's source, as far as a kernel's type inference needs it.
 //!
 //! Of the 34 MB that come with the toolchain, half are tables of vector instructions, and more are
-//! tests. A kernel gets `core`, `alloc` and `std` alone, and only once it has loaded the crate:
+//! tests. A kernel gets the outlines of `core`, `alloc` and `std`, and only once it has loaded the crate:
 //! before that it evaluates `42`, for which it would read the library a first time.
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use walkdir::WalkDir;
 
+use super::outline;
 use crate::paths;
 use crate::toolchain::{self, Toolchain};
 
@@ -50,7 +50,7 @@ fn prepared(toolchain: &Toolchain) -> Result<PathBuf> {
         .split_whitespace()
         .nth(1)
         .context("the compiler names no version")?;
-    Ok(paths::lab().join("library").join(version))
+    Ok(paths::lab().join("std").join(version))
 }
 
 /// Makes the folders that kernels read: one with the source and one without.
@@ -64,7 +64,7 @@ pub fn save(toolchain: &Toolchain) -> Result<()> {
     for name in CRATES {
         let to = unfinished.join("with").join(name).join("src");
         match source(toolchain) {
-            Some(source) => copy(&source.join(name).join("src"), &to)?,
+            Some(source) => outline::copy(&source.join(name).join("src"), &to)?,
             None => fs::create_dir_all(to)?,
         }
     }
@@ -101,17 +101,4 @@ fn make_link(to: &Path, at: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn make_link(_to: &Path, _at: &Path) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    for entry in WalkDir::new(from) {
-        let entry = entry?;
-        let target = to.join(entry.path().strip_prefix(from)?);
-        if entry.file_type().is_dir() {
-            fs::create_dir_all(&target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }

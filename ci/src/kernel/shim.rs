@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::SystemTime;
 
-use super::template::Template;
+use super::template::{self, Template};
 use super::{calls, manifest, metadata, replay, rust_src, stdin};
 use crate::toolchain::{self, Toolchain};
 use crate::{paths, process};
@@ -18,8 +18,11 @@ use crate::{paths, process};
 /// The environment variable that names a kernel's folder. Where it is set, this program can be a shim.
 pub const KERNEL: &str = "DLDNA_KERNEL";
 
+/// The environment variable that names the template of a kernel's folder.
+const TEMPLATE: &str = "DLDNA_TEMPLATE";
+
 /// Puts the shims into a kernel's environment.
-pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Result<()> {
+pub fn install(kernel: &mut Command, folder: &Path, template: &Template) -> Result<()> {
     let home = paths::lab().join("shim");
     let programs = home.join("bin");
     fs::create_dir_all(&programs)?;
@@ -32,9 +35,10 @@ pub fn install(kernel: &mut Command, folder: &Path, toolchain: &Toolchain) -> Re
         .env(paths::REPOSITORY, paths::repository())
         .env(paths::LAB, paths::lab())
         .env(KERNEL, folder)
+        .env(TEMPLATE, &template.directory)
         // Rust-analyzer looks for cargo here first. The real cargo gets the real folder back.
         .env("CARGO_HOME", home)
-        .env("RUSTC", &toolchain.rustc);
+        .env("RUSTC", &template.toolchain.rustc);
     if let Some(home) = toolchain::cargo_home() {
         kernel.env(CARGO_HOME, home);
     }
@@ -152,6 +156,9 @@ fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         }
         return Ok(exit_code(status));
     }
+    if let Some(template) = std::env::var_os(TEMPLATE) {
+        template::complete_for_cargo(Path::new(&template), kernel)?;
+    }
     let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());
     let mut cargo = real_cargo(kernel, arguments)?;
     // By the name that the kernel has for its folder: cargo would take the one that a link leads to, and tell it.
@@ -200,6 +207,10 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         print!("{}", metadata::saved(kernel)?);
         return Ok(ExitCode::SUCCESS);
     }
+    if asked_by_rust_analyzer && written == manifest::without_crate() {
+        print!("{}", metadata::saved_without_crate(kernel)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     if !asked_by_rust_analyzer && written.contains(&manifest::dependency()) {
         println!("{{}}");
         return Ok(ExitCode::SUCCESS);
@@ -210,7 +221,7 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         .output()?;
     let answer = String::from_utf8(output.stdout)?;
     if output.status.success() && asked_by_rust_analyzer && whole {
-        println!("{}", metadata::prune(&answer)?);
+        println!("{}", metadata::pruned(kernel, &answer)?);
     } else {
         print!("{answer}");
     }

@@ -77,7 +77,7 @@ fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFol
         libraries.extend(["/usr/local/lib", "/usr/lib"].map(PathBuf::from)); // as without the variable
     }
     shim::search_first(kernel, LIBRARIES, &libraries)?;
-    shim::install(kernel, &folder.directory, &template.toolchain)
+    shim::install(kernel, &folder.directory, template)
 }
 
 /// What each kernel runs as it starts: it loads the crate while the reader reads the first

@@ -1,8 +1,8 @@
 //! The template: a kernel's working folder in which the crate is already built.
 //!
 //! A stock kernel compiles the crate and all that it uses, about two minutes, each time a
-//! notebook is opened. Here that is done once. Each kernel then gets a copy in which the large
-//! files are hard links, so a copy takes a fraction of a second and next to no disk.
+//! notebook is opened. Here that is done once. Each kernel then gets a copy of what its cells need, in which
+//! nearly all files are hard links. What cargo needs besides is copied when a cell first needs cargo.
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ use crate::toolchain::Toolchain;
 use crate::{lock, paths, private};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -150,7 +150,16 @@ impl Template {
     /// Makes a kernel's working folder. No kernel can change what is in another's or in the template.
     pub fn copy_to(&self, destination: &Path) -> Result<()> {
         let _lock = lock()?;
-        copy(&self.directory, destination, Contents::ForKernel)
+        copy(&self.directory, destination, Contents::ForCells)
+    }
+}
+
+/// Adds to a kernel's folder what cargo needs there. A template that is gone had other sources than those that are there now, so
+/// cargo would build the crate anew in any case.
+pub fn complete_for_cargo(template: &Path, kernel: &Path) -> Result<()> {
+    match template.join(RECORD).exists() {
+        true => copy(template, kernel, Contents::ForCargo),
+        false => Ok(()),
     }
 }
 
@@ -302,28 +311,42 @@ pub fn cargo_build(
 #[derive(Clone, Copy, PartialEq)]
 enum Contents {
     All,
-    /// Without what only a new build of the crate would use.
-    ForKernel,
+    /// What a kernel's cells need.
+    ForCells,
+    /// What cargo needs besides, to build on what is there: all but what only a new build of the crate would use.
+    ForCargo,
 }
 
+/// What cargo alone reads.
+const FOR_CARGO: [&str; 3] = [".fingerprint", "build", "examples"];
+
 /// Copies a folder. Files that cargo and rustc replace as a whole are hard links; files that they
-/// write to in place are copies, so that the original stays as it is.
+/// write to in place are copies, so that the original stays as it is. What is there already stays.
 fn copy(from: &Path, to: &Path, contents: Contents) -> Result<()> {
     let is_copied = |entry: &DirEntry| {
         let name = entry.file_name();
         match contents {
             // What is built in a copy is not complete before it has a record of its own.
             Contents::All => name != RECORD,
-            Contents::ForKernel => name != "incremental",
+            Contents::ForCells => {
+                let of_a_build = Path::new(name)
+                    .extension()
+                    .is_some_and(|it| it == "o" || it == "d");
+                name != "incremental" && !of_a_build && !FOR_CARGO.iter().any(|it| name == *it)
+            }
+            Contents::ForCargo => name != "incremental",
         }
     };
     for entry in WalkDir::new(from).into_iter().filter_entry(is_copied) {
         let entry = entry?;
         let source = entry.path();
-        let target = to.join(source.strip_prefix(from)?);
+        let name = source.strip_prefix(from)?;
+        let target = to.join(name);
         if entry.file_type().is_dir() {
             private::create_folder(&target)?; // it may hold the record of an environment
-        } else if !is_replaced_whole(source) || fs::hard_link(source, &target).is_err() {
+        } else if !target.exists()
+            && (!is_replaced_whole(name) || fs::hard_link(source, &target).is_err())
+        {
             // Some file systems have no links, and none has them to another.
             copy_file(source, &target)?;
         }
@@ -331,13 +354,14 @@ fn copy(from: &Path, to: &Path, contents: Contents) -> Result<()> {
     Ok(())
 }
 
-/// Compiled libraries: rustc writes them under another name and renames them.
+/// Compiled libraries: rustc writes them under another name and renames them. And outlines, to which nobody writes.
 fn is_replaced_whole(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| {
-        ["rlib", "rmeta", "so", "dylib", "dll"]
-            .iter()
-            .any(|it| extension == *it)
-    })
+    path.starts_with(metadata::OUTLINES)
+        || path.extension().is_some_and(|extension| {
+            ["rlib", "rmeta", "so", "dylib", "dll"]
+                .iter()
+                .any(|it| extension == *it)
+        })
 }
 
 /// Copies one file with its time, by which cargo judges what is fresh.
@@ -423,8 +447,41 @@ mod tests {
         fs::create_dir(&template).unwrap();
         fs::write(template.join(RECORD), "{}").unwrap();
         copy(&template, &all, Contents::All).unwrap();
-        copy(&template, &kernel, Contents::ForKernel).unwrap();
+        copy(&template, &kernel, Contents::ForCells).unwrap();
         assert!(!all.join(RECORD).exists() && kernel.join(RECORD).exists());
+    }
+
+    #[test]
+    fn what_only_cargo_needs_comes_when_cargo_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let [template, kernel] = ["template", "kernel"].map(|name| folder.path().join(name));
+        let cells = [
+            "Cargo.toml",
+            "target/deps/libdldna.so",
+            "outlines/dldna/src/lib.rs",
+        ];
+        let cargo = [
+            "target/.fingerprint/dldna/hash",
+            "target/build/ring/out/ring.a",
+            "target/deps/dldna.d",
+        ];
+        let never = "target/incremental/dldna/data";
+        for name in cells.iter().chain(&cargo).chain([&never, &RECORD]) {
+            let file = template.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "template's").unwrap();
+        }
+        copy(&template, &kernel, Contents::ForCells).unwrap();
+        assert!(cells.iter().all(|name| kernel.join(name).exists()));
+        assert!(!cargo.iter().any(|name| kernel.join(name).exists()));
+        fs::write(kernel.join("Cargo.toml"), "kernel's").unwrap();
+        complete_for_cargo(&template, &kernel).unwrap();
+        assert!(cargo.iter().all(|name| kernel.join(name).exists()));
+        assert!(!kernel.join(never).exists());
+        let read = |folder: &Path| fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        assert_eq!([read(&kernel), read(&template)], ["kernel's", "template's"]);
+        fs::remove_dir_all(&template).unwrap();
+        complete_for_cargo(&template, &kernel).unwrap(); // it does without
     }
 
     #[cfg(target_os = "linux")]
@@ -436,7 +493,7 @@ mod tests {
         let from = tempfile::tempdir_in(paths::repository().join("target")).unwrap();
         fs::write(from.path().join("libdldna.so"), "library").unwrap();
         let copied = to.path().join("kernel");
-        copy(from.path(), &copied, Contents::ForKernel).unwrap();
+        copy(from.path(), &copied, Contents::ForCells).unwrap();
         assert_eq!(
             fs::read_to_string(copied.join("libdldna.so")).unwrap(),
             "library"
