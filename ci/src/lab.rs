@@ -110,6 +110,41 @@ fn disable_announcements() -> Result<()> {
     Ok(())
 }
 
+/// How JupyterLab looks here.
+const CSS: &str = include_str!("lab.css");
+
+/// What JupyterLab's own settings have no word for.
+fn write_config() -> Result<()> {
+    let folder = paths::lab().join("jupyter/config");
+    fs::create_dir_all(folder.join("custom"))?;
+    fs::write(folder.join("custom/custom.css"), CSS)?;
+    let config =
+        exporters(&|program| toolchain::stdout(Command::new(program).arg("--version")).is_ok());
+    fs::write(
+        folder.join("jupyter_server_config.json"),
+        config.to_string(),
+    )?;
+    Ok(())
+}
+
+/// Of the formats that a notebook can be exported to, those that need a program that is not here are not offered. (The browsers
+/// that the others would print with are never in our environment.)
+fn exporters(is_here: &dyn Fn(&str) -> bool) -> serde_json::Value {
+    let pandoc = is_here("pandoc");
+    let enabled = [
+        ("LatexExporter", pandoc),
+        ("RSTExporter", pandoc),
+        ("ASCIIDocExporter", pandoc),
+        ("PDFExporter", pandoc && is_here("xelatex")),
+        ("WebPDFExporter", false),
+        ("QtPDFExporter", false),
+        ("QtPNGExporter", false),
+    ];
+    let settings =
+        enabled.map(|(name, enabled)| (name.to_owned(), serde_json::json!({"enabled": enabled})));
+    serde_json::Value::Object(settings.into_iter().collect())
+}
+
 /// The start page is a text to read and not to edit, and the list of files has room for their names.
 fn write_default_settings() -> Result<()> {
     let folder = python::LAB.folder().join("share/jupyter/lab/settings");
@@ -127,6 +162,7 @@ fn write_default_settings() -> Result<()> {
 fn open(args: &Args) -> Result<()> {
     disable_announcements()?;
     write_default_settings()?;
+    write_config()?;
     let mut command = jupyter();
     command
         .args(["-m", "jupyterlab"])
@@ -149,6 +185,7 @@ fn our_options(given: &[OsString]) -> Vec<String> {
             "rust".to_owned(),
         ),
         ("--LabApp.default_url", "/lab/tree/README.md".to_owned()),
+        ("--LabApp.custom_css", "True".to_owned()),
         // Not Python's, which comes with JupyterLab and cannot run a cell of the book.
         ("--KernelSpecManager.allowed_kernelspecs", "rust".to_owned()),
         (
@@ -222,6 +259,20 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         args: Args,
+    }
+
+    #[test]
+    fn what_cannot_be_exported_is_not_offered() {
+        let pdf = |programs: &[&str]| {
+            let exporters = exporters(&|program| programs.contains(&program));
+            (
+                exporters["PDFExporter"]["enabled"].clone(),
+                exporters["LatexExporter"]["enabled"].clone(),
+            )
+        };
+        assert_eq!(pdf(&[]), (false.into(), false.into()));
+        assert_eq!(pdf(&["pandoc"]), (false.into(), true.into()));
+        assert_eq!(pdf(&["pandoc", "xelatex"]), (true.into(), true.into()));
     }
 
     #[test]
