@@ -1,4 +1,5 @@
 //! What the kernel's program says of a cell that ended badly, in words that tell what happened and what to do.
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -9,9 +10,14 @@ use serde_json::{Value, json};
 const GONE: &str = "The variables of this notebook are gone. To make them again: Run > Run All Above Selected Cell.";
 
 static PANIC: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(thread '.*' )(?:\(\d+\) )?panicked at (.+?):(\d+):(\d+):\n$")
+    Regex::new(r"^(?:thread '.*' )(?:\(\d+\) )?(panicked at )(.+?):(\d+):(\d+):\n$")
         .expect("a right pattern")
 });
+/// The names that a `let` gives.
+static LET: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\blet\s+([^=:;]+)").expect("a right pattern"));
+static NAME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b[a-z_]\w*").expect("a right pattern"));
 static STYLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\x1b\[([0-9;]*)m").expect("a right pattern"));
 
@@ -36,8 +42,11 @@ pub struct Wording {
     interrupted: bool,
     panicked: bool,
     in_backtrace: bool,
-    /// Whether the process that runs the cells has ended, and its variables with it.
-    gone: bool,
+    failed: bool,
+    /// The names of variables, as far as cells have been run.
+    variables: HashSet<String>,
+    /// The same of those that went with the process that ran the cells.
+    lost: HashSet<String>,
 }
 
 impl Wording {
@@ -49,7 +58,9 @@ impl Wording {
             interrupted: false,
             panicked: false,
             in_backtrace: false,
-            gone: false,
+            failed: false,
+            variables: HashSet::new(),
+            lost: HashSet::new(),
         }
     }
 
@@ -74,10 +85,17 @@ impl Wording {
                 self.running = true;
                 self.cell = content["code"].as_str().unwrap_or_default().to_owned();
                 (self.interrupted, self.panicked, self.in_backtrace) = (false, false, false);
+                self.failed = false;
+                self.variables.extend(variables(&self.cell));
                 Passing::Now
             }
             "status" if request == "execute_request" && content["execution_state"] == "idle" => {
                 self.running = false;
+                if !self.failed {
+                    for again in variables(&self.cell) {
+                        self.lost.remove(&again);
+                    }
+                }
                 Passing::BehindHeld
             }
             "stream" if content["name"] == "stderr" => {
@@ -118,8 +136,7 @@ impl Wording {
             return Some(line.to_owned());
         };
         self.panicked = true;
-        let place = self.place(&found);
-        Some(format!("{}panicked at {place}:\n", &found[1]))
+        Some(format!("{}{}:\n", &found[1], self.place(&found)))
     }
 
     /// Where the panic was: the line of the cell, if it was there.
@@ -139,9 +156,10 @@ impl Wording {
     }
 
     fn error(&mut self, content: &mut Value) {
+        self.failed = true;
         let old = content["evalue"].as_str().unwrap_or_default().to_owned();
         if let Some(cause) = self.end(&old) {
-            self.gone = true;
+            self.lost.extend(self.variables.drain());
             let said = format!("{cause} {GONE}");
             content["evalue"] = json!(said);
             content["traceback"] = json!([cause, GONE]);
@@ -151,7 +169,7 @@ impl Wording {
             for line in lines.iter_mut() {
                 *line = json!(in_bold(line.as_str().unwrap_or_default()));
             }
-            if self.gone && old.starts_with("cannot find value") {
+            if missing(&old).is_some_and(|name| self.lost.contains(name)) {
                 lines.push(json!(format!(
                     "The process of this notebook has ended. {GONE}"
                 )));
@@ -173,6 +191,22 @@ impl Wording {
             "The cell ended its process."
         })
     }
+}
+
+/// The variables that a cell defines.
+fn variables(cell: &str) -> impl Iterator<Item = String> {
+    let patterns = LET
+        .captures_iter(cell)
+        .map(|found| found.extract::<1>().1[0]);
+    patterns.flat_map(|pattern| NAME.find_iter(pattern).map(|name| name.as_str().to_owned()))
+}
+
+/// The name in "cannot find value `name` in this scope".
+fn missing(message: &str) -> Option<&str> {
+    message
+        .strip_prefix("cannot find value `")?
+        .split('`')
+        .next()
 }
 
 /// A line with bold letters in place of coloured ones, which cannot be read on both a light page and a dark one. Greys are as the text.
@@ -279,12 +313,30 @@ mod tests {
             "Subprocess terminated with status: signal: 9 (SIGKILL)",
         );
         assert_eq!(said, format!("Stopped.\n{GONE}"));
-        // The next cell does not find them.
-        assert!(error(&mut stopped, "cannot find value `x` in this scope").ends_with(GONE));
-        assert_eq!(
-            error(&mut after("x"), "cannot find value `x` in this scope"),
-            "cannot find value `x` in this scope"
+    }
+
+    #[test]
+    fn of_what_a_cell_does_not_find_only_what_was_lost_is_said_to_be_gone() {
+        let missing = |name: &str| format!("cannot find value `{name}` in this scope");
+        let mut wording =
+            after("let (mut a, b): (u8, Option<Vec<u8>>) = f();\nif let Some(c) = b {}");
+        let run = |wording: &mut Wording, cell: &str| {
+            wording.reword("execute_input", RUN, &mut json!({"code": cell}));
+            wording.reword("status", RUN, &mut json!({"execution_state": "idle"}));
+        };
+        assert_eq!(error(&mut wording, &missing("a")), missing("a")); // nothing has ended
+        error(
+            &mut wording,
+            "Subprocess terminated with status: signal: 9 (SIGKILL)",
         );
+        run(&mut wording, "a + typo");
+        for (name, is_lost) in [("a", true), ("b", true), ("typo", false), ("u8", false)] {
+            let said = error(&mut wording, &missing(name));
+            assert_eq!(said.ends_with(GONE), is_lost, "{said}");
+        }
+        run(&mut wording, "let a = 1;");
+        assert_eq!(error(&mut wording, &missing("a")), missing("a")); // such as one that was moved
+        assert!(error(&mut wording, &missing("b")).ends_with(GONE));
     }
 
     #[test]
@@ -321,7 +373,7 @@ mod tests {
         }
         assert_eq!(
             said,
-            "\nthread 'main' panicked at line 3 of this cell:\nindex out of bounds\nafter\n"
+            "\npanicked at line 3 of this cell:\nindex out of bounds\nafter\n"
         );
         // What the cell had printed arrives later, and is shown before.
         let mut printed = json!({"name": "stdout", "text": "before\n"});
