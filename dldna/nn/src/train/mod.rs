@@ -421,6 +421,10 @@ impl<'a, N, D: TrainDevice> Training<'a, N, D> {
                 &|_| false,
             )?;
         }
+        if !finished && self.config.progress {
+            let (epoch, epochs) = (self.history.epochs.len() + 1, self.config.epochs);
+            println!("stopped in epoch {epoch} of {epochs}");
+        }
         let warning = self.history.warning(CLASSES, self.config.learning_rate);
         Ok(Trained {
             model: self.model,
