@@ -8,6 +8,7 @@ mod doctor;
 mod kernel;
 mod lab;
 mod lock;
+mod loopback;
 mod nb;
 mod paths;
 mod private;

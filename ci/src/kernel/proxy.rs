@@ -19,6 +19,7 @@ use zeromq::{
 
 use super::start::INTERRUPT;
 use super::wording::{Passing, Wording};
+use crate::loopback::own_address;
 use crate::private;
 
 #[derive(clap::Args)]
@@ -38,9 +39,10 @@ pub fn start(front: &Path, folder: &Path) -> Result<PathBuf> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let ip = connection.ip.parse().context("the kernel's address")?;
+    let ip = own_address();
     // Kept until both connection files name them.
-    let (ports, _kept) = runtime.block_on(peek_ports_with_listeners(ip, 5))?;
+    let (ports, _kept) = runtime.block_on(peek_ports_with_listeners(ip.into(), 5))?;
+    connection.ip = ip.to_string();
     connection.shell_port = ports[0];
     connection.iopub_port = ports[1];
     connection.stdin_port = ports[2];

@@ -1,6 +1,5 @@
 //! One running kernel, spoken to over the Jupyter protocol.
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -25,6 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 #[cfg(unix)]
 use super::guard::Guard;
 use crate::kernel::calls::{self, Call};
+use crate::loopback::own_address;
 use crate::{lock, private};
 
 /// A kernel that is not ready by then is not coming: the stock kernel builds nothing at its start,
@@ -207,8 +207,8 @@ impl Kernel {
         let lock = lock::hold(&temporary.path().join(LOCK), "")?;
         let log = temporary.path().join("kernel.log");
         let connection_file = temporary.path().join("connection.json");
-        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let (ports, listeners) = peek_ports_with_listeners(ip, 5).await?;
+        let ip = own_address();
+        let (ports, listeners) = peek_ports_with_listeners(ip.into(), 5).await?;
         let info = ConnectionInfo {
             ip: ip.to_string(),
             transport: Transport::TCP,
