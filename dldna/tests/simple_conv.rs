@@ -243,7 +243,7 @@ fn what_does_not_fit_is_an_error_that_says_so() {
     );
     assert_eq!(
         error.to_string(),
-        "the layer expects images with 2 channels, but the input has 3 (shape [1, 3, 4, 4])"
+        "the layer expects the shape [batch, 2, height, width], but the input has [1, 3, 4, 4]"
     );
 
     let output_size = |kernel, stride, padding| {

@@ -22,7 +22,7 @@ pub type Columns = Tensor<(usize, usize, usize), f32, Cpu>;
 pub enum SimpleConvError {
     /// The images have another number of channels than the layer.
     #[error(
-        "the layer expects images with {expected} channels, but the input has {actual} (shape {shape:?})"
+        "the layer expects the shape [batch, {expected}, height, width], but the input has {shape:?}"
     )]
     Channels {
         /// Channels the layer was made for.
