@@ -116,7 +116,7 @@ async function timeFilter() {
         return canvas.toDataURL().split(",")[1];
     });
     await page.setInputFiles('[name="picture"]', { name: "square.png", mimeType: "image/png", buffer: Buffer.from(picture, "base64") });
-    await page.waitForFunction(() => document.querySelector('[name="output"]')?.textContent?.includes("512×512"));
+    await page.waitForFunction(() => document.querySelector('[name="output"]')?.textContent?.includes("512 pixels wide and 512 high"));
     const frames = await page.evaluate(async () => {
         const field = /** @type {HTMLInputElement} */ (document.querySelector('[name="k4"]'));
         const start = performance.now();

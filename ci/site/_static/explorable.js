@@ -78,6 +78,11 @@ const explorable = {
         return number.toLocaleString("en");
     },
 
+    /** With the minus sign of the book's numbers. @param {string} number */
+    minus(number) {
+        return number.replace("-", "−");
+    },
+
     /** An element of a drawing. @param {string} name @param {Record<string, string | number>} attributes */
     drawn(name, attributes) {
         const element = document.createElementNS("http://www.w3.org/2000/svg", name);
