@@ -190,7 +190,8 @@ async function look(name) {
 async function deadLinks(page) {
     const links = await page.evaluate(() => {
         const frames = [...document.querySelectorAll("iframe")].map((frame) => frame.src);
-        return [...[...document.links].map((link) => link.href), ...frames];
+        const icon = /** @type {HTMLLinkElement | null} */ (document.querySelector("link[rel~=icon]"));
+        return [...[...document.links].map((link) => link.href), ...frames, icon?.href ?? "file:///favicon.ico"];
     });
     const faults = [];
     for (const link of new Set(links.filter((link) => link.startsWith("file:")))) {

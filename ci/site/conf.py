@@ -13,6 +13,7 @@ author = "the contributors of dldna"
 html_title = "dldna"
 html_static_path = ["_static"]
 html_css_files = ["site.css", "explorable.css"]
+html_favicon = "_static/icon.svg"
 html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_theme_options = {
