@@ -101,11 +101,18 @@ const explorable = {
     },
 };
 
-/** In a frame of the book or of a notebook: as high as it has to be, and light or dark as what is around. */
+/**
+ * In a frame of the book or of a notebook: as high as it has to be, and light or dark as what is around. On a disk, where each
+ * file is a stranger, the page around is told the height (see site.js).
+ */
 function settle() {
     const root = document.documentElement;
     root.classList.add("explorable-framed");
-    const frame = /** @type {HTMLElement | null} */ (window.frameElement); // there is none on a disk, where each file is a stranger
+    const frame = /** @type {HTMLElement | null} */ (window.frameElement);
+    new ResizeObserver(() => {
+        if (frame) frame.style.height = `${root.offsetHeight}px`;
+        else parent.postMessage({ explorableHeight: root.offsetHeight }, "*");
+    }).observe(root);
     if (!frame) return;
     const around = frame.ownerDocument;
     const follow = () => {
@@ -114,7 +121,6 @@ function settle() {
     };
     follow();
     for (const element of [around.documentElement, around.body]) new MutationObserver(follow).observe(element, { attributes: true });
-    new ResizeObserver(() => (frame.style.height = `${root.offsetHeight}px`)).observe(root);
 }
 if (parent !== self) settle();
 
