@@ -1,9 +1,10 @@
 // Opens every page of the site in Chromium: light and dark, wide and narrow. A message on the console, a picture that is missing, a
-// page that moves sideways, a link to no file or no place in it, or a fault that axe finds ends it with an error. The pages that compute
-// are used by mouse, touch and keyboard, and their numbers compared with plain loops and with those of the same crate outside of the browser.
+// page that moves sideways, a formula that stands apart, a link to no file or no place in it, or a fault that axe finds ends it with an
+// error. The pages that compute are used by mouse, touch and keyboard, and their numbers compared with plain loops and with those of the
+// same crate outside of the browser. A chapter is saved and opened from a disk.
 //   node check.mjs FOLDER NUMBERS, with playwright-core and axe-core beside it
 // @ts-check
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -52,6 +53,7 @@ const browser = await chromium.launch({
 const faults = await otherNumbers();
 for (const name of Object.keys(EXPLORABLES)) await timeReaction(name);
 await timeFilter();
+await useSaved("notebooks/07_02_filters_and_convolution.html");
 /** The places of the pages that were read. @type {Map<string, Set<string>>} */
 const named = new Map();
 const waiting = [...pages];
@@ -116,7 +118,7 @@ async function timeFilter() {
         return canvas.toDataURL().split(",")[1];
     });
     await page.setInputFiles('[name="picture"]', { name: "square.png", mimeType: "image/png", buffer: Buffer.from(picture, "base64") });
-    await page.waitForFunction(() => document.querySelector('[name="output"]')?.textContent?.includes("512×512"));
+    await page.waitForFunction(() => document.querySelector('[name="output"]')?.textContent?.includes("512 pixels wide and 512 high"));
     const frames = await page.evaluate(async () => {
         const field = /** @type {HTMLInputElement} */ (document.querySelector('[name="k4"]'));
         const start = performance.now();
@@ -137,6 +139,83 @@ function address(name) {
     return pathToFileURL(join(folder, name)).href;
 }
 
+/** Saves a page with formulas, a player and the filter, as it is when nobody has scrolled, and uses it. @param {string} name */
+async function useSaved(name) {
+    const page = await browser.newPage({ viewport: WIDE });
+    const complain = (/** @type {string} */ fault) => void faults.push(`${name}, saved: ${fault}`);
+    await page.goto(address(name));
+    await page.waitForFunction(typeset).catch(() => complain("a formula is not drawn"));
+    const frame = page.locator("iframe.explorable-here").contentFrame();
+    // Playwright's Chromium loads every frame at once, so that what a reader's does is seen only by the attribute.
+    const isEager = () => document.querySelector('iframe[loading="eager"]');
+    await page.waitForFunction(isEager).catch(() => complain("a frame out of sight is not loaded"));
+    await frame.locator('[name="preset"]').waitFor({ state: "attached" });
+    const saved = await save(page);
+    page.on("pageerror", (error) => complain(error.message));
+    await page.goto(pathToFileURL(saved).href);
+    if (await page.locator(".headerlink").first().isVisible()) complain("the links of headings are in sight");
+    await page.locator(".dldna-player").getByLabel("Step forward").first().click();
+    const step = await page.locator(".dldna-player .count").first().textContent();
+    if (!step?.startsWith("step 2 of")) complain(`the player is at ${step}`);
+    const sum = frame.locator(".explorable-sum");
+    await page.locator("iframe.explorable-here").scrollIntoViewIfNeeded();
+    await frame.locator(SHOWN).first().waitFor({ state: "attached" }).catch((error) => complain(error.message));
+    const before = await sum.textContent();
+    await frame.locator('[name="preset"]').selectOption("Blur");
+    await page.waitForTimeout(300);
+    if (!before || (await sum.textContent()) === before) complain("the frame computes nothing");
+    const [given, needed] = [await page.locator("iframe.explorable-here").boundingBox(), await frame.locator("html").boundingBox()];
+    if (Math.abs((given?.height ?? 0) - (needed?.height ?? 0)) > 1) complain(`the frame is ${given?.height} pixels high, and needs ${needed?.height}`);
+    if (!(await page.evaluate(typeset))) complain("a formula is not drawn");
+    await page.close();
+}
+
+/** Saves a page as a browser does: what it is now, its frames, and the files that it names. The address of its file. @param {Page} page */
+async function save(page) {
+    const { html, files } = await page.evaluate(() => {
+        const copy = /** @type {HTMLElement} */ (document.documentElement.cloneNode(true));
+        const frames = [...copy.querySelectorAll("iframe")];
+        for (const [i, frame] of frames.entries()) frame.setAttribute("src", `frame-${i}.html`);
+        /** @type {Record<string, string>} */
+        const files = {};
+        for (const element of copy.querySelectorAll("[src], link[rel=stylesheet]")) {
+            const name = element.hasAttribute("src") ? "src" : "href";
+            const link = /** @type {any} */ (element)[name];
+            if (frames.includes(/** @type {HTMLIFrameElement} */ (element)) || !link.startsWith("file:")) continue;
+            files[link] ??= `${Object.keys(files).length}-${link.split("/").at(-1)?.split("?")[0]}`;
+            element.setAttribute(name, files[link]);
+        }
+        return { html: copy.outerHTML, files };
+    });
+    for (const [link, file] of Object.entries(files)) copyFileSync(fileURLToPath(link.split("?")[0]), join(disk, file));
+    for (const [i, frame] of page.mainFrame().childFrames().entries()) writeFileSync(join(disk, `frame-${i}.html`), await frame.content());
+    const saved = join(disk, "saved.html");
+    writeFileSync(saved, `<!doctype html>\n${html}`);
+    return saved;
+}
+
+/** Whether the formulas are drawn: each has signs that take place. */
+function typeset() {
+    const widths = [...document.querySelectorAll(".math")].map((formula) => formula.querySelector("svg > g")?.getBoundingClientRect().width);
+    return widths.every((width) => width && width > 0);
+}
+
+/** Formulas beside which there are words in their paragraph, but none in their line. */
+function apart() {
+    const formulas = [...document.querySelectorAll("p > span.math")];
+    return formulas.filter((formula) => {
+        const { top, bottom } = formula.getBoundingClientRect();
+        const words = [...(formula.parentElement?.childNodes ?? [])].filter((node) => node !== formula && node.textContent?.trim());
+        const lines = words.flatMap((node) => {
+            const range = document.createRange();
+            range.selectNode(node);
+            return [...range.getClientRects()];
+        });
+        const middle = (top + bottom) / 2;
+        return lines.length > 0 && !lines.some((line) => line.top < middle && middle < line.bottom);
+    }).map((formula) => formula.textContent?.slice(0, 60));
+}
+
 /** @param {string} name */
 async function look(name) {
     const page = await browser.newPage({ viewport: WIDE });
@@ -153,6 +232,8 @@ async function look(name) {
         return Promise.allSettled(images.map((image) => image.decode()));
     });
     for (const fault of await deadLinks(page)) complain(fault);
+    await page.waitForFunction(typeset).catch(() => complain("a formula is not drawn"));
+    for (const formula of await page.evaluate(apart)) complain(`not in its line: ${formula}`);
     const [, explorable] = name.match(/^(?:explore|alone)\/(\w+)\.html$/) ?? [];
     if (explorable && explorable !== "index") {
         const { use, type, touch, wrong } = EXPLORABLES[explorable];
@@ -190,7 +271,8 @@ async function look(name) {
 async function deadLinks(page) {
     const links = await page.evaluate(() => {
         const frames = [...document.querySelectorAll("iframe")].map((frame) => frame.src);
-        return [...[...document.links].map((link) => link.href), ...frames];
+        const icon = /** @type {HTMLLinkElement | null} */ (document.querySelector("link[rel~=icon]"));
+        return [...[...document.links].map((link) => link.href), ...frames, icon?.href ?? "file:///favicon.ico"];
     });
     const faults = [];
     for (const link of new Set(links.filter((link) => link.startsWith("file:")))) {

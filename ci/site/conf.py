@@ -13,6 +13,9 @@ author = "the contributors of dldna"
 html_title = "dldna"
 html_static_path = ["_static"]
 html_css_files = ["site.css", "explorable.css"]
+html_js_files = ["site.js"]
+html_favicon = "_static/icon.svg"
+templates_path = ["_templates"]
 html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_theme_options = {
@@ -72,7 +75,7 @@ PLAY = [
 
 
 def play(notebook, name):
-    """Puts the pages that compute where they belong, as frames that are loaded when they come into view."""
+    """Puts the pages that compute where they belong, as frames that are loaded when they come into view, or when the page has nothing else to do."""
     for where, heading, page, text in PLAY:
         if name != f"notebooks/{where}":
             continue
@@ -191,6 +194,7 @@ def link_items(app, doctree):
 
 
 def setup(app):
+    app.config.mathjax_path = "mathjax/tex-svg.js"  # drawings: a saved page keeps them
     app.connect("doctree-read", link_items)
     app.connect("doctree-read", name_cells)
     app.connect("builder-inited", write_player)

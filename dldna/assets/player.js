@@ -58,8 +58,6 @@
     const panel = html("div", root, { className: "dldna-panel" });
     panel.setAttribute("role", "group");
     panel.setAttribute("aria-label", "Convolution, step by step");
-    // JupyterLab listens at the document, and with an arrow key goes to another cell.
-    addEventListener("keydown", (event) => panel.contains(event.target) && event.stopPropagation(), true);
 
     // The three columns of matrices share the width of 620 units; channels stand below each other.
     const cell = Math.min(42, 550 / (width + kernelWidth + outWidth));
@@ -163,9 +161,16 @@
     show(0);
   };
 
-  // Each player on the page is started once, whichever copy of this script comes first.
-  const startAll = () => document.querySelectorAll(".dldna-player:not([data-started])").forEach((root) => {
-    root.dataset.started = "yes";
+  // Each player on the page is started once, whichever copy of this script comes first. The page itself has no mark of it, which
+  // would be saved with the page.
+  if (!window.dldnaPlayers) {
+    window.dldnaPlayers = new WeakSet();
+    // JupyterLab listens at the document, and with an arrow key goes to another cell.
+    addEventListener("keydown", (event) => event.target.closest?.(".dldna-panel") && event.stopPropagation(), true);
+  }
+  const startAll = () => document.querySelectorAll(".dldna-player").forEach((root) => {
+    if (window.dldnaPlayers.has(root)) return;
+    window.dldnaPlayers.add(root);
     start(root);
   });
   startAll();

@@ -78,6 +78,11 @@ const explorable = {
         return number.toLocaleString("en");
     },
 
+    /** With the minus sign of the book's numbers. @param {string} number */
+    minus(number) {
+        return number.replace("-", "−");
+    },
+
     /** An element of a drawing. @param {string} name @param {Record<string, string | number>} attributes */
     drawn(name, attributes) {
         const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -96,11 +101,18 @@ const explorable = {
     },
 };
 
-/** In a frame of the book or of a notebook: as high as it has to be, and light or dark as what is around. */
+/**
+ * In a frame of the book or of a notebook: as high as it has to be, and light or dark as what is around. On a disk, where each
+ * file is a stranger, the page around is told the height (see site.js).
+ */
 function settle() {
     const root = document.documentElement;
     root.classList.add("explorable-framed");
-    const frame = /** @type {HTMLElement | null} */ (window.frameElement); // there is none on a disk, where each file is a stranger
+    const frame = /** @type {HTMLElement | null} */ (window.frameElement);
+    new ResizeObserver(() => {
+        if (frame) frame.style.height = `${root.offsetHeight}px`;
+        else parent.postMessage({ explorableHeight: root.offsetHeight }, "*");
+    }).observe(root);
     if (!frame) return;
     const around = frame.ownerDocument;
     const follow = () => {
@@ -109,7 +121,6 @@ function settle() {
     };
     follow();
     for (const element of [around.documentElement, around.body]) new MutationObserver(follow).observe(element, { attributes: true });
-    new ResizeObserver(() => (frame.style.height = `${root.offsetHeight}px`)).observe(root);
 }
 if (parent !== self) settle();
 

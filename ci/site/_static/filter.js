@@ -184,7 +184,7 @@
             pixels[i] = (0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]) / 255;
         }
         picture = { width, height, pixels };
-        named("input").textContent = `The picture in grey, ${height}×${width} pixels. It stays on this device.`;
+        named("input").textContent = `The picture in grey, ${width} pixels wide and ${height} high. It stays on this device.`;
         explorable.paint(before, picture, 0, 1);
         soon();
     }
@@ -236,7 +236,7 @@
         // A filter whose numbers add up to nothing gives negative values too: grey is zero then.
         const hasNegative = Math.abs(kernel.reduce((a, b) => a + b, 0)) <= 0.25;
         explorable.paint(after, result, hasNegative ? -1 : 0, 1);
-        named("output").textContent = `The result, ${result.height}×${result.width}: ${hasNegative ? "grey is 0, brighter above, darker below" : "black is 0 and below, white 1 and above"}.`;
+        named("output").textContent = `The result, ${result.width} pixels wide and ${result.height} high: ${hasNegative ? "grey is 0, brighter above, darker below" : "black is 0 and below, white 1 and above"}.`;
         point(Math.floor(state.row * result.height), Math.floor(state.column * result.width));
     }
 
@@ -261,7 +261,7 @@
         const fill = (/** @type {string} */ name, /** @type {number[]} */ numbers, /** @type {(cell: HTMLElement, number: number) => void} */ color) =>
             numbers.forEach((number, i) => {
                 const cell = named(name).children[i];
-                cell.textContent = name === "weights" ? short(number) : number.toFixed(2);
+                cell.textContent = explorable.minus(name === "weights" ? short(number) : number.toFixed(2));
                 color(cell, number);
             });
         fill("under", under, (cell, pixel) => {
@@ -272,7 +272,7 @@
         fill("weights", kernel, (cell, weight) => tint(cell, weight / largest(kernel)));
         fill("products", products, (cell, product) => tint(cell, product / largest(products)));
         const value = result.pixels[row * result.width + column];
-        sum.textContent = `The sum, ${value.toFixed(3)}, is the pixel in row ${row} and column ${column} of the result.`;
+        sum.textContent = `The sum, ${explorable.minus(value.toFixed(3))}, is the pixel in row ${row} and column ${column} of the result.`;
     }
 
     /** Lays a frame around a square of pixels, which is never too small to be seen. @param {HTMLElement} frame @param {Picture} around @param {number} top @param {number} left @param {number} side */

@@ -159,7 +159,7 @@
             const bar = /** @type {HTMLElement} */ (row.cells[1].firstElementChild);
             const width = (50 * Math.abs(logits[digit])) / largest;
             Object.assign(bar.style, { width: `${width}%`, left: `${logits[digit] < 0 ? 50 - width : 50}%` });
-            row.cells[2].textContent = logits[digit].toFixed(1);
+            row.cells[2].textContent = explorable.minus(logits[digit].toFixed(1));
             row.cells[3].textContent = `${(100 * shares[digit]).toFixed(1)}%`;
         });
         const best = shares.indexOf(Math.max(...shares));

@@ -244,13 +244,31 @@
             shapes.push(explorable.drawn("rect", { class: index === shown ? "field chosen" : "field", x, y, width: side, height: side, "stroke-width": index === shown ? 3 * thin : 2 * thin }));
         });
         picture.replaceChildren(...shapes);
-        const [top, left] = unit.map((index) => chosen.start + index * chosen.jump);
-        const last = chosen.receptive_field - 1;
         const name = shown < 0 ? "the input" : body.rows[shown].querySelector("button").textContent;
-        const words = `Unit (${unit.join(", ")}) of ${name}, which has ${chosen.side}×${chosen.side}, sees rows ${top} to ${top + last} and columns ${left} to ${left + last} of the input, which has ${state.side}×${state.side}.`;
-        const share = Math.min((100 * chosen.receptive_field ** 2) / state.side ** 2, 100);
-        find(".explorable-sum").textContent = `${words} A receptive field of ${chosen.receptive_field}×${chosen.receptive_field} is ${share.toFixed(share < 10 ? 1 : 0)}% of it${chosen.receptive_field > state.side ? ", and some of padding" : ""}.`;
+        const [rows, columns] = unit.map((index) => inside(chosen.start + index * chosen.jump, chosen.receptive_field));
+        const pixels = rows.count && columns.count ? `${among("row", rows)} and ${among("column", columns)} of the input` : "no pixel of the input";
+        const beside = [counted("row", rows.padding), counted("column", columns.padding)].filter(Boolean).join(" and ");
+        const words = `Unit (${unit.join(", ")}) of ${name}, which has ${chosen.side}×${chosen.side}, sees ${pixels}, which has ${state.side}×${state.side}${beside && `, and ${beside} of padding`}.`;
+        const share = (100 * rows.count * columns.count) / state.side ** 2;
+        find(".explorable-sum").textContent = `${words} With a receptive field of ${chosen.receptive_field}×${chosen.receptive_field}, it sees ${share.toFixed(share < 10 ? 1 : 0)}% of the input.`;
         picture.setAttribute("aria-label", `The receptive field on the input. ${words}`);
+    }
+
+    /** Which rows, or columns, of the input are in a receptive field that begins at `start`, and how many of padding. @param {number} start @param {number} length */
+    function inside(start, length) {
+        const [first, last] = [Math.max(start, 0), Math.min(start + length, state.side) - 1];
+        const count = Math.max(last - first + 1, 0);
+        return { first, last, count, padding: length - count };
+    }
+
+    /** @param {string} name @param {{ first: number, last: number, count: number }} lines */
+    function among(name, { first, last, count }) {
+        return count > 1 ? `${name}s ${first} to ${last}` : `${name} ${first}`;
+    }
+
+    /** @param {string} name @param {number} count */
+    function counted(name, count) {
+        return count && `${count} ${name}${count > 1 ? "s" : ""}`;
     }
 
     dldnaWeb.then(build);

@@ -123,19 +123,26 @@ pub fn write_alone(source: &Path, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let scripts = source.join("_static");
     let style = fs::read_to_string(scripts.join("explorable.css"))?;
+    let icon = encoded(&scripts.join("icon.svg"))?;
     for name in PAGES {
         let page = fs::read_to_string(source.join("explore").join(name).with_extension("md"))?;
         let script = |file: &str| {
             fs::read_to_string(scripts.join(file)).with_context(|| format!("the script {file}"))
         };
-        let alone = alone(&page, &style, script).with_context(|| format!("the page {name}"))?;
+        let alone =
+            alone(&page, &style, &icon, script).with_context(|| format!("the page {name}"))?;
         fs::write(folder.join(name).with_extension("html"), alone)?;
     }
     Ok(())
 }
 
 /// The HTML inside a page's Markdown as a document, with its scripts in it.
-fn alone(page: &str, style: &str, script: impl Fn(&str) -> Result<String>) -> Result<String> {
+fn alone(
+    page: &str,
+    style: &str,
+    icon: &str,
+    script: impl Fn(&str) -> Result<String>,
+) -> Result<String> {
     let title = page.lines().find_map(|line| line.strip_prefix("# "));
     let title = title.context("it has no title")?;
     let (_, html) = page
@@ -155,7 +162,8 @@ fn alone(page: &str, style: &str, script: impl Fn(&str) -> Result<String>) -> Re
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n\
-         <style>\n:root {{ color-scheme: light dark; font-family: sans-serif; line-height: 1.5; }}\n\
+         <link rel=\"icon\" href=\"data:image/svg+xml;base64,{icon}\">\n\
+         <style>\n:root {{ color-scheme: light dark; font-family: system-ui, sans-serif; line-height: 1.5; }}\n\
          main {{ max-width: 80rem; margin: auto; }}\n{style}</style>\n</head>\n\
          <body>\n<main>\n<h1>{title}</h1>\n{body}</main>\n</body>\n</html>\n"
     ))
@@ -168,7 +176,7 @@ mod tests {
     #[test]
     fn a_page_alone_holds_its_scripts() {
         let page = "# A page\n\nText.\n\n```{raw} html\n<div></div>\n<script src=\"../_static/a.js\"></script>\n```\n\nMore.\n";
-        let alone = alone(page, "p {}", |file| Ok(format!("// {file}\n"))).unwrap();
+        let alone = alone(page, "p {}", "", |file| Ok(format!("// {file}\n"))).unwrap();
         assert!(alone.contains("<h1>A page</h1>"), "{alone}");
         assert!(
             alone.contains("<div></div>\n<script>\n// a.js\n</script>"),
@@ -179,6 +187,6 @@ mod tests {
 
     #[test]
     fn a_page_without_html_is_refused() {
-        assert!(alone("# A page\n", "", |_| Ok(String::new())).is_err());
+        assert!(alone("# A page\n", "", "", |_| Ok(String::new())).is_err());
     }
 }
