@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const GONE: &str = "The variables of this notebook are gone. To make them again: Run > Run All Above Selected Cell.";
 
 static PANIC: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:thread '.*' )(?:\(\d+\) )?(panicked at )(.+?):(\d+):(\d+):\n$")
+    Regex::new(r"^(thread '.*' )(?:\(\d+\) )?panicked at (.+?):(\d+):(\d+):\n$")
         .expect("a right pattern")
 });
 /// The names that a `let` gives.
@@ -136,7 +136,7 @@ impl Wording {
             return Some(line.to_owned());
         };
         self.panicked = true;
-        Some(format!("{}{}:\n", &found[1], self.place(&found)))
+        Some(format!("{}panicked at {}:\n", &found[1], self.place(&found)))
     }
 
     /// Where the panic was: the line of the cell, if it was there.
@@ -373,7 +373,7 @@ mod tests {
         }
         assert_eq!(
             said,
-            "\npanicked at line 3 of this cell:\nindex out of bounds\nafter\n"
+            "\nthread 'main' panicked at line 3 of this cell:\nindex out of bounds\nafter\n"
         );
         // What the cell had printed arrives later, and is shown before.
         let mut printed = json!({"name": "stdout", "text": "before\n"});
