@@ -113,13 +113,19 @@ fn disable_announcements() -> Result<()> {
 /// How JupyterLab looks here.
 const CSS: &str = include_str!("lab.css");
 
-/// What JupyterLab's own settings have no word for.
+/// What JupyterLab's own settings have no word for. In the environment it also holds where JupyterHub starts JupyterLab.
 fn write_config() -> Result<()> {
-    let folder = paths::lab().join("jupyter/config");
-    fs::create_dir_all(folder.join("custom"))?;
-    fs::write(folder.join("custom/custom.css"), CSS)?;
-    let config =
+    let style = paths::lab().join("jupyter/config/custom");
+    fs::create_dir_all(&style)?;
+    fs::write(style.join("custom.css"), CSS)?;
+    let mut config =
         exporters(&|program| toolchain::stdout(Command::new(program).arg("--version")).is_ok());
+    // Not Python's kernel, which comes with JupyterLab and cannot run a cell of the book.
+    config["KernelSpecManager"] =
+        serde_json::json!({"allowed_kernelspecs": ["rust"], "ensure_native_kernel": false});
+    config["MultiKernelManager"] = serde_json::json!({"default_kernel_name": "rust"});
+    let folder = python::LAB.folder().join("etc/jupyter");
+    fs::create_dir_all(&folder)?;
     fs::write(
         folder.join("jupyter_server_config.json"),
         config.to_string(),
@@ -180,18 +186,8 @@ fn our_options(given: &[OsString]) -> Vec<String> {
     let root = paths::notebooks();
     let mut options = vec![
         ("--ServerApp.root_dir", root.display().to_string()),
-        (
-            "--MultiKernelManager.default_kernel_name",
-            "rust".to_owned(),
-        ),
         ("--LabApp.default_url", "/lab/tree/README.md".to_owned()),
         ("--LabApp.custom_css", "True".to_owned()),
-        // Not Python's, which comes with JupyterLab and cannot run a cell of the book.
-        ("--KernelSpecManager.allowed_kernelspecs", "rust".to_owned()),
-        (
-            "--KernelSpecManager.ensure_native_kernel",
-            "False".to_owned(),
-        ),
         // After a change of the crate a kernel builds it before it answers.
         (
             "--MappingKernelManager.kernel_info_timeout",
@@ -318,7 +314,7 @@ mod tests {
         ] {
             let ours = ours(given);
             assert!(!ours.contains("root_dir"), "{ours}");
-            assert!(ours.contains("--MultiKernelManager.default_kernel_name=rust"));
+            assert!(ours.contains("--LabApp.default_url="), "{ours}");
         }
     }
 

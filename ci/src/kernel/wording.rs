@@ -136,7 +136,11 @@ impl Wording {
             return Some(line.to_owned());
         };
         self.panicked = true;
-        Some(format!("{}panicked at {}:\n", &found[1], self.place(&found)))
+        Some(format!(
+            "{}panicked at {}:\n",
+            &found[1],
+            self.place(&found)
+        ))
     }
 
     /// Where the panic was: the line of the cell, if it was there.
