@@ -136,11 +136,8 @@ impl Wording {
             return Some(line.to_owned());
         };
         self.panicked = true;
-        Some(format!(
-            "{}panicked at {}:\n",
-            &found[1],
-            self.place(&found)
-        ))
+        let place = self.place(&found);
+        Some(format!("{}panicked at {place}:\n", &found[1]))
     }
 
     /// Where the panic was: the line of the cell, if it was there.
