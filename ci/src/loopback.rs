@@ -1,9 +1,27 @@
-//! An address of this machine for the ports of a kernel.
+//! The ports of a kernel, on an address of this machine.
 use std::net::Ipv4Addr;
+
+use anyhow::Result;
+use jupyter_protocol::ConnectionInfo;
+use jupyter_zmq_client::peek_ports_with_listeners;
+use tokio::net::TcpListener;
+
+/// Gives a kernel five ports that are free. They are nobody else's as long as the listeners live.
+pub async fn give_ports(connection: &mut ConnectionInfo) -> Result<Vec<TcpListener>> {
+    let ip = own_address();
+    let (ports, listeners) = peek_ports_with_listeners(ip.into(), 5).await?;
+    connection.ip = ip.to_string();
+    connection.shell_port = ports[0];
+    connection.iopub_port = ports[1];
+    connection.stdin_port = ports[2];
+    connection.control_port = ports[3];
+    connection.hb_port = ports[4];
+    Ok(listeners)
+}
 
 /// On Linux one that no other process uses. A kernel opens its ports seconds after they were found free, and on 127.0.0.1 another
 /// kernel that starts at the same time may have come first. (Other systems have that one address alone.)
-pub fn own_address() -> Ipv4Addr {
+fn own_address() -> Ipv4Addr {
     match cfg!(target_os = "linux") {
         true => address_of(std::process::id()),
         false => Ipv4Addr::LOCALHOST,

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use jupyter_protocol::ConnectionInfo;
-use jupyter_zmq_client::peek_ports_with_listeners;
 use ring::hmac;
 use serde_json::Value;
 use zeromq::{
@@ -19,7 +18,7 @@ use zeromq::{
 
 use super::start::INTERRUPT;
 use super::wording::{Passing, Wording};
-use crate::loopback::own_address;
+use crate::loopback::give_ports;
 use crate::private;
 
 #[derive(clap::Args)]
@@ -39,15 +38,8 @@ pub fn start(front: &Path, folder: &Path) -> Result<PathBuf> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let ip = own_address();
     // Kept until both connection files name them.
-    let (ports, _kept) = runtime.block_on(peek_ports_with_listeners(ip.into(), 5))?;
-    connection.ip = ip.to_string();
-    connection.shell_port = ports[0];
-    connection.iopub_port = ports[1];
-    connection.stdin_port = ports[2];
-    connection.control_port = ports[3];
-    connection.hb_port = ports[4];
+    let _kept = runtime.block_on(give_ports(&mut connection))?;
     let back = folder.join("connection.json");
     private::write(&back, &serde_json::to_vec(&connection)?)?;
     Command::new(std::env::current_exe()?)

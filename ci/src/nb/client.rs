@@ -14,8 +14,7 @@ use jupyter_protocol::{
 use jupyter_zmq_client::{
     ClientControlConnection, ClientIoPubConnection, ClientShellConnection,
     create_client_control_connection, create_client_iopub_connection,
-    create_client_shell_connection_with_identity, peek_ports_with_listeners,
-    peer_identity_for_session,
+    create_client_shell_connection_with_identity, peer_identity_for_session,
 };
 use process_wrap::tokio::{ChildWrapper, CommandWrap};
 use tempfile::TempDir;
@@ -24,7 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 #[cfg(unix)]
 use super::guard::Guard;
 use crate::kernel::calls::{self, Call};
-use crate::loopback::own_address;
+use crate::loopback::give_ports;
 use crate::{lock, private};
 
 /// A kernel that is not ready by then is not coming: the stock kernel builds nothing at its start,
@@ -207,20 +206,19 @@ impl Kernel {
         let lock = lock::hold(&temporary.path().join(LOCK), "")?;
         let log = temporary.path().join("kernel.log");
         let connection_file = temporary.path().join("connection.json");
-        let ip = own_address();
-        let (ports, listeners) = peek_ports_with_listeners(ip.into(), 5).await?;
-        let info = ConnectionInfo {
-            ip: ip.to_string(),
+        let mut info = ConnectionInfo {
+            ip: String::new(),
             transport: Transport::TCP,
-            shell_port: ports[0],
-            iopub_port: ports[1],
-            stdin_port: ports[2],
-            control_port: ports[3],
-            hb_port: ports[4],
+            shell_port: 0,
+            iopub_port: 0,
+            stdin_port: 0,
+            control_port: 0,
+            hb_port: 0,
             key: uuid::Uuid::new_v4().to_string(),
             signature_scheme: "hmac-sha256".to_owned(),
             kernel_name: Some("rust".to_owned()),
         };
+        let listeners = give_ports(&mut info).await?;
         // Whoever reads the key can run code in the kernel.
         private::write(&connection_file, &serde_json::to_vec(&info)?)?;
         // Held until now, the ports are less likely to be given to another kernel that starts. Held
