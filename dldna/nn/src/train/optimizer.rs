@@ -12,7 +12,7 @@ pub use state::Moments;
 use super::TrainError;
 use crate::kernels::{adam::AdamStep, sgd::SgdStep};
 use crate::nn::LayerDevice;
-use crate::weights::Values;
+use crate::weights::{AnyTensorMut, Values, for_each_tensor_mut};
 use dfdx::optim::{Momentum, WeightDecay};
 use dfdx::prelude::{tensor_collection::*, *};
 use state::storage;
@@ -81,7 +81,11 @@ pub trait TrainDevice: LayerDevice {
             gradients,
             moments,
         };
-        walk(network, &mut update)
+        M::iter_tensors(&mut RecursiveWalker {
+            m: (network, String::new()),
+            f: &mut update,
+        })
+        .map(drop)
     }
 
     /// `values *= factor`
@@ -100,23 +104,18 @@ pub trait TrainDevice: LayerDevice {
     }
 }
 
-/// Shows all tensors of a network to a visitor.
-fn walk<M: TensorCollection<f32, D>, D: TrainDevice>(
+/// Shows all trainable parameters of a network, until the first error.
+fn for_each_parameter<M: TensorCollection<f32, D>, D: TrainDevice>(
     network: &mut M,
-    visitor: &mut impl TensorVisitor<
-        f32,
-        D,
-        Viewer = (ViewTensorMut, ViewTensorName),
-        Err = D::Err,
-        E2 = f32,
-        D2 = D,
-    >,
+    mut f: impl FnMut(&str, &mut dyn AnyTensorMut<D>) -> Result<(), D::Err>,
 ) -> Result<(), D::Err> {
-    M::iter_tensors(&mut RecursiveWalker {
-        m: (network, String::new()),
-        f: visitor,
-    })
-    .map(drop)
+    let mut done = Ok(());
+    for_each_tensor_mut(network, &mut |name, tensor, is_trained| {
+        if is_trained && done.is_ok() {
+            done = f(name, tensor);
+        }
+    });
+    done
 }
 
 impl TrainDevice for Cpu {
@@ -204,56 +203,6 @@ impl<D: TrainDevice> TensorVisitor<f32, D> for Update<'_, D> {
     }
 }
 
-/// The norm of all gradients of a network's trainable parameters together.
-struct SquaredNorm<'a, D: Storage<f32>> {
-    gradients: &'a Gradients<f32, D>,
-    sum: f64,
-}
-
-impl<D: TrainDevice> TensorVisitor<f32, D> for SquaredNorm<'_, D> {
-    type Viewer = (ViewTensorMut, ViewTensorName);
-    type Err = D::Err;
-    type E2 = f32;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        options: TensorOptions<S, f32, D>,
-        (tensor, _): (&mut Tensor<S, f32, D>, String),
-    ) -> Result<Option<Tensor<S, f32, D>>, D::Err> {
-        if options.do_gradient_update {
-            let gradient = self.gradients.get(tensor).as_vec();
-            self.sum += gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
-        }
-        Ok(None)
-    }
-}
-
-/// Multiplies the gradients of all trainable parameters.
-struct Scale<'a, D: Storage<f32>> {
-    gradients: &'a mut Gradients<f32, D>,
-    factor: f32,
-}
-
-impl<D: TrainDevice> TensorVisitor<f32, D> for Scale<'_, D> {
-    type Viewer = (ViewTensorMut, ViewTensorName);
-    type Err = D::Err;
-    type E2 = f32;
-    type D2 = D;
-
-    fn visit<S: Shape>(
-        &mut self,
-        options: TensorOptions<S, f32, D>,
-        (tensor, _): (&mut Tensor<S, f32, D>, String),
-    ) -> Result<Option<Tensor<S, f32, D>>, D::Err> {
-        if options.do_gradient_update {
-            let gradient = self.gradients.get_or_alloc_mut(tensor)?;
-            tensor.device().scale(gradient, self.factor)?;
-        }
-        Ok(None)
-    }
-}
-
 /// Makes the gradients of all trainable parameters smaller by one factor, so that their norm together is at most `norm`;
 /// returns what it was. PyTorch: `torch.nn.utils.clip_grad_norm_`. Pascanu et al., *On the difficulty of training recurrent
 /// neural networks*, 2012.
@@ -279,15 +228,19 @@ pub fn clip_gradients<M: TensorCollection<f32, D>, D: TrainDevice>(
     gradients: &mut Gradients<f32, D>,
     norm: f32,
 ) -> Result<f32, D::Err> {
-    let mut squared = SquaredNorm {
-        gradients,
-        sum: 0.0,
-    };
-    walk(network, &mut squared)?;
-    let found = squared.sum.sqrt() as f32;
+    let mut squared = 0.0;
+    for_each_parameter(network, |_, tensor| {
+        let gradient = tensor.gradient(gradients);
+        squared += gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
+        Ok(())
+    })?;
+    let found = squared.sqrt() as f32;
     if found > norm {
         let factor = norm / found;
-        walk(network, &mut Scale { gradients, factor })?;
+        for_each_parameter(network, |_, tensor| {
+            let gradient = tensor.gradient_mut(gradients)?;
+            tensor.device().scale(gradient, factor)
+        })?;
     }
     Ok(found)
 }

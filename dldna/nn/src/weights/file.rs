@@ -124,12 +124,13 @@ impl TensorFile {
     ) -> Result<(), WeightsError> {
         self.differences(&sizes_by_name(network), name_of, may_lack)
             .check(path)?;
-        for_each_tensor_mut(network, |name, tensor| {
-            match self.tensors.get(&name_of(name)) {
+        for_each_tensor_mut(
+            network,
+            &mut |name, tensor, _| match self.tensors.get(&name_of(name)) {
                 Some(values) => tensor.set(&values.data),
                 None => tensor.set(&vec![0.0; tensor.sizes().iter().product()]),
-            }
-        });
+            },
+        );
         Ok(())
     }
 

@@ -12,8 +12,8 @@ mod tensors;
 pub use error::WeightsError;
 pub(crate) use file::{TensorFile, Values};
 pub use foreign::Foreign;
-use tensors::for_each_tensor_mut;
 pub use tensors::{AnyTensor, for_each_tensor};
+pub(crate) use tensors::{AnyTensorMut, for_each_tensor_mut};
 
 use dfdx::prelude::{Device, tensor_collection::TensorCollection};
 use std::path::Path;
