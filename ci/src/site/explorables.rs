@@ -7,7 +7,6 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
-use wasm_bindgen_cli_support::Bindgen;
 
 use super::run_to_end;
 use crate::kernel::template::hash_folder;
@@ -63,12 +62,11 @@ fn compile(folder: &Path, scripts: &Path) -> Result<()> {
             .arg("-Zbuild-std=std,panic_abort");
     }
     run_to_end(&mut cargo)?;
-    Bindgen::new()
-        .input_path(target.join(TARGET).join("release/dldna_web.wasm"))
-        .no_modules(true)?
-        .typescript(true) // for the checks of the pages' own scripts
-        .remove_name_section(true)
-        .generate(folder)?;
+    run_to_end(
+        example("bindings")
+            .arg(target.join(TARGET).join("release/dldna_web.wasm"))
+            .arg(folder),
+    )?;
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     packed.write_all(&fs::read(folder.join("dldna_web_bg.wasm"))?)?;
     let packed = packed.finish()?;
@@ -90,6 +88,17 @@ fn compile(folder: &Path, scripts: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A program beside `dldna/web`. What it alone needs is not compiled for `cargo lab`.
+fn example(name: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["run", "--quiet", "--package", "dldna-web", "--example"])
+        .arg(name)
+        .arg("--")
+        .current_dir(paths::repository());
+    cargo
+}
+
 /// The network of the page *Layers*, trained once for each state of what it depends on.
 fn train(folder: &Path, scripts: &Path) -> Result<()> {
     let mut hasher = DefaultHasher::new();
@@ -100,13 +109,7 @@ fn train(folder: &Path, scripts: &Path) -> Result<()> {
     let trained = folder.join("fingerprint");
     if fs::read_to_string(&trained).ok().as_ref() != Some(&fingerprint) {
         fs::create_dir_all(folder)?;
-        run_to_end(
-            Command::new("cargo")
-                .args(["run", "--quiet", "--package", "dldna-web"])
-                .args(["--example", "train_digits"])
-                .arg(folder)
-                .current_dir(paths::repository()),
-        )?;
+        run_to_end(example("train_digits").arg(folder))?;
         fs::write(trained, fingerprint)?;
     }
     let script = format!(
