@@ -30,8 +30,9 @@ pub struct Template {
     pub features: Features,
 }
 
-/// What a kernel compiles its cells with. The crate and all below it run at full speed; the engine as one unit of code, for in
-/// many the closures of its kernels are not inlined, and a training takes six times as long. The reader's own code
+/// What a kernel compiles its cells with. The crate and all that computes below it run at full speed; the engine as one unit of
+/// code, for in many the closures of its kernels are not inlined, and a training takes six times as long. What waits for a
+/// network or a disk is not optimised, nor is the product of complex matrices, which nothing calls. The reader's own code
 /// keeps the checks for overflow and out-of-range arithmetic, and is compiled quickly: a cell that builds networks
 /// has much generic code to compile.
 const CARGO_CONFIG: &str = r#"[profile.dev]
@@ -40,8 +41,34 @@ lto = "off"
 debug-assertions = false
 overflow-checks = false
 
-[profile.dev.package.dldna-nn]
-codegen-units = 1
+[profile.dev.package]
+dldna-nn.codegen-units = 1
+basic-toml.opt-level = 0
+futures-util.opt-level = 0
+gemm-c32.opt-level = 0
+gemm-c64.opt-level = 0
+gemm-f16.opt-level = 0
+http.opt-level = 0
+hyper.opt-level = 0
+hyper-rustls.opt-level = 0
+hyper-util.opt-level = 0
+icu_collections.opt-level = 0
+icu_locale_core.opt-level = 0
+icu_normalizer.opt-level = 0
+icu_properties.opt-level = 0
+idna.opt-level = 0
+ipnet.opt-level = 0
+kamadak-exif.opt-level = 0
+raw-cpuid.opt-level = 0
+reqwest.opt-level = 0
+rustix.opt-level = 0
+rustls.opt-level = 0
+rustls-webpki.opt-level = 0
+tar.opt-level = 0
+tokio.opt-level = 0
+tokio-rustls.opt-level = 0
+tower-http.opt-level = 0
+url.opt-level = 0
 
 [profile.dev.package.ctx]
 opt-level = 1
