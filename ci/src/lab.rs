@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 use crate::kernel::features::Features;
 use crate::kernel::template::Template;
 use crate::kernel::{evcxr, start};
+use crate::steps::{side_by_side, step};
 use crate::{paths, process, python, toolchain, trust};
 
 #[derive(clap::Args)]
@@ -30,8 +30,10 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    set_up_kernel(&args.features)?;
-    step("JupyterLab", || python::LAB.install())?;
+    // Half of pip's time is the network's and the disk's.
+    side_by_side(&[&|| set_up_kernel(&args.features), &|| {
+        step("JupyterLab", || python::LAB.install())
+    }])?;
     write_kernel_specification(&args.features)?;
     step("Trust in the notebooks as committed", || {
         trust::trust_notebooks(jupyter())
@@ -40,25 +42,22 @@ pub fn run(args: Args) -> Result<()> {
     open(&args)
 }
 
-/// All that is needed to run notebooks, with or without JupyterLab.
+/// All that is needed to run notebooks, with or without JupyterLab. Cargo often waits for one package, or for the network: two
+/// builds side by side leave no core idle.
 pub fn set_up_kernel(features: &Features) -> Result<()> {
     paths::writable_lab()?;
-    step("Rust kernel", || evcxr::install().map(drop))?;
-    step("The crate, built for the notebooks", || {
-        Template::ready(features).map(drop)
-    })
+    side_by_side(&[
+        &|| step("Rust kernel", || evcxr::install().map(drop)),
+        &|| {
+            step("The crate, built for the notebooks", || {
+                Template::ready(features).map(drop)
+            })
+        },
+    ])
 }
 
 /// What the launcher shows for the kernel.
 const LOGO: &str = include_str!("kernel/logo.svg");
-
-/// Does one thing and says how long it took.
-fn step(name: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
-    let started = Instant::now();
-    action().with_context(|| format!("{name} is not ready"))?;
-    println!("{name}: ready ({:.1} s)", started.elapsed().as_secs_f64());
-    Ok(())
-}
 
 /// Tells JupyterLab how to start a kernel.
 fn write_kernel_specification(features: &Features) -> Result<()> {

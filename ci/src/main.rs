@@ -16,6 +16,7 @@ mod process;
 mod python;
 mod role;
 mod site;
+mod steps;
 mod toolchain;
 mod trust;
 

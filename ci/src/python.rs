@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::steps::say;
 use crate::{lock, paths, toolchain};
 
 /// The oldest Python that JupyterLab runs on.
@@ -89,7 +90,7 @@ impl Environment {
     /// Makes it unless it is there.
     pub fn install(&self) -> Result<()> {
         let _lock = lock::hold(
-            &paths::lab().join("install.lock"),
+            &paths::writable_lab()?.join("python.lock"), // the kernel's program is installed at the same time
             "Waiting for another start that installs Python packages",
         )?;
         let Err(missing) = self.check_installed() else {
@@ -98,13 +99,13 @@ impl Environment {
         let found = find()?;
         let (purpose, folder) = (self.purpose, self.folder());
         if folder.exists() {
-            println!("{purpose} is installed anew: {missing:#}");
+            say(&format!("{purpose} is installed anew: {missing:#}"));
             fs::remove_dir_all(&folder)?; // pip keeps what it has fetched in its own cache
         }
-        println!(
-            "Installing {purpose} for {} (once, about a minute)",
+        say(&format!(
+            "Installing {purpose} for {} (once)",
             found.display()
-        );
+        ));
         let status = python(&found).args(["-m", "venv"]).arg(&folder).status()?;
         ensure!(
             status.success(),

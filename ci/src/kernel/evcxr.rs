@@ -1,8 +1,8 @@
 //! The program behind each notebook: `evcxr_jupyter`, the published one, unchanged.
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
+use crate::steps::{self, say};
 use crate::toolchain::{self, Toolchain};
 use crate::{lock, paths};
 
@@ -63,17 +63,26 @@ pub fn install() -> Result<PathBuf> {
     if let Some(program) = find() {
         return Ok(program);
     }
-    println!("Building the Rust kernel, {NAME} {VERSION} (once, about 7 minutes)");
-    let started = Instant::now();
+    say(&format!(
+        "Building the Rust kernel, {NAME} {VERSION} (once)"
+    ));
     let build = lab.join("evcxr-build");
     let toolchain = Toolchain::find()?;
-    let status = toolchain
-        .cargo_command()
+    let mut cargo = toolchain.cargo_command();
+    cargo
         // By its real path: rustup's proxy would obey the toolchain files that some packages ship.
         .env("RUSTC", &toolchain.rustc)
         // Optimisation across the parts of a crate takes a quarter of the build.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .args(["install", "--locked", "--version", VERSION, NAME, "--root"])
+        .args([
+            "install",
+            "--force",
+            "--locked",
+            "--version",
+            VERSION,
+            NAME,
+            "--root",
+        ])
         .arg(lab)
         .arg("--target-dir")
         .arg(&build)
@@ -81,16 +90,13 @@ pub fn install() -> Result<PathBuf> {
             let setting = format!("profile.release.package.{package}.opt-level=0");
             ["--config".to_owned(), setting]
         }))
-        .current_dir(paths::repository())
-        .status()
-        .context("running cargo install")?;
-    if !status.success() {
+        .current_dir(paths::repository());
+    if !steps::run_cargo("Rust kernel", &mut cargo)? {
         bail!(
             "the kernel could not be built; see above. Without a network, or with a full disk, fix that first. \
              What is built so far is kept: run the same command again"
         );
     }
     std::fs::remove_dir_all(&build)?;
-    println!("Built in {:.0} s", started.elapsed().as_secs_f64());
     find().context("cargo install reported success, but the kernel's program is missing")
 }

@@ -9,11 +9,11 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
 use walkdir::{DirEntry, WalkDir};
 
 use super::features::Features;
 use super::{evcxr, manifest, metadata, replay, rust_src};
+use crate::steps::{self, say};
 use crate::toolchain::Toolchain;
 use crate::{lock, paths, private};
 
@@ -121,19 +121,18 @@ impl Template {
 
     fn build(directory: &Path, features: &Features) -> Result<Self> {
         features.check()?;
-        let started = Instant::now();
         let toolchain = Toolchain::find()?;
         let unfinished = templates().join(UNFINISHED);
         let others = complete(&templates())?;
         let previous = others.last();
-        eprintln!(
+        say(&format!(
             "Building the crate for the notebooks ({})",
             if previous.is_some() {
                 "it has changed"
             } else {
-                "once, about 3 minutes"
+                "once"
             }
-        );
+        ));
         if let Some(previous) = previous
             && !unfinished.join("Cargo.toml").exists()
         {
@@ -170,7 +169,6 @@ impl Template {
         put_in_place(&unfinished, directory)?;
         keep_headers(directory, &unfinished)?;
         remove_others(&templates(), directory)?;
-        eprintln!("Built in {:.0} s", started.elapsed().as_secs_f64());
         Ok(template)
     }
 
@@ -305,10 +303,7 @@ fn compile(directory: &Path, toolchain: &Toolchain, features: &Features) -> Resu
     if features == &Features::default() {
         cargo.args(["--package", "dldna"]); // cargo takes no features for a package that is not in the workspace
     }
-    let status = cargo
-        .status()
-        .with_context(|| format!("running {}", toolchain.cargo.display()))?;
-    if !status.success() {
+    if !steps::run_cargo("The crate", &mut cargo)? {
         bail!("the crate does not compile; see above, or run `cargo check -p dldna`");
     }
     Ok(())
