@@ -73,7 +73,7 @@ pub fn install() -> Result<PathBuf> {
         }
     }
     say(&format!(
-        "Building the Rust kernel, {NAME} {VERSION} (once)"
+        "Building the Rust kernel, {NAME} {VERSION} (once, about 5 minutes)"
     ));
     let build = lab.join("evcxr-build");
     let toolchain = Toolchain::find()?;

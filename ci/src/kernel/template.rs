@@ -1,6 +1,6 @@
 //! The template: a kernel's working folder in which the crate is already built.
 //!
-//! A stock kernel compiles the crate and all that it uses, about two minutes, each time a
+//! A stock kernel compiles the crate and all that it uses, for minutes, each time a
 //! notebook is opened. Here that is done once. Each kernel then gets a copy of what its cells need, in which
 //! nearly all files are hard links. What cargo needs besides is copied when a cell first needs cargo.
 use anyhow::{Context, Result, bail};
@@ -130,7 +130,7 @@ impl Template {
             if previous.is_some() {
                 "it has changed"
             } else {
-                "once"
+                "once, about 4 minutes"
             }
         ));
         if let Some(previous) = previous
