@@ -4,6 +4,9 @@
 //! that adds the gradients. What the backward pass needs of the input and the weights is moved into that closure; it
 //! shares their memory.
 
+mod normalised;
+mod operand;
+
 use super::conv_transpose2d::transposed_size;
 use super::device::{Backward, concat_shape, flows, *};
 use super::error::{LayerError, remember};
@@ -24,6 +27,8 @@ use crate::kernels::scratch::Scratch;
 use crate::kernels::separable::SeparableMap;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
+use normalised::{Convolved, Normalised, ResultBackward, Values};
+use operand::Operand;
 use std::mem::take;
 use std::ops::DerefMut;
 
@@ -62,14 +67,22 @@ fn operation(
     backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + 'static,
 ) -> Result<Operation<Cpu>> {
     let output = dev.try_tensor_from_vec(values, shape)?;
+    Ok(operation_of(output, backward))
+}
+
+/// The result of an operation with its backward pass.
+fn operation_of(
+    output: Batch<Cpu>,
+    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + 'static,
+) -> Operation<Cpu> {
     let d_y = output.ghost();
-    Ok(Operation {
+    Operation {
         output,
         backward: Box::new(move |gradients| {
             let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
             backward(d_output, gradients)
         }),
-    })
+    }
 }
 
 fn window_too_large<T>(
@@ -140,13 +153,12 @@ impl ConvolutionKernel for Depthwise {
     }
 }
 
-/// The kernel of a convolution for images such as `x`, and the shape of its result.
+/// The kernel of a convolution for images of this shape, and the shape of its result.
 #[allow(clippy::type_complexity, reason = "a kernel and a shape")]
 fn kernel_for(
-    x: &Batch<Cpu>,
+    &(batch, channels, height, width): &(usize, usize, usize, usize),
     conv: &Convolution<Cpu>,
 ) -> Result<(Box<dyn ConvolutionKernel>, (usize, usize, usize, usize))> {
-    let &(batch, channels, height, width) = x.shape();
     let size = (height, width);
     let outputs = conv.weight.shape().0;
     let kernel = if conv.groups == 1 {
@@ -226,47 +238,26 @@ fn without_bias(statistics: &mut Statistics, conv: &Convolution<Cpu>) -> Result<
     Ok(())
 }
 
-/// The values that a batch norm normalises: its input, or what the convolution in front of it gives, which nobody else
-/// needs and whose memory is used again.
-#[derive(Debug)]
-pub enum Values {
-    /// Of a batch norm by itself.
-    Input(Batch<Cpu>),
-    /// Of one behind a convolution.
-    Convolved(Scratch),
-}
-
-/// The elements of [`Values`].
-enum Elements {
-    Input(Pixels),
-    Convolved(Scratch),
-}
-
-impl Values {
-    fn elements(self) -> Result<Elements> {
-        Ok(match self {
-            Values::Input(x) => Elements::Input(shared(&x)?),
-            Values::Convolved(scratch) => Elements::Convolved(scratch),
-        })
-    }
-}
-
-impl std::ops::Deref for Elements {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match self {
-            Elements::Input(pixels) => pixels,
-            Elements::Convolved(scratch) => scratch,
-        }
-    }
-}
-
-/// The backward pass of a convolution: from the gradient of its result to those of weights and input.
-struct ConvolutionBackward {
+/// From the gradient with respect to the result of a convolution to those with respect to weights and input.
+fn convolution_backward(
     kernel: Box<dyn ConvolutionKernel>,
-    input: Pixels,
-    weights: Pixels,
+    input: Operand,
+    weight: &Batch<Cpu>,
+) -> Result<ResultBackward> {
+    let weights = shared(weight)?;
+    let d_w = weight.ghost();
+    Ok(Box::new(move |d_output, gradients| {
+        let d_weight = gradients.get_or_alloc_mut(&d_w)?;
+        {
+            let input: &[f32] = &input.lender.elements()?;
+            on_pool(|| kernel.backward_weight(input, &d_output, d_weight));
+        }
+        drop(input.lender);
+        let add_to_input = move |d_input: &mut [f32]| {
+            on_pool(|| kernel.backward_input(&weights, &d_output, d_input))
+        };
+        (input.backward)(Box::new(add_to_input), gradients)
+    }))
 }
 
 impl ReportError for Cpu {
@@ -278,30 +269,31 @@ impl ReportError for Cpu {
 
 impl LayerDevice for Cpu {
     type Values = Values;
+    type Normalised = Normalised;
 
-    fn conv2d(x: Batch<Cpu>, conv: Convolution<Cpu>) -> Result<Operation<Cpu>> {
-        let (kernel, shape) = kernel_for(&x, &conv)?;
-        let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
+    fn conv2d(input: Input<Cpu>, conv: Convolution<Cpu>) -> Result<Operation<Cpu>> {
+        let input = Operand::of(input)?;
+        let (kernel, shape) = kernel_for(&input.shape, &conv)?;
         let biases = conv.bias.as_ref().map(shared).transpose()?;
         let mut output = Scratch::any(elements(&shape));
-        on_pool(|| kernel.forward(&input, &weights, biases.as_deref(), &mut output));
+        {
+            let (images, weights) = (&*input.lender.elements()?, &*shared(&conv.weight)?);
+            on_pool(|| kernel.forward(images, weights, biases.as_deref(), &mut output));
+        }
 
-        let (d_x, d_w) = (x.ghost(), conv.weight.ghost());
+        let dev = input.device.clone();
+        let to_operands = convolution_backward(kernel, input, &conv.weight)?;
         let d_b = conv.bias.as_ref().map(|bias| bias.ghost());
         let pixels = shape.2 * shape.3;
         operation(
-            x.device(),
+            &dev,
             output.into_vec(),
             shape,
             move |d_output, gradients| {
                 if let Some(d_b) = &d_b {
                     backward_bias(&d_output, pixels, gradients.get_or_alloc_mut(d_b)?);
                 }
-                let d_weight = gradients.get_or_alloc_mut(&d_w)?;
-                on_pool(|| kernel.backward_weight(&input, &d_output, d_weight));
-                let d_input = gradients.get_or_alloc_mut(&d_x)?;
-                on_pool(|| kernel.backward_input(&weights, &d_output, d_input));
-                Ok(())
+                to_operands(d_output, gradients)
             },
         )
     }
@@ -337,22 +329,35 @@ impl LayerDevice for Cpu {
     }
 
     fn conv2d_statistics(
-        x: Batch<Cpu>,
+        input: Input<Cpu>,
         conv: Convolution<Cpu>,
     ) -> Result<BatchStatistics<Cpu, Values>> {
-        let (kernel, shape) = kernel_for(&x, &conv)?;
+        let input = Operand::of(input)?;
+        let (kernel, shape) = kernel_for(&input.shape, &conv)?;
         enough_values(&shape)?;
-        let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
-        let mut output = Scratch::any(elements(&shape));
-        let statistics = on_pool(|| {
-            kernel.forward(&input, &weights, None, &mut output);
-            normalizer(&shape, 0.0).statistics(&output)
+        let mut result = Scratch::any(elements(&shape));
+        let statistics = {
+            let (images, weights) = (&*input.lender.elements()?, &*shared(&conv.weight)?);
+            on_pool(|| {
+                kernel.forward(images, weights, None, &mut result);
+                normalizer(&shape, 0.0).statistics(&result)
+            })
+        };
+        let statistics = on_device(&input.device, statistics)?;
+        let to_operands = convolution_backward(kernel, input, &conv.weight)?;
+        let d_bias = conv.bias.as_ref().map(|bias| bias.ghost());
+        let backward: ResultBackward = Box::new(move |d_result, gradients| {
+            if let Some(d_bias) = &d_bias {
+                gradients.try_alloc_for(d_bias)?; // stays 0: the mean takes the bias off again
+            }
+            to_operands(d_result, gradients)
         });
         Ok(BatchStatistics {
-            values: Values::Convolved(output),
+            values: Values::Convolved(Convolved { result, backward }),
             shape,
-            statistics: on_device(x.device(), statistics)?,
-            convolution: Some((x, conv)),
+            statistics,
+            convolution: Some(conv),
+            input: None,
         })
     }
 
@@ -365,6 +370,7 @@ impl LayerDevice for Cpu {
             values: Values::Input(x),
             shape,
             convolution: None,
+            input: None,
         })
     }
 
@@ -373,93 +379,62 @@ impl LayerDevice for Cpu {
         norm: NormParameters<Cpu>,
         epilogue: Epilogue<Cpu>,
     ) -> Result<Operation<Cpu>> {
-        let shape = of.shape;
-        epilogue.check(&shape)?;
-        let normalizer = normalizer(&shape, norm.epsilon);
-        let statistics = on_host(&of.statistics)?;
-        let d_values = match &of.values {
-            Values::Input(x) => Some(x.ghost()),
-            Values::Convolved(_) => None,
-        };
-        let values = of.values.elements()?;
-        let (scales, biases) = (shared(&norm.scale)?, shared(&norm.bias)?);
+        epilogue.check(&of.shape)?;
+        let normalised = Normalised::new(of, norm, epilogue.activation)?;
+        let (dev, shape) = (normalised.device(), normalised.shape);
+        let Normalised {
+            normalisation,
+            to_operands,
+            ..
+        } = normalised;
         let shortcut = epilogue.shortcut.as_ref().map(shared).transpose()?;
-        let mut output = Scratch::any(elements(&shape));
-        let following = Following {
-            shortcut: shortcut.as_deref(),
-            activation: epilogue.activation,
-        };
-        let slopes = on_pool(|| {
-            normalizer.normalize(
-                &values,
-                &statistics,
-                &scales,
-                &biases,
-                following,
-                &mut output,
-            )
-        });
+        let (output, slopes) = normalisation.results(shortcut.as_deref())?;
+        let output = dev.try_tensor_from_vec(output.into_vec(), shape)?;
+        let (result, d_shortcut) = (shared(&output)?, epilogue.shortcut.map(|x| x.ghost()));
+        Ok(operation_of(output, move |mut d_output, gradients| {
+            slopes.multiply(&mut d_output, &result);
+            drop(result);
+            if let Some(d_shortcut) = &d_shortcut {
+                add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
+            }
+            let d_values = normalisation.backward_normalized(d_output, gradients)?;
+            drop(normalisation);
+            to_operands(d_values, gradients)
+        }))
+    }
 
-        let dev = norm.scale.device().clone();
-        let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
-        let d_shortcut = epilogue.shortcut.map(|shortcut| shortcut.ghost());
-        let through = of.convolution.map(|(x, conv)| {
-            let (kernel, _) = kernel_for(&x, &conv)?;
-            let bias = conv.bias.as_ref().map(|bias| bias.ghost());
-            let ghosts = (x.ghost(), conv.weight.ghost(), bias);
-            let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
-            Ok((
-                ConvolutionBackward {
-                    kernel,
-                    input,
-                    weights,
-                },
-                ghosts,
-            ))
-        });
-        let through = through.transpose()?;
+    fn batch_norm2d_later(
+        of: BatchStatistics<Cpu, Values>,
+        norm: NormParameters<Cpu>,
+        activation: Activation,
+    ) -> Result<Later<Cpu>> {
+        if activation.slopes_of_results().is_some() {
+            return Normalised::new(of, norm, activation).map(Later::Normalised);
+        }
+        // An exponential function takes longer to compute than its results to read.
+        let epilogue = Epilogue {
+            shortcut: None,
+            activation,
+        };
+        Self::batch_norm2d_train(of, norm, epilogue).map(Later::Computed)
+    }
+
+    fn compute(normalised: Normalised) -> Result<Operation<Cpu>> {
+        let (dev, shape) = (normalised.device(), normalised.shape);
+        let Normalised {
+            normalisation,
+            to_operands,
+            ..
+        } = normalised;
+        let (output, _) = normalisation.results(None)?;
         operation(
             &dev,
             output.into_vec(),
             shape,
-            move |mut d_output, gradients| {
-                slopes.multiply(&mut d_output);
-                if let Some(d_shortcut) = &d_shortcut {
-                    add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
-                }
-                // The tape lends one gradient at a time: they are taken out and put back.
-                let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
-                let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
-                // The gradient with respect to the output becomes the one with respect to the values.
-                let mut to_values = |d: &mut [f32]| {
-                    normalizer.backward(&values, &statistics, &scales, d, &mut scale, &mut bias);
-                };
-                match &through {
-                    None => {
-                        to_values(&mut d_output);
-                        if let Some(d_values) = &d_values {
-                            add(gradients.get_or_alloc_mut(d_values)?, &d_output);
-                        }
-                    }
-                    Some((conv, (d_x, d_w, d_conv_bias))) => {
-                        let mut weight = take(&mut **gradients.get_or_alloc_mut(d_w)?);
-                        let d_input = gradients.get_or_alloc_mut(d_x)?;
-                        on_pool(|| {
-                            to_values(&mut d_output);
-                            conv.kernel
-                                .backward_weight(&conv.input, &d_output, &mut weight);
-                            conv.kernel
-                                .backward_input(&conv.weights, &d_output, d_input);
-                        });
-                        **gradients.get_or_alloc_mut(d_w)? = weight;
-                        if let Some(d_conv_bias) = d_conv_bias {
-                            gradients.try_alloc_for(d_conv_bias)?; // stays 0
-                        }
-                    }
-                }
-                **gradients.get_or_alloc_mut(&d_scale)? = scale;
-                **gradients.get_or_alloc_mut(&d_bias)? = bias;
-                Ok(())
+            move |d_output, gradients| {
+                let d_values = normalisation.backward(d_output, gradients)?;
+                drop(normalisation);
+                to_operands(d_values, gradients)
             },
         )
     }
@@ -485,7 +460,7 @@ impl LayerDevice for Cpu {
             }
             Some(conv) => {
                 without_bias(&mut statistics, &conv)?;
-                let (kernel, shape) = kernel_for(&x, &conv)?;
+                let (kernel, shape) = kernel_for(x.shape(), &conv)?;
                 epilogue.check(&shape)?;
                 let inputs = (kernel, shared(&x)?, shared(&conv.weight)?);
                 (Some(inputs), Scratch::any(elements(&shape)), shape)
@@ -532,24 +507,29 @@ impl LayerDevice for Cpu {
         })
     }
 
-    fn max_pool2d(x: Batch<Cpu>, window: Window) -> Result<Operation<Cpu>> {
-        let (pool, shape) = pool_for("MaxPool2D", &x, window)?;
+    fn max_pool2d(input: Input<Cpu>, window: Window) -> Result<Operation<Cpu>> {
+        let (shape, dev) = match &input {
+            Input::Images(x) => (*x.shape(), x.device().clone()),
+            Input::Normalised(normalised) => (normalised.shape, normalised.device()),
+        };
+        let (pool, shape) = pool_for("MaxPool2D", &shape, window)?;
         let mut output = Scratch::any(elements(&shape));
-        let winners = pool.max(&shared(&x)?, &mut output);
-        let d_x = x.ghost();
-        operation(
-            x.device(),
-            output.into_vec(),
-            shape,
-            move |d_output, gradients| {
-                pool.max_backward(&winners, &d_output, gradients.get_or_alloc_mut(&d_x)?);
-                Ok(())
-            },
-        )
+        let backward: ResultBackward = match input {
+            Input::Images(x) => {
+                let winners = pool.max(&shared(&x)?, &mut output);
+                let d_x = x.ghost();
+                Box::new(move |d_output, gradients| {
+                    pool.max_backward(&winners, &d_output, gradients.get_or_alloc_mut(&d_x)?);
+                    Ok(())
+                })
+            }
+            Input::Normalised(normalised) => normalised.max_pool2d(pool, &mut output)?,
+        };
+        operation(&dev, output.into_vec(), shape, backward)
     }
 
     fn avg_pool2d(x: Batch<Cpu>, window: Window) -> Result<Operation<Cpu>> {
-        let (pool, shape) = pool_for("AvgPool2D", &x, window)?;
+        let (pool, shape) = pool_for("AvgPool2D", x.shape(), window)?;
         let mut output = Scratch::any(elements(&shape));
         pool.average(&shared(&x)?, &mut output);
         let d_x = x.ghost();
@@ -647,17 +627,15 @@ impl LayerDevice for Cpu {
     fn activate(x: Batch<Cpu>, activation: Activation) -> Result<Operation<Cpu>> {
         let mut output = copy(&x);
         let slopes = on_pool(|| activation.apply_keeping_slopes(&mut output));
-        let d_x = x.ghost();
-        operation(
-            x.device(),
-            output.into_vec(),
-            *x.shape(),
-            move |mut d_output, gradients| {
-                slopes.multiply(&mut d_output);
-                add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
-                Ok(())
-            },
-        )
+        let output = x
+            .device()
+            .try_tensor_from_vec(output.into_vec(), *x.shape())?;
+        let (d_x, result) = (x.ghost(), shared(&output)?);
+        Ok(operation_of(output, move |mut d_output, gradients| {
+            slopes.multiply(&mut d_output, &result);
+            add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
+            Ok(())
+        }))
     }
 
     fn add(x: Batch<Cpu>, y: Batch<Cpu>) -> Result<Operation<Cpu>> {
@@ -803,10 +781,9 @@ impl LayerDevice for Cpu {
 #[allow(clippy::type_complexity, reason = "a kernel and a shape")]
 fn pool_for(
     layer: &'static str,
-    x: &Batch<Cpu>,
+    &(batch, channels, height, width): &(usize, usize, usize, usize),
     window: Window,
 ) -> Result<(Pool2d, (usize, usize, usize, usize))> {
-    let &(batch, channels, height, width) = x.shape();
     let Some(pool) = Pool2d::new(window, (height, width)) else {
         return Err(Cpu::error(LayerError::of_pool(
             layer,

@@ -88,7 +88,7 @@ fn compare_convolution(
     };
     let (weight, bias) = (conv.weight.clone(), conv.bias.clone().unwrap());
     Compared {
-        kernel: Cpu::conv2d(x.clone(), conv.clone()),
+        kernel: Cpu::conv2d(Input::Images(x.clone()), conv.clone()),
         fallback: SMALL.conv2d(x.clone(), conv),
         batches: &[x, &weight],
         channels: &[&bias],
@@ -122,7 +122,7 @@ fn compare_norm(
         activation,
     };
     let of = || SMALL.conv2d_statistics(x.clone(), conv.clone()).unwrap();
-    let of_kernel = || Cpu::conv2d_statistics(x.clone(), conv.clone()).unwrap();
+    let of_kernel = || Cpu::conv2d_statistics(Input::Images(x.clone()), conv.clone()).unwrap();
     let (values, statistics) = (of().values, of().statistics);
     let others = of_kernel().statistics;
     same(&statistics.mean.as_vec(), &others.mean.as_vec())?;
@@ -194,7 +194,7 @@ proptest! {
         let whole = x.as_vec().iter().map(|v| v.round()).collect();
         let x: Batch<Cpu> = dev.tensor_from_vec(whole, *x.shape());
         Compared {
-            kernel: Cpu::max_pool2d(x.clone(), window),
+            kernel: Cpu::max_pool2d(Input::Images(x.clone()), window),
             fallback: SMALL.max_pool2d(x.clone(), window),
             batches: &[&x],
             channels: &[],
