@@ -4,7 +4,8 @@
 //! channel is normalised by its own mean and variance over all images and pixels of the batch; the running
 //! statistics, which evaluation uses, are moved towards them.
 
-use super::activation::{Activation, Slopes, is_between};
+use super::activation::{Slopes, is_between};
+use super::epilogue::Epilogue;
 use super::planes::{sum, sum_of};
 use super::scratch::Scratch;
 use super::vector::vectorized;
@@ -100,97 +101,27 @@ impl BatchNorm {
         sums
     }
 
-    /// `output = (input - mean) / sqrt(variance + epsilon) * scale + bias`, channel by channel, and the
-    /// `epilogue`. Returns the slopes of the activation, for its gradient.
-    pub fn normalize(
-        &self,
-        input: &[f32],
-        statistics: &Statistics,
-        scale: &[f32],
-        bias: &[f32],
-        epilogue: Epilogue,
-        output: &mut [f32],
-    ) -> Slopes {
-        let lines = self.lines(statistics, scale, bias);
+    /// `output = activation(line(input) + shortcut)`, see [`BatchNorm::lines`]. Returns the slopes of the activation, for its gradient.
+    pub fn normalize(&self, input: &[f32], epilogue: &Epilogue, output: &mut [f32]) -> Slopes {
         let normalize = |index: usize, plane: &mut [f32]| {
             plane.copy_from_slice(&input[index * self.pixels..][..plane.len()]);
-            self.normalize_plane(
-                lines[index % self.channels],
-                epilogue.shortcut,
-                index,
-                plane,
-            );
+            epilogue.shift(epilogue.channel(index), index * self.pixels, plane);
         };
         epilogue
             .activation
             .apply_to_pieces(output, self.pixels, normalize)
     }
 
-    /// [`normalize`](Self::normalize) where the input is not needed any more, nor a gradient: its memory takes the output.
+    /// Normalisation as one multiplication and one addition: `(factor, offset)` of each channel, with
+    /// `factor input + offset = (input - mean) / sqrt(variance + epsilon) * scale + bias`.
     ///
     /// ```
-    /// use dldna_nn::kernels::activation::Activation;
-    /// use dldna_nn::kernels::batch_norm::{Epilogue, BatchNorm, Statistics};
+    /// use dldna_nn::kernels::batch_norm::{BatchNorm, Statistics};
     /// let norm = BatchNorm { channels: 1, pixels: 2, epsilon: 0.0 };
     /// let statistics = Statistics { mean: vec![1.0], variance: vec![4.0] };
-    /// let mut image = [0.0, 5.0];
-    /// let epilogue = Epilogue { shortcut: None, activation: Activation::Relu };
-    /// norm.normalize_in_place(&statistics, &[1.0], &[0.0], epilogue, &mut image);
-    /// assert_eq!(image, [0.0, 2.0]);
+    /// assert_eq!(norm.lines(&statistics, &[1.0], &[0.0]), [(0.5, -0.5)]);
     /// ```
-    pub fn normalize_in_place(
-        &self,
-        statistics: &Statistics,
-        scale: &[f32],
-        bias: &[f32],
-        epilogue: Epilogue,
-        images: &mut [f32],
-    ) {
-        let lines = self.lines(statistics, scale, bias);
-        images
-            .par_chunks_mut(self.pixels)
-            .enumerate()
-            .with_min_len(PLANES)
-            .for_each(|(index, plane)| {
-                let line = lines[index % self.channels];
-                self.normalize_plane(line, epilogue.shortcut, index, plane);
-                epilogue.activation.apply(plane); // the plane is still in the cache
-            });
-    }
-
-    /// `factor * plane + offset (+ shortcut)`, on one channel of one image.
-    fn normalize_plane(
-        &self,
-        (factor, offset): (f32, f32),
-        shortcut: Option<&[f32]>,
-        index: usize,
-        plane: &mut [f32],
-    ) {
-        let shortcut = shortcut.map(|data| &data[index * self.pixels..][..plane.len()]);
-        vectorized(
-            #[inline(always)]
-            || match shortcut {
-                Some(shortcut) => {
-                    for (y, s) in plane.iter_mut().zip(shortcut) {
-                        *y = factor * *y + offset + s;
-                    }
-                }
-                None => {
-                    for y in plane.iter_mut() {
-                        *y = factor * *y + offset;
-                    }
-                }
-            },
-        );
-    }
-
-    /// Normalisation as one multiplication and one addition: `(factor, offset)` of each channel.
-    pub(crate) fn lines(
-        &self,
-        statistics: &Statistics,
-        scale: &[f32],
-        bias: &[f32],
-    ) -> Vec<(f32, f32)> {
+    pub fn lines(&self, statistics: &Statistics, scale: &[f32], bias: &[f32]) -> Vec<(f32, f32)> {
         self.inverse_deviation(statistics)
             .zip(&statistics.mean)
             .zip(scale.iter().zip(bias))
@@ -241,20 +172,6 @@ impl BatchNorm {
                 }
             },
         );
-    }
-
-    /// One plane of the results of [`BatchNorm::normalize`] without a shortcut.
-    pub(crate) fn normalize_one(
-        &self,
-        input: &[f32],
-        lines: &[(f32, f32)],
-        index: usize,
-        activation: Activation,
-        plane: &mut [f32],
-    ) {
-        plane.copy_from_slice(&input[index * self.pixels..][..self.pixels]);
-        self.normalize_plane(lines[index % self.channels], None, index, plane);
-        activation.apply(plane);
     }
 
     /// [`BatchNorm::backward`] where the gradient is computed plane by plane, twice, rather than kept in memory: `gradient(index, input,
@@ -413,13 +330,4 @@ impl GradientLine {
     fn at(&self, input: f32, d_output: f32) -> f32 {
         self.slope * d_output + self.tilt * input + self.offset
     }
-}
-
-/// What is done to a normalised value while it is at hand.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Epilogue<'a> {
-    /// Added to it: an image for each image, of the same size.
-    pub shortcut: Option<&'a [f32]>,
-    /// Then applied to the sum.
-    pub activation: Activation,
 }

@@ -76,6 +76,35 @@ impl Pool2d {
         self.max_of_planes(plane, output)
     }
 
+    /// [`Pool2d::max`] where no gradient is asked for.
+    pub fn max_alone(&self, input: &[f32], output: &mut [f32]) {
+        let runs = self.phase_runs();
+        output
+            .par_chunks_mut(self.sliding.output_pixels())
+            .zip(input.par_chunks(self.sliding.input_pixels()))
+            .for_each_init(
+                || Scratch::any(self.sliding.window.stride * self.phase_size()),
+                |phases, (output, plane)| {
+                    output.fill(f32::NEG_INFINITY);
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            self.split(plane, phases);
+                            for run in &runs {
+                                let values = &phases[run.values..run.values + run.results.len()];
+                                for (best, value) in
+                                    output[run.results.clone()].iter_mut().zip(values)
+                                {
+                                    let larger = (*value > *best) | value.is_nan();
+                                    *best = if larger { *value } else { *best };
+                                }
+                            }
+                        },
+                    );
+                },
+            );
+    }
+
     /// [`Pool2d::max`] of `plane(index, room)`, which may be in the room for one.
     fn max_of_planes<'a>(
         &self,
@@ -291,6 +320,9 @@ mod tests {
         assert!(output[0].is_nan());
         assert_eq!(output[1], low);
         assert_eq!(winners, [1, 2]);
+        pool.max_alone(&[f32::NAN, 1.0, low, low, 2.0, 3.0, low, low], &mut output);
+        assert!(output[0].is_nan());
+        assert_eq!(output[1], low);
     }
 
     #[test]

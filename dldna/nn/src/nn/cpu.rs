@@ -13,11 +13,12 @@ use super::error::{LayerError, remember};
 use super::fallback::Fallback;
 use super::flow::Flow;
 use crate::kernels::activation::Activation;
-use crate::kernels::batch_norm::{BatchNorm, Epilogue as Following, Statistics};
+use crate::kernels::batch_norm::{BatchNorm, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::elements::ElementSlice;
 use crate::kernels::elementwise::{add, multiply};
+use crate::kernels::epilogue::Epilogue as Following;
 use crate::kernels::grouped::GroupedConv2d;
 use crate::kernels::layer_norm::LayerNorm;
 use crate::kernels::matmul::{Matrix, MatrixMut, Store, matmul};
@@ -101,7 +102,7 @@ fn window_too_large<T>(
 /// A convolution of any kind.
 trait ConvolutionKernel: Sync + Send {
     fn output_size(&self) -> (usize, usize);
-    fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]);
+    fn forward(&self, input: &[f32], weight: &[f32], epilogue: &Following, output: &mut [f32]);
     fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]);
     fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]);
 }
@@ -116,10 +117,10 @@ macro_rules! convolution_kernel {
                 &self,
                 input: &[f32],
                 weight: &[f32],
-                bias: Option<&[f32]>,
+                epilogue: &Following,
                 output: &mut [f32],
             ) {
-                self.forward(input, weight, bias, output);
+                self.forward(input, weight, epilogue, output);
             }
             fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
                 self.backward_weight(input, d_output, d_weight);
@@ -133,25 +134,7 @@ macro_rules! convolution_kernel {
 
 convolution_kernel!(Conv2d);
 convolution_kernel!(GroupedConv2d);
-
-impl ConvolutionKernel for Depthwise {
-    fn output_size(&self) -> (usize, usize) {
-        self.output_size()
-    }
-    fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
-        self.forward(input, weight, output);
-        if let Some(bias) = bias {
-            let (height, width) = self.output_size();
-            planes::add_to_each(bias, height * width, output);
-        }
-    }
-    fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
-        self.backward_weight(input, d_output, d_weight);
-    }
-    fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
-        self.backward_input(weight, d_output, d_input);
-    }
-}
+convolution_kernel!(Depthwise);
 
 /// The kernel of a convolution for images of this shape, and the shape of its result.
 #[allow(clippy::type_complexity, reason = "a kernel and a shape")]
@@ -274,11 +257,14 @@ impl LayerDevice for Cpu {
     fn conv2d(input: Input<Cpu>, conv: Convolution<Cpu>) -> Result<Operation<Cpu>> {
         let input = Operand::of(input)?;
         let (kernel, shape) = kernel_for(&input.shape, &conv)?;
-        let biases = conv.bias.as_ref().map(shared).transpose()?;
+        let epilogue = match &conv.bias {
+            Some(bias) => Following::bias(&shared(bias)?),
+            None => Following::default(),
+        };
         let mut output = Scratch::any(elements(&shape));
         {
             let (images, weights) = (&*input.lender.elements()?, &*shared(&conv.weight)?);
-            on_pool(|| kernel.forward(images, weights, biases.as_deref(), &mut output));
+            on_pool(|| kernel.forward(images, weights, &epilogue, &mut output));
         }
 
         let dev = input.device.clone();
@@ -321,7 +307,9 @@ impl LayerDevice for Cpu {
                 let d_weight = gradients.get_or_alloc_mut(&d_w)?;
                 on_pool(|| kernel.backward_weight(&d_output, &input, d_weight));
                 let mut d_input = Scratch::any(input.len());
-                on_pool(|| kernel.forward(&d_output, &weights, None, &mut d_input));
+                on_pool(|| {
+                    kernel.forward(&d_output, &weights, &Following::default(), &mut d_input)
+                });
                 add(gradients.get_or_alloc_mut(&d_x)?, &d_input);
                 Ok(())
             },
@@ -339,7 +327,7 @@ impl LayerDevice for Cpu {
         let statistics = {
             let (images, weights) = (&*input.lender.elements()?, &*shared(&conv.weight)?);
             on_pool(|| {
-                kernel.forward(images, weights, None, &mut result);
+                kernel.forward(images, weights, &Following::default(), &mut result);
                 normalizer(&shape, 0.0).statistics(&result)
             })
         };
@@ -449,30 +437,34 @@ impl LayerDevice for Cpu {
         let mut statistics = on_host(&running)?;
         let (scales, biases) = (shared(&norm.scale)?, shared(&norm.bias)?);
         let shortcut = epilogue.shortcut.as_ref().map(shared).transpose()?;
-        let following = Following {
-            shortcut: shortcut.as_deref(),
-            activation: epilogue.activation,
-        };
-        let (convolution, mut output, shape) = match conv {
-            None => {
-                epilogue.check(x.shape())?;
-                (None, copy(&x), *x.shape())
-            }
+        let convolution = match conv {
+            None => None,
             Some(conv) => {
                 without_bias(&mut statistics, &conv)?;
                 let (kernel, shape) = kernel_for(x.shape(), &conv)?;
-                epilogue.check(&shape)?;
-                let inputs = (kernel, shared(&x)?, shared(&conv.weight)?);
-                (Some(inputs), Scratch::any(elements(&shape)), shape)
+                Some((kernel, shape, shared(&conv.weight)?))
             }
         };
+        let shape = convolution.as_ref().map_or(*x.shape(), |conv| conv.1);
+        epilogue.check(&shape)?;
         let normalizer = normalizer(&shape, norm.epsilon);
-        on_pool(|| {
-            if let Some((kernel, input, weights)) = &convolution {
-                kernel.forward(input, weights, None, &mut output);
+        let following = Following {
+            lines: normalizer.lines(&statistics, &scales, &biases),
+            shortcut: shortcut.as_deref(),
+            activation: epilogue.activation,
+        };
+        let output = match convolution {
+            None => {
+                let mut output = copy(&x);
+                on_pool(|| following.apply_to_all(normalizer.pixels, &mut output));
+                output
             }
-            normalizer.normalize_in_place(&statistics, &scales, &biases, following, &mut output);
-        });
+            Some((kernel, shape, weights)) => {
+                let (input, mut output) = (shared(&x)?, Scratch::any(elements(&shape)));
+                on_pool(|| kernel.forward(&input, &weights, &following, &mut output));
+                output
+            }
+        };
         x.device().try_tensor_from_vec(output.into_vec(), shape)
     }
 
@@ -526,6 +518,13 @@ impl LayerDevice for Cpu {
             Input::Normalised(normalised) => normalised.max_pool2d(pool, &mut output)?,
         };
         operation(&dev, output.into_vec(), shape, backward)
+    }
+
+    fn max_pool2d_eval(x: Batch<Cpu>, window: Window) -> Result<Batch<Cpu>> {
+        let (pool, shape) = pool_for("MaxPool2D", x.shape(), window)?;
+        let (input, mut output) = (shared(&x)?, Scratch::any(elements(&shape)));
+        on_pool(|| pool.max_alone(&input, &mut output));
+        x.device().try_tensor_from_vec(output.into_vec(), shape)
     }
 
     fn avg_pool2d(x: Batch<Cpu>, window: Window) -> Result<Operation<Cpu>> {

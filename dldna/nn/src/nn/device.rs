@@ -113,6 +113,9 @@ pub trait LayerDevice: ReportError {
     /// The largest value of each window; padding never wins.
     fn max_pool2d(input: Input<Self>, window: Window) -> Result<Operation<Self>, Self::Err>;
 
+    /// The same without gradients.
+    fn max_pool2d_eval(x: Batch<Self>, window: Window) -> Result<Batch<Self>, Self::Err>;
+
     /// The mean of each window; padding counts as zeros.
     fn avg_pool2d(x: Batch<Self>, window: Window) -> Result<Operation<Self>, Self::Err>;
 

@@ -360,7 +360,12 @@ impl<D: LayerDevice> Flow<D> {
 
     /// The largest value of each window.
     pub(super) fn max_pool2d(self, window: Window) -> Self {
-        self.then_with_input(|run, x| Ok(State::Computed(run.record(D::max_pool2d(x, window)?))))
+        self.then_with_input(|run, x| {
+            Ok(State::Computed(match x {
+                Input::Images(x) if run.recorded.is_none() => D::max_pool2d_eval(x, window)?,
+                x => run.record(D::max_pool2d(x, window)?),
+            }))
+        })
     }
 
     /// Batch normalisation in evaluation.

@@ -7,8 +7,9 @@
 
 use super::{Pixels, Result, on_host, on_pool, shared};
 use crate::kernels::activation::{Activation, Slopes};
-use crate::kernels::batch_norm::{BatchNorm, Epilogue, Statistics};
+use crate::kernels::batch_norm::{BatchNorm, Statistics};
 use crate::kernels::elementwise::add;
+use crate::kernels::epilogue::Epilogue;
 use crate::kernels::pool2d::Pool2d;
 use crate::kernels::scratch::Scratch;
 use crate::nn::{Batch, BatchStatistics, NormParameters};
@@ -116,11 +117,12 @@ impl Normalised {
             ..
         } = self;
         let winners = {
-            let lines = normalisation.lines()?;
-            let (kernel, values) = (normalisation.kernel, &*normalisation.values);
-            let activation = normalisation.activation;
-            let compute = |index, plane: &mut [f32]| {
-                kernel.normalize_one(values, &lines, index, activation, plane)
+            let epilogue = normalisation.epilogue(None)?;
+            let values = &*normalisation.values;
+            let compute = |index: usize, plane: &mut [f32]| {
+                let pixels = plane.len();
+                plane.copy_from_slice(&values[index * pixels..][..pixels]);
+                epilogue.apply_to_planes(index, pixels, plane);
             };
             on_pool(|| pool.max_of_computed(compute, output))
         };
@@ -143,17 +145,19 @@ pub(super) struct Normalisation {
 impl Normalisation {
     /// The results, with `shortcut` added in front of the activation.
     pub(super) fn results(&self, shortcut: Option<&[f32]>) -> Result<(Scratch, Slopes)> {
-        let (scale, bias) = (shared(&self.norm.scale)?, shared(&self.norm.bias)?);
-        let (kernel, values, statistics) = (self.kernel, &*self.values, &self.statistics);
-        let epilogue = Epilogue {
-            shortcut,
-            activation: self.activation,
-        };
+        let (kernel, values, epilogue) = (self.kernel, &*self.values, self.epilogue(shortcut)?);
         let mut results = Scratch::any(values.len());
         let output = &mut results[..];
-        let slopes =
-            on_pool(|| kernel.normalize(values, statistics, &scale, &bias, epilogue, output));
+        let slopes = on_pool(|| kernel.normalize(values, &epilogue, output));
         Ok((results, slopes))
+    }
+
+    fn epilogue<'a>(&self, shortcut: Option<&'a [f32]>) -> Result<Epilogue<'a>> {
+        Ok(Epilogue {
+            lines: self.lines()?,
+            shortcut,
+            activation: self.activation,
+        })
     }
 
     /// From the gradient with respect to the results, without a shortcut, to the one with respect to the values.

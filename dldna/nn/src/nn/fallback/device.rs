@@ -102,6 +102,10 @@ macro_rules! layer_device_by_fallback {
                 Fallback::default().max_pool2d(input.images(), window)
             }
 
+            fn max_pool2d_eval(x: Batch<$Device>, window: Window) -> Result<Batch<$Device>> {
+                Ok(Fallback::default().max_pool2d(x, window)?.output)
+            }
+
             fn avg_pool2d(x: Batch<$Device>, window: Window) -> Result<Operation<$Device>> {
                 Fallback::default().avg_pool2d(x, window)
             }
