@@ -1,5 +1,6 @@
 //! The kernels against PyTorch and against the definitions, for random shapes.
 
+use dldna_nn::kernels::activation::Activation;
 use dldna_nn::kernels::batch_norm::BatchNorm;
 use dldna_nn::kernels::conv2d::{Conv2d, backward_bias};
 use dldna_nn::kernels::depthwise::Depthwise;
@@ -334,6 +335,40 @@ proptest! {
     ) {
         let window = Window { kernel: (3, 3), stride: 1, padding, dilation: 1 };
         check_conv2d((batch, channels.0, channels.1), window, size, seed);
+    }
+
+    /// What follows a convolution, done on the way, gives what it gives afterwards. The cases divide the work in other ways.
+    #[test]
+    fn an_epilogue_on_the_way_is_one_afterwards(
+        case in prop::sample::select(vec![
+            (3, 5, 3, 1, (5, 6)),    // several images in one product
+            (2, 4, 3, 1, (13, 12)),  // each image a product of its own
+            (17, 16, 3, 1, (9, 7)),  // Winograd's way, by blocks of tiles
+            (40, 70, 3, 1, (5, 5)),  // .. and by panels of channels
+            (3, 4, 5, 7, (1, 2)),    // kernels that meet padding alone
+        ]),
+        batch in 1..20usize,
+        (with_shortcut, with_lines) in (any::<bool>(), any::<bool>()),
+        seed in any::<u64>(),
+    ) {
+        let (channels, out_channels, kernel, dilation, size) = case;
+        let window = Window::square(kernel, 1, kernel / 2, dilation);
+        let Some(conv) = Conv2d::new(channels, out_channels, window, size) else { return Ok(()) };
+        let (height, width) = conv.output_size();
+        let x = numbers(seed, batch * channels * size.0 * size.1);
+        let w = numbers(seed ^ 1, out_channels * channels * kernel * kernel);
+        let shortcut = numbers(seed ^ 2, batch * out_channels * height * width);
+        let lines = numbers(seed ^ 3, 2 * out_channels);
+        let epilogue = Epilogue {
+            lines: if with_lines { lines.chunks(2).map(|line| (line[0], line[1])).collect() } else { Vec::new() },
+            shortcut: with_shortcut.then_some(&shortcut[..]),
+            activation: Activation::Relu,
+        };
+        let [mut on_the_way, mut afterwards] = [(); 2].map(|_| vec![0.0; shortcut.len()]);
+        conv.forward(&x, &w, &epilogue, &mut on_the_way);
+        conv.forward(&x, &w, &Epilogue::default(), &mut afterwards);
+        epilogue.apply_to_all(height * width, &mut afterwards);
+        prop_assert_eq!(on_the_way, afterwards);
     }
 
     /// A depthwise convolution is a convolution whose channels do not mix.
