@@ -5,6 +5,7 @@
 //! statistics, which evaluation uses, are moved towards them.
 
 use super::activation::{Slopes, is_between};
+use super::elementwise::CHUNK;
 use super::epilogue::Epilogue;
 use super::planes::{sum, sum_of};
 use super::scratch::Scratch;
@@ -103,13 +104,23 @@ impl BatchNorm {
 
     /// `output = activation(line(input) + shortcut)`, see [`BatchNorm::lines`]. Returns the slopes of the activation, for its gradient.
     pub fn normalize(&self, input: &[f32], epilogue: &Epilogue, output: &mut [f32]) -> Slopes {
-        let normalize = |index: usize, plane: &mut [f32]| {
-            plane.copy_from_slice(&input[index * self.pixels..][..plane.len()]);
-            epilogue.shift(epilogue.channel(index), index * self.pixels, plane);
+        let Some(slopes) = epilogue.activation.slopes_of_results() else {
+            let normalize = |index: usize, plane: &mut [f32]| {
+                let input = &input[index * self.pixels..][..self.pixels];
+                epilogue.write_shifted(index, input, plane);
+            };
+            let activation = epilogue.activation;
+            return activation.apply_to_pieces(output, self.pixels, normalize);
         };
-        epilogue
-            .activation
-            .apply_to_pieces(output, self.pixels, normalize)
+        let planes = CHUNK.div_ceil(self.pixels);
+        output
+            .par_chunks_mut(planes * self.pixels)
+            .zip(input.par_chunks(planes * self.pixels))
+            .enumerate()
+            .for_each(|(n, (output, input))| {
+                epilogue.write_planes(n * planes, self.pixels, input, output);
+            });
+        slopes
     }
 
     /// Normalisation as one multiplication and one addition: `(factor, offset)` of each channel, with

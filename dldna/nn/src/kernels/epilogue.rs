@@ -52,7 +52,7 @@ impl Epilogue<'_> {
     }
 
     /// Does it to neighbouring planes, of which `first` is the first.
-    pub(crate) fn apply_to_planes(&self, first: usize, pixels: usize, planes: &mut [f32]) {
+    pub(super) fn apply_to_planes(&self, first: usize, pixels: usize, planes: &mut [f32]) {
         vectorized(
             #[inline(always)]
             || {
@@ -73,33 +73,97 @@ impl Epilogue<'_> {
         self.apply_other_activation(results);
     }
 
-    /// All but the activation.
-    pub(super) fn shift(&self, channel: usize, start: usize, results: &mut [f32]) {
+    /// Writes to `planes` what it makes of the neighbouring planes of `results`, of which `first` is the first.
+    pub(crate) fn write_planes(
+        &self,
+        first: usize,
+        pixels: usize,
+        results: &[f32],
+        planes: &mut [f32],
+    ) {
+        let (floor, ceiling) = self.limits();
+        let pairs = planes
+            .chunks_exact_mut(pixels)
+            .zip(results.chunks_exact(pixels));
         vectorized(
             #[inline(always)]
-            || self.each(channel, start, results, |y| y),
+            || {
+                for (n, (plane, results)) in (first..).zip(pairs) {
+                    self.write_each(
+                        n,
+                        results,
+                        plane,
+                        #[inline(always)]
+                        |y| limited(y, floor, ceiling),
+                    );
+                }
+            },
         );
+        self.apply_other_activation(planes);
+    }
+
+    /// [`write_planes`](Self::write_planes) for one plane, but for the activation.
+    pub(super) fn write_shifted(&self, index: usize, results: &[f32], plane: &mut [f32]) {
+        vectorized(
+            #[inline(always)]
+            || self.write_each(index, results, plane, |y| y),
+        );
+    }
+
+    #[inline(always)]
+    fn write_each(
+        &self,
+        index: usize,
+        results: &[f32],
+        plane: &mut [f32],
+        finish: impl Fn(f32) -> f32,
+    ) {
+        let (factor, offset) = self.line(self.channel(index));
+        let pairs = plane.iter_mut().zip(results);
+        match self.shortcut {
+            Some(shortcut) => {
+                for ((y, x), s) in pairs.zip(&shortcut[index * results.len()..]) {
+                    *y = finish(factor * x + offset + s);
+                }
+            }
+            None => {
+                for (y, x) in pairs {
+                    *y = finish(factor * x + offset);
+                }
+            }
+        }
     }
 
     /// All of it, if the activation does no more than limit the values.
     #[inline(always)]
     fn limit(&self, channel: usize, start: usize, results: &mut [f32]) {
-        // With these limits one loop serves for three activations.
-        let (floor, ceiling) = match self.activation {
+        let (floor, ceiling) = self.limits();
+        let (factor, offset) = self.line(channel);
+        match self.shortcut {
+            Some(shortcut) => {
+                for (y, s) in results.iter_mut().zip(&shortcut[start..]) {
+                    *y = limited(factor * *y + offset + s, floor, ceiling);
+                }
+            }
+            None => {
+                for y in results {
+                    *y = limited(factor * *y + offset, floor, ceiling);
+                }
+            }
+        }
+    }
+
+    /// With them one loop serves for three activations.
+    fn limits(&self) -> (f32, f32) {
+        match self.activation {
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
             _ => (f32::NEG_INFINITY, f32::INFINITY),
-        };
-        self.each(
-            channel,
-            start,
-            results,
-            #[inline(always)]
-            |y| {
-                let y = if y < floor { floor } else { y };
-                if y > ceiling { ceiling } else { y }
-            },
-        );
+        }
+    }
+
+    fn line(&self, channel: usize) -> (f32, f32) {
+        self.lines.get(channel).copied().unwrap_or((1.0, 0.0))
     }
 
     fn apply_other_activation(&self, results: &mut [f32]) {
@@ -108,27 +172,17 @@ impl Epilogue<'_> {
         }
     }
 
-    #[inline(always)]
-    fn each(&self, channel: usize, start: usize, results: &mut [f32], finish: impl Fn(f32) -> f32) {
-        let (factor, offset) = self.lines.get(channel).copied().unwrap_or((1.0, 0.0));
-        match self.shortcut {
-            Some(shortcut) => {
-                for (y, s) in results.iter_mut().zip(&shortcut[start..]) {
-                    *y = finish(factor * *y + offset + s);
-                }
-            }
-            None => {
-                for y in results {
-                    *y = finish(factor * *y + offset);
-                }
-            }
-        }
-    }
-
     /// The channel of a plane.
     pub(super) fn channel(&self, plane: usize) -> usize {
         plane.checked_rem(self.lines.len()).unwrap_or(0)
     }
+}
+
+/// `min(max(y, floor), ceiling)`. Not by `max`, which would turn a value that is not a number into the floor.
+#[inline(always)]
+fn limited(y: f32, floor: f32, ceiling: f32) -> f32 {
+    let y = if y < floor { floor } else { y };
+    if y > ceiling { ceiling } else { y }
 }
 
 #[cfg(test)]
@@ -161,7 +215,11 @@ mod tests {
             for activation in ALL {
                 let shortcut = with_shortcut.then_some(&other[..]);
                 let mut got = results.clone();
-                Epilogue { lines: lines.clone(), shortcut, activation }.apply_to_all(pixels, &mut got);
+                let epilogue = Epilogue { lines: lines.clone(), shortcut, activation };
+                epilogue.apply_to_all(pixels, &mut got);
+                let mut written = vec![0.0; count];
+                epilogue.write_planes(0, pixels, &results, &mut written);
+                prop_assert_eq!(&written, &got);
                 let mut want: Vec<f32> = (0..count)
                     .map(|i| {
                         let channel = (i / pixels).checked_rem(lines.len());

@@ -162,7 +162,7 @@ impl Winograd {
             store,
         };
         let (ins, outs) = (self.in_channels, self.out_channels);
-        if tiles * (ins + outs) < ins * outs {
+        if tiles * (ins + outs) <= ins * outs {
             self.convolve_by_panels(input, kernels, &results, output);
         } else {
             self.convolve_by_blocks(input, kernels, &results, output);

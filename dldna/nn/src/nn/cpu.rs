@@ -39,7 +39,7 @@ type Pixels = ElementSlice<(usize, usize, usize, usize)>;
 
 /// The elements of a tensor, to be changed.
 fn copy(tensor: &Batch<Cpu>) -> Scratch {
-    let mut data = Scratch::any(tensor.shape().num_elements());
+    let mut data = Scratch::of_tensor(tensor.shape().num_elements());
     tensor.copy_into(&mut data);
     data
 }
@@ -65,7 +65,7 @@ fn operation(
     dev: &Cpu,
     values: Vec<f32>,
     shape: (usize, usize, usize, usize),
-    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + 'static,
+    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + Send + 'static,
 ) -> Result<Operation<Cpu>> {
     let output = dev.try_tensor_from_vec(values, shape)?;
     Ok(operation_of(output, backward))
@@ -74,14 +74,14 @@ fn operation(
 /// The result of an operation with its backward pass.
 fn operation_of(
     output: Batch<Cpu>,
-    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + 'static,
+    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + Send + 'static,
 ) -> Operation<Cpu> {
     let d_y = output.ghost();
     Operation {
         output,
         backward: Box::new(move |gradients| {
             let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
-            backward(d_output, gradients)
+            on_pool(|| backward(d_output, gradients))
         }),
     }
 }
@@ -233,12 +233,11 @@ fn convolution_backward(
         let d_weight = gradients.get_or_alloc_mut(&d_w)?;
         {
             let input: &[f32] = &input.lender.elements()?;
-            on_pool(|| kernel.backward_weight(input, &d_output, d_weight));
+            kernel.backward_weight(input, &d_output, d_weight);
         }
         drop(input.lender);
-        let add_to_input = move |d_input: &mut [f32]| {
-            on_pool(|| kernel.backward_input(&weights, &d_output, d_input))
-        };
+        let add_to_input =
+            move |d_input: &mut [f32]| kernel.backward_input(&weights, &d_output, d_input);
         (input.backward)(Box::new(add_to_input), gradients)
     }))
 }
@@ -261,11 +260,12 @@ impl LayerDevice for Cpu {
             Some(bias) => Following::bias(&shared(bias)?),
             None => Following::default(),
         };
-        let mut output = Scratch::any(elements(&shape));
-        {
-            let (images, weights) = (&*input.lender.elements()?, &*shared(&conv.weight)?);
-            on_pool(|| kernel.forward(images, weights, &epilogue, &mut output));
-        }
+        let mut output = Scratch::of_tensor(elements(&shape));
+        on_pool(|| {
+            let (images, weights) = (input.lender.elements()?, shared(&conv.weight)?);
+            kernel.forward(&images, &weights, &epilogue, &mut output);
+            Ok(())
+        })?;
 
         let dev = input.device.clone();
         let to_operands = convolution_backward(kernel, input, &conv.weight)?;
@@ -305,7 +305,7 @@ impl LayerDevice for Cpu {
             shape,
             move |d_output, gradients| {
                 let d_weight = gradients.get_or_alloc_mut(&d_w)?;
-                on_pool(|| kernel.backward_weight(&d_output, &input, d_weight));
+                kernel.backward_weight(&d_output, &input, d_weight);
                 let mut d_input = Scratch::any(input.len());
                 on_pool(|| {
                     kernel.forward(&d_output, &weights, &Following::default(), &mut d_input)
@@ -324,13 +324,11 @@ impl LayerDevice for Cpu {
         let (kernel, shape) = kernel_for(&input.shape, &conv)?;
         enough_values(&shape)?;
         let mut result = Scratch::any(elements(&shape));
-        let statistics = {
-            let (images, weights) = (&*input.lender.elements()?, &*shared(&conv.weight)?);
-            on_pool(|| {
-                kernel.forward(images, weights, &Following::default(), &mut result);
-                normalizer(&shape, 0.0).statistics(&result)
-            })
-        };
+        let statistics = on_pool(|| {
+            let (images, weights) = (input.lender.elements()?, shared(&conv.weight)?);
+            kernel.forward(&images, &weights, &Following::default(), &mut result);
+            Ok(normalizer(&shape, 0.0).statistics(&result))
+        })?;
         let statistics = on_device(&input.device, statistics)?;
         let to_operands = convolution_backward(kernel, input, &conv.weight)?;
         let d_bias = conv.bias.as_ref().map(|bias| bias.ghost());
@@ -505,7 +503,7 @@ impl LayerDevice for Cpu {
             Input::Normalised(normalised) => (normalised.shape, normalised.device()),
         };
         let (pool, shape) = pool_for("MaxPool2D", &shape, window)?;
-        let mut output = Scratch::any(elements(&shape));
+        let mut output = Scratch::of_tensor(elements(&shape));
         let backward: ResultBackward = match input {
             Input::Images(x) => {
                 let winners = pool.max(&shared(&x)?, &mut output);
@@ -529,7 +527,7 @@ impl LayerDevice for Cpu {
 
     fn avg_pool2d(x: Batch<Cpu>, window: Window) -> Result<Operation<Cpu>> {
         let (pool, shape) = pool_for("AvgPool2D", x.shape(), window)?;
-        let mut output = Scratch::any(elements(&shape));
+        let mut output = Scratch::of_tensor(elements(&shape));
         pool.average(&shared(&x)?, &mut output);
         let d_x = x.ghost();
         operation(
@@ -573,7 +571,7 @@ impl LayerDevice for Cpu {
             shape,
             move |d_output, gradients| {
                 let d_input = gradients.get_or_alloc_mut(&d_x)?;
-                on_pool(|| map.transposed().add_to(&d_output, d_input));
+                map.transposed().add_to(&d_output, d_input);
                 Ok(())
             },
         )
@@ -613,11 +611,11 @@ impl LayerDevice for Cpu {
                 let input = Matrix::new(&input, batch, features, features);
                 let d_weight = gradients.get_or_alloc_mut(&d_w)?;
                 let d_weight = MatrixMut::new(d_weight, outputs, features, features);
-                on_pool(|| matmul(d_weight, Store::Add, d_output.transposed(), input, true));
+                matmul(d_weight, Store::Add, d_output.transposed(), input, true);
                 let d_input =
                     MatrixMut::new(gradients.get_or_alloc_mut(&d_x)?, batch, features, features);
                 let weights = Matrix::new(&weights, outputs, features, features);
-                on_pool(|| matmul(d_input, Store::Add, d_output, weights, true));
+                matmul(d_input, Store::Add, d_output, weights, true);
                 Ok(())
             },
         )

@@ -18,7 +18,8 @@ use std::mem::take;
 use std::ops::Deref;
 
 /// From the gradient with respect to a result to those with respect to what it was computed from.
-pub(super) type ResultBackward = Box<dyn FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()>>;
+pub(super) type ResultBackward =
+    Box<dyn FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + Send>;
 
 /// The values that a batch norm normalises: its input, or what the convolution in front of it gives, which nobody else
 /// needs and whose memory is used again.
@@ -121,8 +122,8 @@ impl Normalised {
             let values = &*normalisation.values;
             let compute = |index: usize, plane: &mut [f32]| {
                 let pixels = plane.len();
-                plane.copy_from_slice(&values[index * pixels..][..pixels]);
-                epilogue.apply_to_planes(index, pixels, plane);
+                let values = &values[index * pixels..][..pixels];
+                epilogue.write_planes(index, pixels, values, plane);
             };
             on_pool(|| pool.max_of_computed(compute, output))
         };
@@ -146,7 +147,11 @@ impl Normalisation {
     /// The results, with `shortcut` added in front of the activation.
     pub(super) fn results(&self, shortcut: Option<&[f32]>) -> Result<(Scratch, Slopes)> {
         let (kernel, values, epilogue) = (self.kernel, &*self.values, self.epilogue(shortcut)?);
-        let mut results = Scratch::any(values.len());
+        // With a shortcut others read them, and they become a tensor.
+        let mut results = match shortcut {
+            Some(_) => Scratch::of_tensor(values.len()),
+            None => Scratch::any(values.len()),
+        };
         let output = &mut results[..];
         let slopes = on_pool(|| kernel.normalize(values, &epilogue, output));
         Ok((results, slopes))
@@ -168,7 +173,7 @@ impl Normalisation {
     ) -> Result<Scratch> {
         let (lines, slopes) = (self.lines()?, self.slopes());
         let (kernel, values) = (self.kernel, &*self.values);
-        on_pool(|| kernel.backward_activation(&slopes, &lines, values, &mut d_results));
+        kernel.backward_activation(&slopes, &lines, values, &mut d_results);
         self.backward_normalized(d_results, gradients)
     }
 
@@ -229,13 +234,13 @@ impl Normalisation {
 fn with_parameters(
     norm: &NormParameters<Cpu>,
     gradients: &mut Gradients<f32, Cpu>,
-    work: impl FnOnce(&[f32], &mut [f32], &mut [f32]) + Send,
+    work: impl FnOnce(&[f32], &mut [f32], &mut [f32]),
 ) -> Result<()> {
     let scale = shared(&norm.scale)?;
     // The tape lends one gradient at a time: they are taken out and put back.
     let mut d_scale = take(&mut **gradients.get_or_alloc_mut(&norm.scale)?);
     let mut d_bias = take(&mut **gradients.get_or_alloc_mut(&norm.bias)?);
-    on_pool(|| work(&scale, &mut d_scale, &mut d_bias));
+    work(&scale, &mut d_scale, &mut d_bias);
     **gradients.get_or_alloc_mut(&norm.scale)? = d_scale;
     **gradients.get_or_alloc_mut(&norm.bias)? = d_bias;
     Ok(())

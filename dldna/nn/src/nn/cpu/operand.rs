@@ -5,12 +5,12 @@ use super::{Pixels, Result, elements, shared};
 use crate::kernels::scratch::{Lent, Scratch};
 use crate::nn::Input;
 use dfdx::prelude::*;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Adds to a gradient.
-pub(super) type AddTo<'a> = Box<dyn FnOnce(&mut [f32]) + 'a>;
+pub(super) type AddTo<'a> = Box<dyn FnOnce(&mut [f32]) + Send + 'a>;
 /// Hands the gradient with respect to an operation's input over to the function that adds to it.
-type InputBackward = Box<dyn FnOnce(AddTo, &mut Gradients<f32, Cpu>) -> Result<()>>;
+type InputBackward = Box<dyn FnOnce(AddTo, &mut Gradients<f32, Cpu>) -> Result<()> + Send>;
 
 /// The input of an operation.
 pub(super) struct Operand {
@@ -23,7 +23,7 @@ pub(super) struct Operand {
 /// Lends the elements as often as they are needed.
 pub(super) enum Lender {
     Images(Pixels),
-    Normalised(Rc<Normalisation>),
+    Normalised(Arc<Normalisation>),
 }
 
 impl Lender {
@@ -57,9 +57,9 @@ impl Operand {
                     shape,
                     to_operands,
                 } = normalised;
-                let normalisation = Rc::new(normalisation);
+                let normalisation = Arc::new(normalisation);
                 Self {
-                    lender: Lender::Normalised(Rc::clone(&normalisation)),
+                    lender: Lender::Normalised(Arc::clone(&normalisation)),
                     shape,
                     device,
                     backward: Box::new(move |add_to, gradients| {
