@@ -39,7 +39,7 @@ impl Epilogue<'_> {
         self.lines.is_empty() && self.shortcut.is_none() && self.activation == Activation::Identity
     }
 
-    /// Does it to images `(n, channel, pixel)`, on all cores.
+    /// Applies it to images `(n, channel, pixel)`, on all cores.
     pub fn apply_to_all(&self, pixels: usize, images: &mut [f32]) {
         if self.is_nothing() {
             return;
@@ -51,7 +51,7 @@ impl Epilogue<'_> {
             .for_each(|(n, images)| self.apply_to_planes(n * planes, pixels, images));
     }
 
-    /// Does it to neighbouring planes, of which `first` is the first.
+    /// Applies it to neighbouring planes, of which `first` is the first.
     pub(super) fn apply_to_planes(&self, first: usize, pixels: usize, planes: &mut [f32]) {
         vectorized(
             #[inline(always)]
@@ -64,7 +64,7 @@ impl Epilogue<'_> {
         self.apply_other_activation(planes);
     }
 
-    /// Does it to some results of one channel, which begin at `start` among all of them.
+    /// Applies it to some results of one channel, which begin at `start` among all of them.
     pub(super) fn apply(&self, channel: usize, start: usize, results: &mut [f32]) {
         vectorized(
             #[inline(always)]

@@ -110,8 +110,8 @@ impl Scratch {
         }
     }
 
-    /// As [`Scratch::any`], for what becomes a tensor. A tensor gives its memory back to the system's allocator, so it has it from there, unless
-    /// that would hand it out anew each time, page by page.
+    /// As [`Scratch::any`], for what becomes a tensor. A tensor gives its memory back to the system's allocator and not to us, so it
+    /// gets it from there: otherwise ours would dwindle, and the allocator have holes. Not so where the allocator keeps nothing.
     pub fn of_tensor(length: usize) -> Self {
         if length >= LARGEST_OF_SYSTEM {
             return Self::any(length);

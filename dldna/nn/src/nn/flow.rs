@@ -10,7 +10,10 @@
 //! | convolution | noted | noted |
 //! | batch norm | noted | convolution and statistics run, the rest is noted |
 //! | sum | noted | noted |
-//! | activation | all of it runs | all of it runs |
+//! | activation | all of it runs | all of it runs, or is left to the next step |
+//!
+//! Behind a batch norm without a shortcut, ReLU is left to the convolution or the pooling that comes next: it computes its input for
+//! itself, and once more for its gradient, so that nobody has to keep it in memory (see [`Later`]).
 
 use super::device::{Backward, *};
 use super::error::LayerError;
