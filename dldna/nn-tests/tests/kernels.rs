@@ -1,8 +1,10 @@
 //! The kernels against PyTorch and against the definitions, for random shapes.
 
-use dldna_nn::kernels::batch_norm::{BatchNorm, Epilogue};
+use dldna_nn::kernels::activation::Activation;
+use dldna_nn::kernels::batch_norm::BatchNorm;
 use dldna_nn::kernels::conv2d::{Conv2d, backward_bias};
 use dldna_nn::kernels::depthwise::Depthwise;
+use dldna_nn::kernels::epilogue::Epilogue;
 use dldna_nn::kernels::pool2d::Pool2d;
 use dldna_nn::kernels::window::Window;
 use dldna_nn_tests::{Fixture, assert_close};
@@ -30,13 +32,13 @@ fn conv2d_equals_pytorch() {
         match setting("groups") {
             1 => {
                 let conv = Conv2d::new(channels.0, channels.1, window, size).unwrap();
-                conv.forward(&x, &w, Some(&b), &mut y);
+                conv.forward(&x, &w, &Epilogue::bias(&b), &mut y);
                 conv.backward_weight(&x, &d_y, &mut d_w);
                 conv.backward_input(&w, &d_y, &mut d_x);
             }
             groups if groups == channels.0 && groups == channels.1 => {
                 let conv = Depthwise::new(channels.0, window, size).unwrap();
-                conv.forward(&x, &w, &mut y);
+                conv.forward(&x, &w, &Epilogue::default(), &mut y);
                 for (plane, bias) in y.chunks_exact_mut(pixels).zip(b.iter().cycle()) {
                     plane.iter_mut().for_each(|value| *value += bias);
                 }
@@ -94,7 +96,15 @@ fn batch_norm_equals_pytorch() {
         let (x, scale, bias) = (tensor("x"), tensor("weight"), tensor("bias"));
         let statistics = norm.statistics(&x);
         let mut y = vec![0.0; x.len()];
-        norm.normalize(&x, &statistics, &scale, &bias, Epilogue::default(), &mut y);
+        let lines = norm.lines(&statistics, &scale, &bias);
+        norm.normalize(
+            &x,
+            &Epilogue {
+                lines,
+                ..Epilogue::default()
+            },
+            &mut y,
+        );
         assert_close(&format!("{case} y"), &y, &tensor("y_train"));
 
         let mut d_x = tensor("gy");
@@ -214,7 +224,7 @@ fn check_conv2d(
     let to_f32 = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
 
     let (mut y, mut d_x, mut d_w) = (vec![0.0; d_y.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
-    conv.forward(&x, &w, Some(&b), &mut y);
+    conv.forward(&x, &w, &Epilogue::bias(&b), &mut y);
     conv.backward_input(&w, &d_y, &mut d_x);
     conv.backward_weight(&x, &d_y, &mut d_w);
     assert_close("y", &y, &to_f32(&want.0));
@@ -239,7 +249,7 @@ fn check_extreme(operand: usize, extreme: f32, padding: usize, seed: u64) {
     let [x, w, d_y] = operands;
 
     let [mut y, mut d_x, mut d_w] = [&d_y, &x, &w].map(|like| vec![0.0; like.len()]);
-    conv.forward(&x, &w, None, &mut y);
+    conv.forward(&x, &w, &Epilogue::default(), &mut y);
     conv.backward_input(&w, &d_y, &mut d_x);
     conv.backward_weight(&x, &d_y, &mut d_w);
 
@@ -327,6 +337,40 @@ proptest! {
         check_conv2d((batch, channels.0, channels.1), window, size, seed);
     }
 
+    /// What follows a convolution, done on the way, gives what it gives afterwards. The cases divide the work in other ways.
+    #[test]
+    fn an_epilogue_on_the_way_is_one_afterwards(
+        case in prop::sample::select(vec![
+            (3, 5, 3, 1, (5, 6)),    // several images in one product
+            (2, 4, 3, 1, (13, 12)),  // each image a product of its own
+            (17, 16, 3, 1, (9, 7)),  // Winograd's way, by blocks of tiles
+            (40, 70, 3, 1, (5, 5)),  // .. and by panels of channels
+            (3, 4, 5, 7, (1, 2)),    // kernels that meet padding alone
+        ]),
+        batch in 1..20usize,
+        (with_shortcut, with_lines) in (any::<bool>(), any::<bool>()),
+        seed in any::<u64>(),
+    ) {
+        let (channels, out_channels, kernel, dilation, size) = case;
+        let window = Window::square(kernel, 1, kernel / 2, dilation);
+        let Some(conv) = Conv2d::new(channels, out_channels, window, size) else { return Ok(()) };
+        let (height, width) = conv.output_size();
+        let x = numbers(seed, batch * channels * size.0 * size.1);
+        let w = numbers(seed ^ 1, out_channels * channels * kernel * kernel);
+        let shortcut = numbers(seed ^ 2, batch * out_channels * height * width);
+        let lines = numbers(seed ^ 3, 2 * out_channels);
+        let epilogue = Epilogue {
+            lines: if with_lines { lines.chunks(2).map(|line| (line[0], line[1])).collect() } else { Vec::new() },
+            shortcut: with_shortcut.then_some(&shortcut[..]),
+            activation: Activation::Relu,
+        };
+        let [mut on_the_way, mut afterwards] = [(); 2].map(|_| vec![0.0; shortcut.len()]);
+        conv.forward(&x, &w, &epilogue, &mut on_the_way);
+        conv.forward(&x, &w, &Epilogue::default(), &mut afterwards);
+        epilogue.apply_to_all(height * width, &mut afterwards);
+        prop_assert_eq!(on_the_way, afterwards);
+    }
+
     /// A depthwise convolution is a convolution whose channels do not mix.
     #[test]
     fn depthwise_equals_conv2d_of_each_channel(
@@ -340,7 +384,7 @@ proptest! {
         let w = numbers(seed ^ 1, channels * taps);
         let d_y = numbers(seed ^ 2, batch * channels * out_pixels);
         let (mut y, mut d_x, mut d_w) = (vec![0.0; d_y.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
-        depthwise.forward(&x, &w, &mut y);
+        depthwise.forward(&x, &w, &Epilogue::default(), &mut y);
         depthwise.backward_input(&w, &d_y, &mut d_x);
         depthwise.backward_weight(&x, &d_y, &mut d_w);
 
@@ -348,7 +392,7 @@ proptest! {
         for plane in 0..batch * channels {
             let kernel = plane % channels * taps..(plane % channels + 1) * taps;
             let (input, output) = (plane * pixels..(plane + 1) * pixels, plane * out_pixels..(plane + 1) * out_pixels);
-            single.forward(&x[input.clone()], &w[kernel.clone()], None, &mut want.0[output.clone()]);
+            single.forward(&x[input.clone()], &w[kernel.clone()], &Epilogue::default(), &mut want.0[output.clone()]);
             single.backward_input(&w[kernel.clone()], &d_y[output.clone()], &mut want.1[input.clone()]);
             single.backward_weight(&x[input], &d_y[output], &mut want.2[kernel]);
         }
@@ -371,7 +415,7 @@ proptest! {
         let mut y = vec![0.0; planes * pool.output_size().0 * pool.output_size().1];
         let mut want = y.clone();
         pool.average(&x, &mut y);
-        conv.forward(&x, &weight, None, &mut want);
+        conv.forward(&x, &weight, &Epilogue::default(), &mut want);
         assert_close("y", &y, &want);
         let d_y = numbers(seed ^ 1, y.len());
         let (mut d_x, mut want) = (vec![0.0; x.len()], vec![0.0; x.len()]);

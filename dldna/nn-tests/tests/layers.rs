@@ -2,6 +2,7 @@
 //! numbers, the definitions in plain loops, and networks of them.
 
 use dfdx::optim::{Adam, AdamConfig, Optimizer};
+use dldna_nn::kernels::epilogue::Epilogue;
 use dldna_nn::kernels::grouped::GroupedConv2d;
 use dldna_nn::kernels::separable::LinearMap;
 use dldna_nn::kernels::window::Window;
@@ -487,7 +488,7 @@ proptest! {
             }
         }
         let (mut got, mut got_x, mut got_w) = (vec![0.0; d_y.len()], vec![1.0; x.len()], vec![1.0; w.len()]);
-        conv.forward(&x, &w, Some(&b), &mut got);
+        conv.forward(&x, &w, &Epilogue::bias(&b), &mut got);
         conv.backward_input(&w, &d_y, &mut got_x);
         conv.backward_weight(&x, &d_y, &mut got_w);
         close(&got, &y)?;

@@ -3,6 +3,7 @@
 
 use dldna_nn::kernels::conv2d::Conv2d;
 use dldna_nn::kernels::depthwise::Depthwise;
+use dldna_nn::kernels::epilogue::Epilogue;
 use dldna_nn::kernels::window::Window;
 use dldna_nn::prelude::*;
 use dldna_nn::resnet::BasicBlock;
@@ -80,7 +81,7 @@ fn convolutions_repeat() {
         let (d_x, d_w) = (values(4, x.len()), values(5, w.len()));
         check(&what, || {
             let (mut y, mut d_x, mut d_w) = (vec![0.0; d_y.len()], d_x.clone(), d_w.clone());
-            conv.forward(&x, &w, None, &mut y);
+            conv.forward(&x, &w, &Epilogue::default(), &mut y);
             conv.backward_input(&w, &d_y, &mut d_x);
             conv.backward_weight(&x, &d_y, &mut d_w);
             [y, d_x, d_w]
@@ -101,7 +102,7 @@ fn depthwise_convolutions_repeat() {
         let d_y = values(3, images * channels * pixels);
         check("depthwise", || {
             let [mut y, mut d_x, mut d_w] = [&d_y, &x, &w].map(|like| vec![0.0; like.len()]);
-            conv.forward(&x, &w, &mut y);
+            conv.forward(&x, &w, &Epilogue::default(), &mut y);
             conv.backward_input(&w, &d_y, &mut d_x);
             conv.backward_weight(&x, &d_y, &mut d_w);
             [y, d_x, d_w]

@@ -5,7 +5,9 @@
 
 use dfdx::data::OneHotEncode;
 use dldna_nn::efficientnet::MBConv;
-use dldna_nn::kernels::{conv2d::Conv2d, depthwise::Depthwise, pool2d::Pool2d, window::Window};
+use dldna_nn::kernels::{
+    conv2d::Conv2d, depthwise::Depthwise, epilogue::Epilogue, pool2d::Pool2d, window::Window,
+};
 use dldna_nn::prelude::*;
 use dldna_nn::resnet::ResNet18;
 use dldna_nn::train::Adam;
@@ -207,7 +209,7 @@ fn convolve(
     let mut output = vec![0.0; input.len()];
     let (mut d_input, mut d_weight) = (vec![0.0; input.len()], vec![0.0; weight.len()]);
     median(repeats, || {
-        conv.forward(&input, &weight, Some(&bias), &mut output);
+        conv.forward(&input, &weight, &Epilogue::bias(&bias), &mut output);
         if backward {
             conv.backward_weight(&input, &output, &mut d_weight);
             conv.backward_input(&weight, &output, &mut d_input);
@@ -232,7 +234,7 @@ fn convolve_channels(
     let mut output = vec![0.0; input.len()];
     let (mut d_input, mut d_weight) = (vec![0.0; input.len()], vec![0.0; weight.len()]);
     median(repeats, || {
-        conv.forward(&input, &weight, &mut output);
+        conv.forward(&input, &weight, &Epilogue::default(), &mut output);
         if backward {
             conv.backward_weight(&input, &output, &mut d_weight);
             conv.backward_input(&weight, &output, &mut d_input);

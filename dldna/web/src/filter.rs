@@ -1,6 +1,7 @@
 //! One filter over a grey picture.
 
 use dldna_nn::kernels::conv2d::Conv2d;
+use dldna_nn::kernels::epilogue::Epilogue;
 use dldna_nn::kernels::window::Window;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -44,7 +45,7 @@ pub fn filter(
     let conv = Conv2d::new(1, 1, window, (height, width))?;
     let (height, width) = conv.output_size();
     let mut pixels = vec![0.0; height * width];
-    conv.forward(picture, kernel, None, &mut pixels);
+    conv.forward(picture, kernel, &Epilogue::default(), &mut pixels);
     Some(Filtered {
         height,
         width,

@@ -71,11 +71,21 @@ impl Activation {
     /// let mut values = [-1.0, 5.0, 7.0];
     /// let slopes = Activation::Relu6.apply_keeping_slopes(&mut values);
     /// let mut gradient = [2.0, 2.0, 2.0];
-    /// slopes.multiply(&mut gradient);
+    /// slopes.multiply(&mut gradient, &values);
     /// assert_eq!(gradient, [0.0, 2.0, 0.0]);
     /// ```
     pub fn apply_keeping_slopes(self, values: &mut [f32]) -> Slopes {
         self.apply_to_pieces(values, CHUNK, |_, _| {})
+    }
+
+    /// The slopes, if the results alone tell them.
+    pub fn slopes_of_results(self) -> Option<Slopes> {
+        match self {
+            Activation::Identity => Some(Slopes::One),
+            Activation::Relu => Some(Slopes::Between0And(f32::INFINITY)),
+            Activation::Relu6 => Some(Slopes::Between0And(6.0)),
+            Activation::Silu | Activation::Gelu | Activation::Sigmoid => None,
+        }
     }
 
     /// [`apply_keeping_slopes`](Self::apply_keeping_slopes) to what `prepare(index, piece)` makes of each piece of
@@ -94,8 +104,7 @@ impl Activation {
         };
         match self {
             Activation::Identity => {
-                let mut nothing = vec![(); count];
-                each_piece(values, &mut nothing, length, prepare, |_, _| {});
+                each_piece(values, &mut vec![(); count], length, prepare, |_, _| {});
                 Slopes::One
             }
             Activation::Relu => limit_pieces(values, length, prepare, f32::INFINITY),
@@ -112,23 +121,29 @@ impl Activation {
 pub enum Slopes {
     /// 1 everywhere.
     One,
-    /// 1 where true, else 0.
-    Active(Vec<bool>),
+    /// 1 where the result lies between 0 and this number, else 0. The results need no room beside themselves.
+    Between0And(f32),
     /// Any number.
     Values(Vec<f32>),
 }
 
 impl Slopes {
-    /// Turns the gradient with respect to the function's result into the one with respect to its argument.
-    pub fn multiply(&self, gradient: &mut [f32]) {
+    /// Turns the gradient with respect to the function's `result` into the one with respect to its argument.
+    pub fn multiply(&self, gradient: &mut [f32], result: &[f32]) {
         match self {
             Slopes::One => {}
-            Slopes::Active(active) => {
-                each_pair(gradient, active, |d, active| if active { d } else { 0.0 })
-            }
+            &Slopes::Between0And(ceiling) => each_pair(gradient, result, |d, y| {
+                if is_between(y, ceiling) { d } else { 0.0 }
+            }),
             Slopes::Values(slopes) => each_pair(gradient, slopes, |d, slope| d * slope),
         }
     }
+}
+
+/// Whether `y = limited(x, ceiling)` is `x` itself.
+#[inline(always)]
+pub(super) fn is_between(y: f32, ceiling: f32) -> bool {
+    (y > 0.0) & (y < ceiling)
 }
 
 /// `min(max(x, 0), ceiling)`. Not by `max`, which would turn a value that is not a number into 0.
@@ -179,19 +194,11 @@ fn limit_pieces(
     prepare: impl Fn(usize, &mut [f32]) + Sync,
     ceiling: f32,
 ) -> Slopes {
-    let mut active = vec![false; values.len()];
-    each_piece(values, &mut active, length, prepare, |values, active| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for (active, x) in active.iter_mut().zip(values) {
-                    *active = (*x > 0.0) & (*x < ceiling);
-                    *x = limited(*x, ceiling);
-                }
-            },
-        );
+    let mut nothing = vec![(); values.len()];
+    each_piece(values, &mut nothing, length, prepare, |values, _| {
+        limit(values, ceiling);
     });
-    Slopes::Active(active)
+    Slopes::Between0And(ceiling)
 }
 
 /// `d/dx x sigmoid(x) = sigmoid(x) (1 + x (1 - sigmoid(x)))`
@@ -350,7 +357,7 @@ mod tests {
                 let slopes = activation.apply_keeping_slopes(&mut two);
                 prop_assert_eq!(&one, &two);
                 let mut gradient = vec![1.0; values.len()];
-                slopes.multiply(&mut gradient);
+                slopes.multiply(&mut gradient, &two);
                 for (x, slope) in values.iter().zip(gradient) {
                     let want = match activation {
                         Activation::Identity => 1.0,

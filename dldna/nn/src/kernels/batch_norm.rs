@@ -4,8 +4,11 @@
 //! channel is normalised by its own mean and variance over all images and pixels of the batch; the running
 //! statistics, which evaluation uses, are moved towards them.
 
-use super::activation::{Activation, Slopes};
+use super::activation::{Slopes, is_between};
+use super::elementwise::CHUNK;
+use super::epilogue::Epilogue;
 use super::planes::{sum, sum_of};
+use super::scratch::Scratch;
 use super::vector::vectorized;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -84,7 +87,7 @@ impl BatchNorm {
         &self,
         images: usize,
         channels: Range<usize>,
-        terms: impl Fn(usize, Range<usize>) -> [f32; N],
+        mut terms: impl FnMut(usize, Range<usize>) -> [f32; N],
     ) -> Vec<[f64; N]> {
         let mut sums = vec![[0.0; N]; channels.len()];
         for image in 0..images {
@@ -99,92 +102,37 @@ impl BatchNorm {
         sums
     }
 
-    /// `output = (input - mean) / sqrt(variance + epsilon) * scale + bias`, channel by channel, and the
-    /// `epilogue`. Returns the slopes of the activation, for its gradient.
-    pub fn normalize(
-        &self,
-        input: &[f32],
-        statistics: &Statistics,
-        scale: &[f32],
-        bias: &[f32],
-        epilogue: Epilogue,
-        output: &mut [f32],
-    ) -> Slopes {
-        let lines = self.lines(statistics, scale, bias);
-        let normalize = |index: usize, plane: &mut [f32]| {
-            plane.copy_from_slice(&input[index * self.pixels..][..plane.len()]);
-            self.normalize_plane(
-                lines[index % self.channels],
-                epilogue.shortcut,
-                index,
-                plane,
-            );
+    /// `output = activation(line(input) + shortcut)`, see [`BatchNorm::lines`]. Returns the slopes of the activation, for its gradient.
+    pub fn normalize(&self, input: &[f32], epilogue: &Epilogue, output: &mut [f32]) -> Slopes {
+        let Some(slopes) = epilogue.activation.slopes_of_results() else {
+            let normalize = |index: usize, plane: &mut [f32]| {
+                let input = &input[index * self.pixels..][..self.pixels];
+                epilogue.write_shifted(index, input, plane);
+            };
+            let activation = epilogue.activation;
+            return activation.apply_to_pieces(output, self.pixels, normalize);
         };
-        epilogue
-            .activation
-            .apply_to_pieces(output, self.pixels, normalize)
+        let planes = CHUNK.div_ceil(self.pixels);
+        output
+            .par_chunks_mut(planes * self.pixels)
+            .zip(input.par_chunks(planes * self.pixels))
+            .enumerate()
+            .for_each(|(n, (output, input))| {
+                epilogue.write_planes(n * planes, self.pixels, input, output);
+            });
+        slopes
     }
 
-    /// [`normalize`](Self::normalize) where the input is not needed any more, nor a gradient: its memory takes the output.
+    /// Normalisation as one multiplication and one addition: `(factor, offset)` of each channel, with
+    /// `factor input + offset = (input - mean) / sqrt(variance + epsilon) * scale + bias`.
     ///
     /// ```
-    /// use dldna_nn::kernels::activation::Activation;
-    /// use dldna_nn::kernels::batch_norm::{Epilogue, BatchNorm, Statistics};
+    /// use dldna_nn::kernels::batch_norm::{BatchNorm, Statistics};
     /// let norm = BatchNorm { channels: 1, pixels: 2, epsilon: 0.0 };
     /// let statistics = Statistics { mean: vec![1.0], variance: vec![4.0] };
-    /// let mut image = [0.0, 5.0];
-    /// let epilogue = Epilogue { shortcut: None, activation: Activation::Relu };
-    /// norm.normalize_in_place(&statistics, &[1.0], &[0.0], epilogue, &mut image);
-    /// assert_eq!(image, [0.0, 2.0]);
+    /// assert_eq!(norm.lines(&statistics, &[1.0], &[0.0]), [(0.5, -0.5)]);
     /// ```
-    pub fn normalize_in_place(
-        &self,
-        statistics: &Statistics,
-        scale: &[f32],
-        bias: &[f32],
-        epilogue: Epilogue,
-        images: &mut [f32],
-    ) {
-        let lines = self.lines(statistics, scale, bias);
-        images
-            .par_chunks_mut(self.pixels)
-            .enumerate()
-            .with_min_len(PLANES)
-            .for_each(|(index, plane)| {
-                let line = lines[index % self.channels];
-                self.normalize_plane(line, epilogue.shortcut, index, plane);
-                epilogue.activation.apply(plane); // the plane is still in the cache
-            });
-    }
-
-    /// `factor * plane + offset (+ shortcut)`, on one channel of one image.
-    fn normalize_plane(
-        &self,
-        (factor, offset): (f32, f32),
-        shortcut: Option<&[f32]>,
-        index: usize,
-        plane: &mut [f32],
-    ) {
-        let shortcut = shortcut.map(|data| &data[index * self.pixels..][..plane.len()]);
-        vectorized(
-            #[inline(always)]
-            || match shortcut {
-                Some(shortcut) => {
-                    for (y, s) in plane.iter_mut().zip(shortcut) {
-                        *y = factor * *y + offset + s;
-                    }
-                }
-                None => {
-                    for y in plane.iter_mut() {
-                        *y = factor * *y + offset;
-                    }
-                }
-            },
-        );
-    }
-
-    /// Normalisation as one multiplication and one addition: `(factor, offset)` of each channel.
-    fn lines(&self, statistics: &Statistics, scale: &[f32], bias: &[f32]) -> Vec<(f32, f32)> {
+    pub fn lines(&self, statistics: &Statistics, scale: &[f32], bias: &[f32]) -> Vec<(f32, f32)> {
         self.inverse_deviation(statistics)
             .zip(&statistics.mean)
             .zip(scale.iter().zip(bias))
@@ -192,6 +140,93 @@ impl BatchNorm {
                 (inverse * scale, bias - mean * inverse * scale)
             })
             .collect()
+    }
+
+    /// Turns the gradient with respect to the result of [`BatchNorm::normalize`], without a shortcut, into the one with respect to what its
+    /// activation was given. Nobody need have kept the result.
+    pub(crate) fn backward_activation(
+        &self,
+        slopes: &Slopes,
+        lines: &[(f32, f32)],
+        input: &[f32],
+        gradient: &mut [f32],
+    ) {
+        gradient
+            .par_chunks_mut(self.pixels)
+            .zip(input.par_chunks(self.pixels))
+            .enumerate()
+            .with_min_len(PLANES)
+            .for_each(|(index, (gradient, input))| {
+                self.backward_activation_plane(slopes, lines, index, input, gradient);
+            });
+    }
+
+    /// [`backward_activation`](Self::backward_activation) for one channel of one image.
+    pub(crate) fn backward_activation_plane(
+        &self,
+        slopes: &Slopes,
+        lines: &[(f32, f32)],
+        index: usize,
+        input: &[f32],
+        gradient: &mut [f32],
+    ) {
+        let &Slopes::Between0And(ceiling) = slopes else {
+            return;
+        };
+        let (factor, offset) = lines[index % self.channels];
+        vectorized(
+            #[inline(always)]
+            || {
+                for (d, x) in gradient.iter_mut().zip(input) {
+                    let active = is_between(factor * x + offset, ceiling);
+                    *d = if active { *d } else { 0.0 };
+                }
+            },
+        );
+    }
+
+    /// [`BatchNorm::backward`] where the gradient is computed plane by plane, twice, rather than kept in memory: `gradient(index, input,
+    /// plane)` writes it to `plane`. The gradient with respect to the input takes the input's memory.
+    pub(crate) fn backward_of_planes(
+        &self,
+        input: &mut [f32],
+        statistics: &Statistics,
+        scale: &[f32],
+        gradient: impl Fn(usize, &[f32], &mut [f32]) + Sync,
+        d_scale: &mut [f32],
+        d_bias: &mut [f32],
+    ) {
+        let images = input.len() / (self.channels * self.pixels);
+        let sums = self.by_channels(|channels| {
+            let mut room = Scratch::any(self.pixels);
+            self.plane_sums(images, channels, |channel, plane| {
+                let (mean, index) = (statistics.mean[channel], plane.start / self.pixels);
+                let x = &input[plane];
+                gradient(index, x, &mut room);
+                [sum(&room), sum_of(x.len(), |i| room[i] * (x[i] - mean))]
+            })
+        });
+        let count = (input.len() / self.channels) as f32;
+        let lines = self.gradient_lines(&sums, count, statistics, scale, d_scale, d_bias);
+        input
+            .par_chunks_mut(self.pixels)
+            .enumerate()
+            .with_min_len(PLANES)
+            .for_each_init(
+                || Scratch::any(self.pixels),
+                |room, (index, input)| {
+                    gradient(index, input, room);
+                    let line = &lines[index % self.channels];
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            for (x, d) in input.iter_mut().zip(room.iter()) {
+                                *x = line.at(*x, *d);
+                            }
+                        },
+                    );
+                },
+            );
     }
 
     /// Gradients of [`BatchNorm::normalize`] with the batch's own `statistics`: turns `gradient`, with respect to the
@@ -213,23 +248,21 @@ impl BatchNorm {
         d_scale: &mut [f32],
         d_bias: &mut [f32],
     ) {
-        let lines = self.gradient_lines(input, statistics, scale, gradient, d_scale, d_bias);
+        let sums = self.gradient_sums(input, statistics, gradient);
+        let count = (input.len() / self.channels) as f32;
+        let lines = self.gradient_lines(&sums, count, statistics, scale, d_scale, d_bias);
         gradient
             .par_chunks_mut(self.pixels)
             .zip(input.par_chunks(self.pixels))
             .enumerate()
             .with_min_len(PLANES)
             .for_each(|(index, (gradient, input))| {
-                let GradientLine {
-                    slope,
-                    tilt,
-                    offset,
-                } = lines[index % self.channels];
+                let line = &lines[index % self.channels];
                 vectorized(
                     #[inline(always)]
                     || {
                         for (d, x) in gradient.iter_mut().zip(input) {
-                            *d = slope * *d + tilt * x + offset;
+                            *d = line.at(*x, *d);
                         }
                     },
                 );
@@ -240,16 +273,14 @@ impl BatchNorm {
     /// channel.
     fn gradient_lines(
         &self,
-        input: &[f32],
+        sums: &[[f64; 2]],
+        count: f32,
         statistics: &Statistics,
         scale: &[f32],
-        d_output: &[f32],
         d_scale: &mut [f32],
         d_bias: &mut [f32],
     ) -> Vec<GradientLine> {
-        let count = (input.len() / self.channels) as f32;
         let inverse: Vec<f32> = self.inverse_deviation(statistics).collect();
-        let sums = self.gradient_sums(input, statistics, d_output);
         let mut lines = Vec::with_capacity(self.channels);
         for (c, sums) in sums.iter().enumerate() {
             let [sum, centred] = sums.map(|sum| sum as f32);
@@ -305,11 +336,9 @@ struct GradientLine {
     offset: f32,
 }
 
-/// What is done to a normalised value while it is at hand.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Epilogue<'a> {
-    /// Added to it: an image for each image, of the same size.
-    pub shortcut: Option<&'a [f32]>,
-    /// Then applied to the sum.
-    pub activation: Activation,
+impl GradientLine {
+    #[inline(always)]
+    fn at(&self, input: f32, d_output: f32) -> f32 {
+        self.slope * d_output + self.tilt * input + self.offset
+    }
 }

@@ -17,6 +17,7 @@
 
 mod weight_gradient;
 
+use super::epilogue::Epilogue;
 use super::matmul::{Matrix, MatrixMut, Store, matmul};
 use super::planes::{planes, sum};
 use super::scratch::{Lent, Scratch};
@@ -37,12 +38,12 @@ const LARGE_IMAGE: usize = 128;
 /// One convolution: channels, window and image size, for any number of images.
 ///
 /// ```
-/// use dldna_nn::kernels::conv2d::Conv2d;
+/// use dldna_nn::kernels::{conv2d::Conv2d, epilogue::Epilogue};
 /// use dldna_nn::kernels::window::Window;
 /// let conv = Conv2d::new(1, 1, Window::square(3, 1, 0, 1), (3, 3)).unwrap();
 /// let ramp: Vec<f32> = (1..=9).map(|v| v as f32).collect();
 /// let mut output = vec![0.0];
-/// conv.forward(&ramp, &[1.0; 9], None, &mut output);
+/// conv.forward(&ramp, &[1.0; 9], &Epilogue::default(), &mut output);
 /// assert_eq!(output, [45.0]);
 /// ```
 #[derive(Debug, Clone)]
@@ -77,16 +78,18 @@ impl Conv2d {
         self.sliding.output
     }
 
-    /// `output[n, o, y, x] = bias[o] + sum over (c, i, j) of
+    /// `output[n, o, y, x] = sum over (c, i, j) of
     /// input[n, c, y stride + i dilation - padding, x stride + j dilation - padding] weight[o, c, i, j]`
     ///
     /// `input (n, in_channels, height, width)`, `weight (out_channels, in_channels, kernel, kernel)`,
-    /// `bias (out_channels)`, `output (n, out_channels, out_height, out_width)`.
-    pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
+    /// `output (n, out_channels, out_height, out_width)`; and `epilogue` of that.
+    pub fn forward(&self, input: &[f32], weight: &[f32], epilogue: &Epilogue, output: &mut [f32]) {
+        let pixels = self.sliding.output_pixels();
         if self.meets_only_padding() {
             output.fill(0.0);
+            epilogue.apply_to_all(pixels, output);
         } else if let Some(winograd) = self.winograd(self.images(input), Operand::whole(weight)) {
-            return winograd.forward(input, weight, bias, output);
+            winograd.forward(input, weight, epilogue, output);
         } else {
             let weight = self.useful_weight(weight);
             let group = self.images_per_product(input.len() / self.image_size());
@@ -94,9 +97,17 @@ impl Conv2d {
             input
                 .par_chunks(group * self.image_size())
                 .zip(output.par_chunks_mut(group * self.result_size()))
-                .for_each(|(input, output)| self.forward_group(input, &weight, output, all_cores));
+                .enumerate()
+                .for_each(|(index, (input, output))| {
+                    self.forward_group(input, &weight, output, all_cores);
+                    if !all_cores && !epilogue.is_nothing() {
+                        epilogue.apply_to_planes(index * group * self.out_channels, pixels, output);
+                    }
+                });
+            if all_cores {
+                epilogue.apply_to_all(pixels, output);
+            }
         }
-        add_bias(output, bias, self.sliding.output_pixels());
     }
 
     fn forward_group(&self, input: &[f32], weight: &[f32], output: &mut [f32], all_cores: bool) {
@@ -472,17 +483,6 @@ fn transposed(matrix: &[f32], rows: usize) -> Scratch {
     let mut result = Scratch::any(matrix.len());
     transpose_into(matrix, rows, &mut result);
     result
-}
-
-/// `output[n, c, :] += bias[c]`
-fn add_bias(output: &mut [f32], bias: Option<&[f32]>, pixels: usize) {
-    let Some(bias) = bias else { return };
-    let images = output.par_chunks_mut(pixels * bias.len());
-    images.for_each(|image| {
-        for (plane, bias) in image.chunks_exact_mut(pixels).zip(bias) {
-            plane.iter_mut().for_each(|value| *value += bias);
-        }
-    });
 }
 
 /// `d_bias[c] += ` the sum of `d_output[n, c, :]` over all images and pixels.

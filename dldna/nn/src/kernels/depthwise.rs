@@ -17,6 +17,7 @@
 //! line, which the compiler turns into vector instructions. They also make a few results that lie behind the end of
 //! each line and that nobody reads.
 
+use super::epilogue::Epilogue;
 use super::planes::sum_of;
 use super::vector::vectorized;
 use super::window::{Sliding, Window, reach};
@@ -28,11 +29,11 @@ const LANES: usize = 32;
 /// A depthwise convolution on images of one size.
 ///
 /// ```
-/// use dldna_nn::kernels::depthwise::Depthwise;
+/// use dldna_nn::kernels::{depthwise::Depthwise, epilogue::Epilogue};
 /// use dldna_nn::kernels::window::Window;
 /// let conv = Depthwise::new(2, Window::square(1, 1, 0, 1), (1, 2)).unwrap();
 /// let mut output = [0.0; 4];
-/// conv.forward(&[1., 2., 3., 4.], &[10., 100.], &mut output);
+/// conv.forward(&[1., 2., 3., 4.], &[10., 100.], &Epilogue::default(), &mut output);
 /// assert_eq!(output, [10., 20., 300., 400.]);
 /// ```
 #[derive(Debug, Clone)]
@@ -92,7 +93,7 @@ impl Depthwise {
     }
 
     /// `output[n, c, y, x] = sum over (i, j) of input[n, c, y', x'] weight[c, i, j]`, with `weight (channels, kernel, kernel)`.
-    pub fn forward(&self, input: &[f32], weight: &[f32], output: &mut [f32]) {
+    pub fn forward(&self, input: &[f32], weight: &[f32], epilogue: &Epilogue, output: &mut [f32]) {
         output
             .par_chunks_mut(self.sliding.output_pixels())
             .zip(input.par_chunks(self.sliding.input_pixels()))
@@ -108,6 +109,9 @@ impl Depthwise {
                     let lines = output.chunks_exact_mut(self.sliding.output.1);
                     for (to, from) in lines.zip(results.chunks_exact(self.phase.1)) {
                         to.copy_from_slice(&from[..to.len()]);
+                    }
+                    if !epilogue.is_nothing() {
+                        epilogue.apply_to_planes(index, output.len(), output);
                     }
                 },
             );

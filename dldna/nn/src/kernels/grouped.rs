@@ -5,6 +5,7 @@
 
 use super::conv2d::Conv2d;
 use super::elementwise::add;
+use super::epilogue::Epilogue;
 use super::planes::planes;
 use super::scratch::Scratch;
 use super::window::Window;
@@ -12,11 +13,11 @@ use super::window::Window;
 /// A convolution in groups on images of one size.
 ///
 /// ```
-/// use dldna_nn::kernels::grouped::GroupedConv2d;
+/// use dldna_nn::kernels::{epilogue::Epilogue, grouped::GroupedConv2d};
 /// use dldna_nn::kernels::window::Window;
 /// let conv = GroupedConv2d::new((2, 2), 2, Window::square(1, 1, 0, 1), (1, 2)).unwrap();
 /// let mut output = [0.0; 4];
-/// conv.forward(&[1., 2., 3., 4.], &[10., 100.], None, &mut output);
+/// conv.forward(&[1., 2., 3., 4.], &[10., 100.], &Epilogue::default(), &mut output);
 /// assert_eq!(output, [10., 20., 300., 400.]);
 /// ```
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub struct GroupedConv2d {
     /// Of one group.
     conv: Conv2d,
     groups: usize,
-    /// Numbers of one group in an image, in a result, in the weight and in the bias.
+    /// Numbers of one group in an image, in a result, in the weight, and its channels.
     image: usize,
     result: usize,
     weight: usize,
@@ -63,18 +64,19 @@ impl GroupedConv2d {
     }
 
     /// [`Conv2d::forward`] for each group, with `weight (out_channels, in_channels / groups, kernel, kernel)`.
-    pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
+    pub fn forward(&self, input: &[f32], weight: &[f32], epilogue: &Epilogue, output: &mut [f32]) {
         for group in 0..self.groups {
             let mut result = Scratch::any(output.len() / self.groups);
-            let bias = bias.map(|bias| &bias[group * self.outputs..][..self.outputs]);
             let input = self.part(input, self.image, group);
             let weight = &weight[group * self.weight..][..self.weight];
-            self.conv.forward(&input, weight, bias, &mut result);
+            self.conv
+                .forward(&input, weight, &Epilogue::default(), &mut result);
             let parts = self.parts_mut(output, self.result, group);
             for (to, from) in parts.zip(result.chunks_exact(self.result)) {
                 to.copy_from_slice(from);
             }
         }
+        epilogue.apply_to_all(self.result / self.outputs, output);
     }
 
     /// `d_input += ` the gradient of the loss by `input`.

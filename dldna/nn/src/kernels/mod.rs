@@ -18,6 +18,7 @@
 //! | [`activation`] | ReLU and the like, and their slopes |
 //! | [`adam`], [`sgd`] | one step of an optimizer |
 //! | [`elementwise`] | sums of two slices |
+//! | [`epilogue`] | bias, batch norm, shortcut and activation behind an operation |
 //! | [`planes`] | sums over each channel of each image, and a factor for each |
 //! | [`matmul`] | the matrix product under all of it |
 //! | [`product`] | the product of a small block, for those that bring their operands in the right order |
@@ -34,6 +35,7 @@ pub mod conv2d;
 pub mod depthwise;
 pub(crate) mod elements;
 pub mod elementwise;
+pub mod epilogue;
 pub mod grouped;
 pub mod layer_norm;
 pub mod matmul;

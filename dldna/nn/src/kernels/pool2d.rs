@@ -59,16 +59,73 @@ impl Pool2d {
     /// The largest value in each window; padding never wins. Returns, for each result, the pixel of its plane
     /// that it came from (the first of equals): [`Pool2d::max_backward`] needs it.
     pub fn max(&self, input: &[f32], output: &mut [f32]) -> Vec<u32> {
+        let pixels = self.sliding.input_pixels();
+        self.max_of_planes(|index, _| Some(&input[index * pixels..][..pixels]), output)
+    }
+
+    /// [`Pool2d::max`] of planes that `compute(index, plane)` writes.
+    pub fn max_of_computed(
+        &self,
+        compute: impl Fn(usize, &mut [f32]) + Sync,
+        output: &mut [f32],
+    ) -> Vec<u32> {
+        let plane = |index, room: &mut [f32]| {
+            compute(index, room);
+            None
+        };
+        self.max_of_planes(plane, output)
+    }
+
+    /// [`Pool2d::max`] where no gradient is asked for.
+    pub fn max_alone(&self, input: &[f32], output: &mut [f32]) {
+        let runs = self.phase_runs();
+        output
+            .par_chunks_mut(self.sliding.output_pixels())
+            .zip(input.par_chunks(self.sliding.input_pixels()))
+            .for_each_init(
+                || Scratch::any(self.sliding.window.stride * self.phase_size()),
+                |phases, (output, plane)| {
+                    output.fill(f32::NEG_INFINITY);
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            self.split(plane, phases);
+                            for run in &runs {
+                                let values = &phases[run.values..run.values + run.results.len()];
+                                for (best, value) in
+                                    output[run.results.clone()].iter_mut().zip(values)
+                                {
+                                    let larger = (*value > *best) | value.is_nan();
+                                    *best = if larger { *value } else { *best };
+                                }
+                            }
+                        },
+                    );
+                },
+            );
+    }
+
+    /// [`Pool2d::max`] of `plane(index, room)`, which may be in the room for one.
+    fn max_of_planes<'a>(
+        &self,
+        plane: impl Fn(usize, &mut [f32]) -> Option<&'a [f32]> + Sync,
+        output: &mut [f32],
+    ) -> Vec<u32> {
         let mut winners = vec![NONE; output.len()];
         let pixels = self.sliding.output_pixels();
         let runs = self.phase_runs();
         output
             .par_chunks_mut(pixels)
             .zip(winners.par_chunks_mut(pixels))
-            .zip(input.par_chunks(self.sliding.input_pixels()))
+            .enumerate()
             .for_each_init(
-                || Scratch::any(self.sliding.window.stride * self.phase_size()),
-                |phases, ((output, winners), plane)| {
+                || {
+                    let phases = self.sliding.window.stride * self.phase_size();
+                    let room = Scratch::any(self.sliding.input_pixels());
+                    (room, Scratch::any(phases))
+                },
+                |(room, phases), (index, (output, winners))| {
+                    let plane = plane(index, room).unwrap_or(room);
                     vectorized(
                         #[inline(always)]
                         || {
@@ -127,16 +184,27 @@ impl Pool2d {
 
     /// Adds each gradient to the pixel that won.
     pub fn max_backward(&self, winners: &[u32], d_output: &[f32], d_input: &mut [f32]) {
-        let pixels = self.sliding.output_pixels();
         d_input
             .par_chunks_mut(self.sliding.input_pixels())
-            .zip(d_output.par_chunks(pixels))
-            .zip(winners.par_chunks(pixels))
-            .for_each(|((d_input, d_output), winners)| {
-                for (&winner, d_output) in winners.iter().zip(d_output) {
-                    d_input[winner as usize] += d_output;
-                }
+            .enumerate()
+            .for_each(|(index, d_plane)| {
+                self.max_backward_plane(index, winners, d_output, d_plane)
             });
+    }
+
+    /// [`Pool2d::max_backward`] for one plane.
+    pub fn max_backward_plane(
+        &self,
+        index: usize,
+        winners: &[u32],
+        d_output: &[f32],
+        d_plane: &mut [f32],
+    ) {
+        let pixels = self.sliding.output_pixels();
+        let (winners, d_output) = (&winners[index * pixels..], &d_output[index * pixels..]);
+        for (&winner, d_output) in winners.iter().zip(d_output).take(pixels) {
+            d_plane[winner as usize] += d_output;
+        }
     }
 
     /// The mean of each window. Padding counts as zeros (`count_include_pad`, PyTorch's default).
@@ -252,6 +320,9 @@ mod tests {
         assert!(output[0].is_nan());
         assert_eq!(output[1], low);
         assert_eq!(winners, [1, 2]);
+        pool.max_alone(&[f32::NAN, 1.0, low, low, 2.0, 3.0, low, low], &mut output);
+        assert!(output[0].is_nan());
+        assert_eq!(output[1], low);
     }
 
     #[test]

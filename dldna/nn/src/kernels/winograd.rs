@@ -20,6 +20,7 @@
 mod tiles;
 mod transform;
 
+use super::epilogue::Epilogue;
 use super::matmul::{Matrix, MatrixMut, Store};
 use super::product::{COLUMNS, multiply};
 use super::scratch::Scratch;
@@ -108,8 +109,8 @@ impl Winograd {
         tiles as f32 >= FEWEST_TILES_PER_CHANNEL * channels as f32
     }
 
-    /// `output = ` the convolution of `input` with `weight`, and the bias of each channel.
-    pub fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
+    /// `output = ` the convolution of `input` with `weight`, and `epilogue` of that.
+    pub fn forward(&self, input: &[f32], weight: &[f32], epilogue: &Epilogue, output: &mut [f32]) {
         let kernels = Kernels {
             weight,
             out_channels: self.out_channels,
@@ -117,7 +118,7 @@ impl Winograd {
             strides: (self.in_channels * TAPS, TAPS),
             turned: false,
         };
-        self.convolve(input, &kernels, bias, output, Store::Overwrite);
+        self.convolve(input, &kernels, epilogue, output, Store::Overwrite);
     }
 
     /// `d_input += ` the gradient with respect to the input: the convolution of `d_output` with the kernels turned by 180 degrees.
@@ -129,8 +130,9 @@ impl Winograd {
             strides: (TAPS, self.in_channels * TAPS),
             turned: true,
         };
+        let nothing = Epilogue::default();
         self.transposed()
-            .convolve(d_output, &kernels, None, d_input, Store::Add);
+            .convolve(d_output, &kernels, &nothing, d_input, Store::Add);
     }
 
     /// The convolution that goes back from results to pixels.
@@ -149,18 +151,18 @@ impl Winograd {
         &self,
         input: &[f32],
         kernels: &Kernels,
-        bias: Option<&[f32]>,
+        epilogue: &Epilogue,
         output: &mut [f32],
         store: Store,
     ) {
         let tiles = self.tile_rows(input) * self.tiles.1;
         let results = Results {
             layout: self.results(),
-            bias,
+            epilogue,
             store,
         };
         let (ins, outs) = (self.in_channels, self.out_channels);
-        if tiles * (ins + outs) < ins * outs {
+        if tiles * (ins + outs) <= ins * outs {
             self.convolve_by_panels(input, kernels, &results, output);
         } else {
             self.convolve_by_blocks(input, kernels, &results, output);
@@ -182,10 +184,11 @@ impl Winograd {
         lines.par_chunks_mut(size).enumerate().for_each_init(
             || patches.strip(),
             |strip, (block, lines)| {
-                let rows = block * size..block * size + lines.len();
+                let first = block * size;
+                let rows = first..first + lines.len();
                 let patches = patches.transform(input, rows, strip, points_of_input);
                 let products = kernels.multiply(&weights, &patches, results.layout.lanes());
-                results.untransform(&products, 0, lines);
+                results.untransform(&products, 0, first, lines);
             },
         );
     }
@@ -225,7 +228,8 @@ impl Winograd {
                 let weights = kernels.transform_panel(panel);
                 for (rows, patches) in &blocks {
                     let products = kernels.multiply(&weights, patches, lanes);
-                    results.untransform(&products, panel * PANEL, &mut lines[rows.clone()]);
+                    let lines = &mut lines[rows.clone()];
+                    results.untransform(&products, panel * PANEL, rows.start, lines);
                 }
             });
     }

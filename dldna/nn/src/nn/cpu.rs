@@ -4,17 +4,21 @@
 //! that adds the gradients. What the backward pass needs of the input and the weights is moved into that closure; it
 //! shares their memory.
 
+mod normalised;
+mod operand;
+
 use super::conv_transpose2d::transposed_size;
 use super::device::{Backward, concat_shape, flows, *};
 use super::error::{LayerError, remember};
 use super::fallback::Fallback;
 use super::flow::Flow;
 use crate::kernels::activation::Activation;
-use crate::kernels::batch_norm::{BatchNorm, Epilogue as Following, Statistics};
+use crate::kernels::batch_norm::{BatchNorm, Statistics};
 use crate::kernels::conv2d::{Conv2d, backward_bias};
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::elements::ElementSlice;
 use crate::kernels::elementwise::{add, multiply};
+use crate::kernels::epilogue::Epilogue as Following;
 use crate::kernels::grouped::GroupedConv2d;
 use crate::kernels::layer_norm::LayerNorm;
 use crate::kernels::matmul::{Matrix, MatrixMut, Store, matmul};
@@ -24,6 +28,8 @@ use crate::kernels::scratch::Scratch;
 use crate::kernels::separable::SeparableMap;
 use crate::kernels::window::Window;
 use dfdx::prelude::*;
+use normalised::{Convolved, Normalised, ResultBackward, Values};
+use operand::Operand;
 use std::mem::take;
 use std::ops::DerefMut;
 
@@ -33,7 +39,7 @@ type Pixels = ElementSlice<(usize, usize, usize, usize)>;
 
 /// The elements of a tensor, to be changed.
 fn copy(tensor: &Batch<Cpu>) -> Scratch {
-    let mut data = Scratch::any(tensor.shape().num_elements());
+    let mut data = Scratch::of_tensor(tensor.shape().num_elements());
     tensor.copy_into(&mut data);
     data
 }
@@ -59,17 +65,25 @@ fn operation(
     dev: &Cpu,
     values: Vec<f32>,
     shape: (usize, usize, usize, usize),
-    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + 'static,
+    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + Send + 'static,
 ) -> Result<Operation<Cpu>> {
     let output = dev.try_tensor_from_vec(values, shape)?;
+    Ok(operation_of(output, backward))
+}
+
+/// The result of an operation with its backward pass.
+fn operation_of(
+    output: Batch<Cpu>,
+    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + Send + 'static,
+) -> Operation<Cpu> {
     let d_y = output.ghost();
-    Ok(Operation {
+    Operation {
         output,
         backward: Box::new(move |gradients| {
             let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
-            backward(d_output, gradients)
+            on_pool(|| backward(d_output, gradients))
         }),
-    })
+    }
 }
 
 fn window_too_large<T>(
@@ -88,7 +102,7 @@ fn window_too_large<T>(
 /// A convolution of any kind.
 trait ConvolutionKernel: Sync + Send {
     fn output_size(&self) -> (usize, usize);
-    fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]);
+    fn forward(&self, input: &[f32], weight: &[f32], epilogue: &Following, output: &mut [f32]);
     fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]);
     fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]);
 }
@@ -103,10 +117,10 @@ macro_rules! convolution_kernel {
                 &self,
                 input: &[f32],
                 weight: &[f32],
-                bias: Option<&[f32]>,
+                epilogue: &Following,
                 output: &mut [f32],
             ) {
-                self.forward(input, weight, bias, output);
+                self.forward(input, weight, epilogue, output);
             }
             fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
                 self.backward_weight(input, d_output, d_weight);
@@ -120,33 +134,14 @@ macro_rules! convolution_kernel {
 
 convolution_kernel!(Conv2d);
 convolution_kernel!(GroupedConv2d);
+convolution_kernel!(Depthwise);
 
-impl ConvolutionKernel for Depthwise {
-    fn output_size(&self) -> (usize, usize) {
-        self.output_size()
-    }
-    fn forward(&self, input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: &mut [f32]) {
-        self.forward(input, weight, output);
-        if let Some(bias) = bias {
-            let (height, width) = self.output_size();
-            planes::add_to_each(bias, height * width, output);
-        }
-    }
-    fn backward_weight(&self, input: &[f32], d_output: &[f32], d_weight: &mut [f32]) {
-        self.backward_weight(input, d_output, d_weight);
-    }
-    fn backward_input(&self, weight: &[f32], d_output: &[f32], d_input: &mut [f32]) {
-        self.backward_input(weight, d_output, d_input);
-    }
-}
-
-/// The kernel of a convolution for images such as `x`, and the shape of its result.
+/// The kernel of a convolution for images of this shape, and the shape of its result.
 #[allow(clippy::type_complexity, reason = "a kernel and a shape")]
 fn kernel_for(
-    x: &Batch<Cpu>,
+    &(batch, channels, height, width): &(usize, usize, usize, usize),
     conv: &Convolution<Cpu>,
 ) -> Result<(Box<dyn ConvolutionKernel>, (usize, usize, usize, usize))> {
-    let &(batch, channels, height, width) = x.shape();
     let size = (height, width);
     let outputs = conv.weight.shape().0;
     let kernel = if conv.groups == 1 {
@@ -226,47 +221,25 @@ fn without_bias(statistics: &mut Statistics, conv: &Convolution<Cpu>) -> Result<
     Ok(())
 }
 
-/// The values that a batch norm normalises: its input, or what the convolution in front of it gives, which nobody else
-/// needs and whose memory is used again.
-#[derive(Debug)]
-pub enum Values {
-    /// Of a batch norm by itself.
-    Input(Batch<Cpu>),
-    /// Of one behind a convolution.
-    Convolved(Scratch),
-}
-
-/// The elements of [`Values`].
-enum Elements {
-    Input(Pixels),
-    Convolved(Scratch),
-}
-
-impl Values {
-    fn elements(self) -> Result<Elements> {
-        Ok(match self {
-            Values::Input(x) => Elements::Input(shared(&x)?),
-            Values::Convolved(scratch) => Elements::Convolved(scratch),
-        })
-    }
-}
-
-impl std::ops::Deref for Elements {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match self {
-            Elements::Input(pixels) => pixels,
-            Elements::Convolved(scratch) => scratch,
-        }
-    }
-}
-
-/// The backward pass of a convolution: from the gradient of its result to those of weights and input.
-struct ConvolutionBackward {
+/// From the gradient with respect to the result of a convolution to those with respect to weights and input.
+fn convolution_backward(
     kernel: Box<dyn ConvolutionKernel>,
-    input: Pixels,
-    weights: Pixels,
+    input: Operand,
+    weight: &Batch<Cpu>,
+) -> Result<ResultBackward> {
+    let weights = shared(weight)?;
+    let d_w = weight.ghost();
+    Ok(Box::new(move |d_output, gradients| {
+        let d_weight = gradients.get_or_alloc_mut(&d_w)?;
+        {
+            let input: &[f32] = &input.lender.elements()?;
+            kernel.backward_weight(input, &d_output, d_weight);
+        }
+        drop(input.lender);
+        let add_to_input =
+            move |d_input: &mut [f32]| kernel.backward_input(&weights, &d_output, d_input);
+        (input.backward)(Box::new(add_to_input), gradients)
+    }))
 }
 
 impl ReportError for Cpu {
@@ -278,30 +251,35 @@ impl ReportError for Cpu {
 
 impl LayerDevice for Cpu {
     type Values = Values;
+    type Normalised = Normalised;
 
-    fn conv2d(x: Batch<Cpu>, conv: Convolution<Cpu>) -> Result<Operation<Cpu>> {
-        let (kernel, shape) = kernel_for(&x, &conv)?;
-        let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
-        let biases = conv.bias.as_ref().map(shared).transpose()?;
-        let mut output = Scratch::any(elements(&shape));
-        on_pool(|| kernel.forward(&input, &weights, biases.as_deref(), &mut output));
+    fn conv2d(input: Input<Cpu>, conv: Convolution<Cpu>) -> Result<Operation<Cpu>> {
+        let input = Operand::of(input)?;
+        let (kernel, shape) = kernel_for(&input.shape, &conv)?;
+        let epilogue = match &conv.bias {
+            Some(bias) => Following::bias(&shared(bias)?),
+            None => Following::default(),
+        };
+        let mut output = Scratch::of_tensor(elements(&shape));
+        on_pool(|| {
+            let (images, weights) = (input.lender.elements()?, shared(&conv.weight)?);
+            kernel.forward(&images, &weights, &epilogue, &mut output);
+            Ok(())
+        })?;
 
-        let (d_x, d_w) = (x.ghost(), conv.weight.ghost());
+        let dev = input.device.clone();
+        let to_operands = convolution_backward(kernel, input, &conv.weight)?;
         let d_b = conv.bias.as_ref().map(|bias| bias.ghost());
         let pixels = shape.2 * shape.3;
         operation(
-            x.device(),
+            &dev,
             output.into_vec(),
             shape,
             move |d_output, gradients| {
                 if let Some(d_b) = &d_b {
                     backward_bias(&d_output, pixels, gradients.get_or_alloc_mut(d_b)?);
                 }
-                let d_weight = gradients.get_or_alloc_mut(&d_w)?;
-                on_pool(|| kernel.backward_weight(&input, &d_output, d_weight));
-                let d_input = gradients.get_or_alloc_mut(&d_x)?;
-                on_pool(|| kernel.backward_input(&weights, &d_output, d_input));
-                Ok(())
+                to_operands(d_output, gradients)
             },
         )
     }
@@ -327,9 +305,11 @@ impl LayerDevice for Cpu {
             shape,
             move |d_output, gradients| {
                 let d_weight = gradients.get_or_alloc_mut(&d_w)?;
-                on_pool(|| kernel.backward_weight(&d_output, &input, d_weight));
+                kernel.backward_weight(&d_output, &input, d_weight);
                 let mut d_input = Scratch::any(input.len());
-                on_pool(|| kernel.forward(&d_output, &weights, None, &mut d_input));
+                on_pool(|| {
+                    kernel.forward(&d_output, &weights, &Following::default(), &mut d_input)
+                });
                 add(gradients.get_or_alloc_mut(&d_x)?, &d_input);
                 Ok(())
             },
@@ -337,22 +317,33 @@ impl LayerDevice for Cpu {
     }
 
     fn conv2d_statistics(
-        x: Batch<Cpu>,
+        input: Input<Cpu>,
         conv: Convolution<Cpu>,
     ) -> Result<BatchStatistics<Cpu, Values>> {
-        let (kernel, shape) = kernel_for(&x, &conv)?;
+        let input = Operand::of(input)?;
+        let (kernel, shape) = kernel_for(&input.shape, &conv)?;
         enough_values(&shape)?;
-        let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
-        let mut output = Scratch::any(elements(&shape));
+        let mut result = Scratch::any(elements(&shape));
         let statistics = on_pool(|| {
-            kernel.forward(&input, &weights, None, &mut output);
-            normalizer(&shape, 0.0).statistics(&output)
+            let (images, weights) = (input.lender.elements()?, shared(&conv.weight)?);
+            kernel.forward(&images, &weights, &Following::default(), &mut result);
+            Ok(normalizer(&shape, 0.0).statistics(&result))
+        })?;
+        let statistics = on_device(&input.device, statistics)?;
+        let to_operands = convolution_backward(kernel, input, &conv.weight)?;
+        let d_bias = conv.bias.as_ref().map(|bias| bias.ghost());
+        let backward: ResultBackward = Box::new(move |d_result, gradients| {
+            if let Some(d_bias) = &d_bias {
+                gradients.try_alloc_for(d_bias)?; // stays 0: the mean takes the bias off again
+            }
+            to_operands(d_result, gradients)
         });
         Ok(BatchStatistics {
-            values: Values::Convolved(output),
+            values: Values::Convolved(Convolved { result, backward }),
             shape,
-            statistics: on_device(x.device(), statistics)?,
-            convolution: Some((x, conv)),
+            statistics,
+            convolution: Some(conv),
+            input: None,
         })
     }
 
@@ -365,6 +356,7 @@ impl LayerDevice for Cpu {
             values: Values::Input(x),
             shape,
             convolution: None,
+            input: None,
         })
     }
 
@@ -373,93 +365,62 @@ impl LayerDevice for Cpu {
         norm: NormParameters<Cpu>,
         epilogue: Epilogue<Cpu>,
     ) -> Result<Operation<Cpu>> {
-        let shape = of.shape;
-        epilogue.check(&shape)?;
-        let normalizer = normalizer(&shape, norm.epsilon);
-        let statistics = on_host(&of.statistics)?;
-        let d_values = match &of.values {
-            Values::Input(x) => Some(x.ghost()),
-            Values::Convolved(_) => None,
-        };
-        let values = of.values.elements()?;
-        let (scales, biases) = (shared(&norm.scale)?, shared(&norm.bias)?);
+        epilogue.check(&of.shape)?;
+        let normalised = Normalised::new(of, norm, epilogue.activation)?;
+        let (dev, shape) = (normalised.device(), normalised.shape);
+        let Normalised {
+            normalisation,
+            to_operands,
+            ..
+        } = normalised;
         let shortcut = epilogue.shortcut.as_ref().map(shared).transpose()?;
-        let mut output = Scratch::any(elements(&shape));
-        let following = Following {
-            shortcut: shortcut.as_deref(),
-            activation: epilogue.activation,
-        };
-        let slopes = on_pool(|| {
-            normalizer.normalize(
-                &values,
-                &statistics,
-                &scales,
-                &biases,
-                following,
-                &mut output,
-            )
-        });
+        let (output, slopes) = normalisation.results(shortcut.as_deref())?;
+        let output = dev.try_tensor_from_vec(output.into_vec(), shape)?;
+        let (result, d_shortcut) = (shared(&output)?, epilogue.shortcut.map(|x| x.ghost()));
+        Ok(operation_of(output, move |mut d_output, gradients| {
+            slopes.multiply(&mut d_output, &result);
+            drop(result);
+            if let Some(d_shortcut) = &d_shortcut {
+                add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
+            }
+            let d_values = normalisation.backward_normalized(d_output, gradients)?;
+            drop(normalisation);
+            to_operands(d_values, gradients)
+        }))
+    }
 
-        let dev = norm.scale.device().clone();
-        let (d_scale, d_bias) = (norm.scale.ghost(), norm.bias.ghost());
-        let d_shortcut = epilogue.shortcut.map(|shortcut| shortcut.ghost());
-        let through = of.convolution.map(|(x, conv)| {
-            let (kernel, _) = kernel_for(&x, &conv)?;
-            let bias = conv.bias.as_ref().map(|bias| bias.ghost());
-            let ghosts = (x.ghost(), conv.weight.ghost(), bias);
-            let (input, weights) = (shared(&x)?, shared(&conv.weight)?);
-            Ok((
-                ConvolutionBackward {
-                    kernel,
-                    input,
-                    weights,
-                },
-                ghosts,
-            ))
-        });
-        let through = through.transpose()?;
+    fn batch_norm2d_later(
+        of: BatchStatistics<Cpu, Values>,
+        norm: NormParameters<Cpu>,
+        activation: Activation,
+    ) -> Result<Later<Cpu>> {
+        if activation.slopes_of_results().is_some() {
+            return Normalised::new(of, norm, activation).map(Later::Normalised);
+        }
+        // An exponential function takes longer to compute than its results to read.
+        let epilogue = Epilogue {
+            shortcut: None,
+            activation,
+        };
+        Self::batch_norm2d_train(of, norm, epilogue).map(Later::Computed)
+    }
+
+    fn compute(normalised: Normalised) -> Result<Operation<Cpu>> {
+        let (dev, shape) = (normalised.device(), normalised.shape);
+        let Normalised {
+            normalisation,
+            to_operands,
+            ..
+        } = normalised;
+        let (output, _) = normalisation.results(None)?;
         operation(
             &dev,
             output.into_vec(),
             shape,
-            move |mut d_output, gradients| {
-                slopes.multiply(&mut d_output);
-                if let Some(d_shortcut) = &d_shortcut {
-                    add(gradients.get_or_alloc_mut(d_shortcut)?, &d_output);
-                }
-                // The tape lends one gradient at a time: they are taken out and put back.
-                let mut scale = take(&mut **gradients.get_or_alloc_mut(&d_scale)?);
-                let mut bias = take(&mut **gradients.get_or_alloc_mut(&d_bias)?);
-                // The gradient with respect to the output becomes the one with respect to the values.
-                let mut to_values = |d: &mut [f32]| {
-                    normalizer.backward(&values, &statistics, &scales, d, &mut scale, &mut bias);
-                };
-                match &through {
-                    None => {
-                        to_values(&mut d_output);
-                        if let Some(d_values) = &d_values {
-                            add(gradients.get_or_alloc_mut(d_values)?, &d_output);
-                        }
-                    }
-                    Some((conv, (d_x, d_w, d_conv_bias))) => {
-                        let mut weight = take(&mut **gradients.get_or_alloc_mut(d_w)?);
-                        let d_input = gradients.get_or_alloc_mut(d_x)?;
-                        on_pool(|| {
-                            to_values(&mut d_output);
-                            conv.kernel
-                                .backward_weight(&conv.input, &d_output, &mut weight);
-                            conv.kernel
-                                .backward_input(&conv.weights, &d_output, d_input);
-                        });
-                        **gradients.get_or_alloc_mut(d_w)? = weight;
-                        if let Some(d_conv_bias) = d_conv_bias {
-                            gradients.try_alloc_for(d_conv_bias)?; // stays 0
-                        }
-                    }
-                }
-                **gradients.get_or_alloc_mut(&d_scale)? = scale;
-                **gradients.get_or_alloc_mut(&d_bias)? = bias;
-                Ok(())
+            move |d_output, gradients| {
+                let d_values = normalisation.backward(d_output, gradients)?;
+                drop(normalisation);
+                to_operands(d_values, gradients)
             },
         )
     }
@@ -474,30 +435,34 @@ impl LayerDevice for Cpu {
         let mut statistics = on_host(&running)?;
         let (scales, biases) = (shared(&norm.scale)?, shared(&norm.bias)?);
         let shortcut = epilogue.shortcut.as_ref().map(shared).transpose()?;
+        let convolution = match conv {
+            None => None,
+            Some(conv) => {
+                without_bias(&mut statistics, &conv)?;
+                let (kernel, shape) = kernel_for(x.shape(), &conv)?;
+                Some((kernel, shape, shared(&conv.weight)?))
+            }
+        };
+        let shape = convolution.as_ref().map_or(*x.shape(), |conv| conv.1);
+        epilogue.check(&shape)?;
+        let normalizer = normalizer(&shape, norm.epsilon);
         let following = Following {
+            lines: normalizer.lines(&statistics, &scales, &biases),
             shortcut: shortcut.as_deref(),
             activation: epilogue.activation,
         };
-        let (convolution, mut output, shape) = match conv {
+        let output = match convolution {
             None => {
-                epilogue.check(x.shape())?;
-                (None, copy(&x), *x.shape())
+                let mut output = copy(&x);
+                on_pool(|| following.apply_to_all(normalizer.pixels, &mut output));
+                output
             }
-            Some(conv) => {
-                without_bias(&mut statistics, &conv)?;
-                let (kernel, shape) = kernel_for(&x, &conv)?;
-                epilogue.check(&shape)?;
-                let inputs = (kernel, shared(&x)?, shared(&conv.weight)?);
-                (Some(inputs), Scratch::any(elements(&shape)), shape)
+            Some((kernel, shape, weights)) => {
+                let (input, mut output) = (shared(&x)?, Scratch::any(elements(&shape)));
+                on_pool(|| kernel.forward(&input, &weights, &following, &mut output));
+                output
             }
         };
-        let normalizer = normalizer(&shape, norm.epsilon);
-        on_pool(|| {
-            if let Some((kernel, input, weights)) = &convolution {
-                kernel.forward(input, weights, None, &mut output);
-            }
-            normalizer.normalize_in_place(&statistics, &scales, &biases, following, &mut output);
-        });
         x.device().try_tensor_from_vec(output.into_vec(), shape)
     }
 
@@ -532,25 +497,37 @@ impl LayerDevice for Cpu {
         })
     }
 
-    fn max_pool2d(x: Batch<Cpu>, window: Window) -> Result<Operation<Cpu>> {
-        let (pool, shape) = pool_for("MaxPool2D", &x, window)?;
-        let mut output = Scratch::any(elements(&shape));
-        let winners = pool.max(&shared(&x)?, &mut output);
-        let d_x = x.ghost();
-        operation(
-            x.device(),
-            output.into_vec(),
-            shape,
-            move |d_output, gradients| {
-                pool.max_backward(&winners, &d_output, gradients.get_or_alloc_mut(&d_x)?);
-                Ok(())
-            },
-        )
+    fn max_pool2d(input: Input<Cpu>, window: Window) -> Result<Operation<Cpu>> {
+        let (shape, dev) = match &input {
+            Input::Images(x) => (*x.shape(), x.device().clone()),
+            Input::Normalised(normalised) => (normalised.shape, normalised.device()),
+        };
+        let (pool, shape) = pool_for("MaxPool2D", &shape, window)?;
+        let mut output = Scratch::of_tensor(elements(&shape));
+        let backward: ResultBackward = match input {
+            Input::Images(x) => {
+                let winners = pool.max(&shared(&x)?, &mut output);
+                let d_x = x.ghost();
+                Box::new(move |d_output, gradients| {
+                    pool.max_backward(&winners, &d_output, gradients.get_or_alloc_mut(&d_x)?);
+                    Ok(())
+                })
+            }
+            Input::Normalised(normalised) => normalised.max_pool2d(pool, &mut output)?,
+        };
+        operation(&dev, output.into_vec(), shape, backward)
+    }
+
+    fn max_pool2d_eval(x: Batch<Cpu>, window: Window) -> Result<Batch<Cpu>> {
+        let (pool, shape) = pool_for("MaxPool2D", x.shape(), window)?;
+        let (input, mut output) = (shared(&x)?, Scratch::any(elements(&shape)));
+        on_pool(|| pool.max_alone(&input, &mut output));
+        x.device().try_tensor_from_vec(output.into_vec(), shape)
     }
 
     fn avg_pool2d(x: Batch<Cpu>, window: Window) -> Result<Operation<Cpu>> {
-        let (pool, shape) = pool_for("AvgPool2D", &x, window)?;
-        let mut output = Scratch::any(elements(&shape));
+        let (pool, shape) = pool_for("AvgPool2D", x.shape(), window)?;
+        let mut output = Scratch::of_tensor(elements(&shape));
         pool.average(&shared(&x)?, &mut output);
         let d_x = x.ghost();
         operation(
@@ -594,7 +571,7 @@ impl LayerDevice for Cpu {
             shape,
             move |d_output, gradients| {
                 let d_input = gradients.get_or_alloc_mut(&d_x)?;
-                on_pool(|| map.transposed().add_to(&d_output, d_input));
+                map.transposed().add_to(&d_output, d_input);
                 Ok(())
             },
         )
@@ -634,11 +611,11 @@ impl LayerDevice for Cpu {
                 let input = Matrix::new(&input, batch, features, features);
                 let d_weight = gradients.get_or_alloc_mut(&d_w)?;
                 let d_weight = MatrixMut::new(d_weight, outputs, features, features);
-                on_pool(|| matmul(d_weight, Store::Add, d_output.transposed(), input, true));
+                matmul(d_weight, Store::Add, d_output.transposed(), input, true);
                 let d_input =
                     MatrixMut::new(gradients.get_or_alloc_mut(&d_x)?, batch, features, features);
                 let weights = Matrix::new(&weights, outputs, features, features);
-                on_pool(|| matmul(d_input, Store::Add, d_output, weights, true));
+                matmul(d_input, Store::Add, d_output, weights, true);
                 Ok(())
             },
         )
@@ -647,17 +624,15 @@ impl LayerDevice for Cpu {
     fn activate(x: Batch<Cpu>, activation: Activation) -> Result<Operation<Cpu>> {
         let mut output = copy(&x);
         let slopes = on_pool(|| activation.apply_keeping_slopes(&mut output));
-        let d_x = x.ghost();
-        operation(
-            x.device(),
-            output.into_vec(),
-            *x.shape(),
-            move |mut d_output, gradients| {
-                slopes.multiply(&mut d_output);
-                add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
-                Ok(())
-            },
-        )
+        let output = x
+            .device()
+            .try_tensor_from_vec(output.into_vec(), *x.shape())?;
+        let (d_x, result) = (x.ghost(), shared(&output)?);
+        Ok(operation_of(output, move |mut d_output, gradients| {
+            slopes.multiply(&mut d_output, &result);
+            add(gradients.get_or_alloc_mut(&d_x)?, &d_output);
+            Ok(())
+        }))
     }
 
     fn add(x: Batch<Cpu>, y: Batch<Cpu>) -> Result<Operation<Cpu>> {
@@ -803,10 +778,9 @@ impl LayerDevice for Cpu {
 #[allow(clippy::type_complexity, reason = "a kernel and a shape")]
 fn pool_for(
     layer: &'static str,
-    x: &Batch<Cpu>,
+    &(batch, channels, height, width): &(usize, usize, usize, usize),
     window: Window,
 ) -> Result<(Pool2d, (usize, usize, usize, usize))> {
-    let &(batch, channels, height, width) = x.shape();
     let Some(pool) = Pool2d::new(window, (height, width)) else {
         return Err(Cpu::error(LayerError::of_pool(
             layer,

@@ -44,8 +44,11 @@ pub trait LayerDevice: ReportError {
     /// Where the values of a batch wait between their statistics and their normalisation.
     type Values: 'static;
 
+    /// Normalised images that are not kept in memory, and from what they are computed.
+    type Normalised: 'static;
+
     /// Convolution, with its bias.
-    fn conv2d(x: Batch<Self>, conv: Convolution<Self>) -> Result<Operation<Self>, Self::Err>;
+    fn conv2d(input: Input<Self>, conv: Convolution<Self>) -> Result<Operation<Self>, Self::Err>;
 
     /// Transposed convolution: the gradient of a convolution by its input, as a layer. `x (batch, in, height, width)` is in
     /// the place of the convolution's result, `weight (in, out, kernel height, kernel width)` is the convolution's. The result
@@ -59,7 +62,7 @@ pub trait LayerDevice: ReportError {
     /// Convolution without its bias, and the statistics of its result: what a batch norm behind it starts from in
     /// training. The backward pass is that of [`batch_norm2d_train`](Self::batch_norm2d_train).
     fn conv2d_statistics(
-        x: Batch<Self>,
+        input: Input<Self>,
         conv: Convolution<Self>,
     ) -> Result<BatchStatistics<Self, Self::Values>, Self::Err>;
 
@@ -72,6 +75,16 @@ pub trait LayerDevice: ReportError {
         norm: NormParameters<Self>,
         epilogue: Epilogue<Self>,
     ) -> Result<Operation<Self>, Self::Err>;
+
+    /// Batch normalisation by the batch's own statistics and an activation: at once, or by the operation that comes next.
+    fn batch_norm2d_later(
+        of: BatchStatistics<Self, Self::Values>,
+        norm: NormParameters<Self>,
+        activation: Activation,
+    ) -> Result<Later<Self>, Self::Err>;
+
+    /// The normalised images.
+    fn compute(normalised: Self::Normalised) -> Result<Operation<Self>, Self::Err>;
 
     /// Convolution if there is one, batch normalisation by given statistics, and what follows it; without gradients.
     fn batch_norm2d_eval(
@@ -98,7 +111,10 @@ pub trait LayerDevice: ReportError {
     ) -> Result<Operation<Self>, Self::Err>;
 
     /// The largest value of each window; padding never wins.
-    fn max_pool2d(x: Batch<Self>, window: Window) -> Result<Operation<Self>, Self::Err>;
+    fn max_pool2d(input: Input<Self>, window: Window) -> Result<Operation<Self>, Self::Err>;
+
+    /// The same without gradients.
+    fn max_pool2d_eval(x: Batch<Self>, window: Window) -> Result<Batch<Self>, Self::Err>;
 
     /// The mean of each window; padding counts as zeros.
     fn avg_pool2d(x: Batch<Self>, window: Window) -> Result<Operation<Self>, Self::Err>;
@@ -153,6 +169,10 @@ pub trait LayerDevice: ReportError {
     #[doc(hidden)]
     fn settle(flow: Flow<Self>, activation: Activation) -> Flow<Self>;
 
+    /// The flow with what was noted down computed.
+    #[doc(hidden)]
+    fn finish(flow: Flow<Self>) -> Flow<Self>;
+
     /// The sum of two flows.
     #[doc(hidden)]
     fn sum(left: Flow<Self>, right: Flow<Self>) -> Flow<Self>;
@@ -186,6 +206,10 @@ macro_rules! flows {
             flow.settle(activation)
         }
 
+        fn finish(flow: Flow<$Device>) -> Flow<$Device> {
+            flow.finish()
+        }
+
         fn sum(left: Flow<$Device>, right: Flow<$Device>) -> Flow<$Device> {
             left.plus(right)
         }
@@ -202,6 +226,22 @@ macro_rules! flows {
     };
 }
 pub(super) use flows;
+
+/// A batch norm's result, or what it is computed from.
+pub enum Later<D: LayerDevice> {
+    /// It is there.
+    Computed(Operation<D>),
+    /// It is computed forward and once more backward, rather than kept in memory in between.
+    Normalised(D::Normalised),
+}
+
+/// The input of an operation that can compute it itself.
+pub enum Input<D: LayerDevice> {
+    /// It is there.
+    Images(Batch<D>),
+    /// It is computed when it is needed.
+    Normalised(D::Normalised),
+}
 
 /// A convolution, as an operand.
 #[derive(Debug, Clone)]
@@ -263,8 +303,10 @@ pub struct BatchStatistics<D: Storage<f32>, V = Batch<D>> {
     pub shape: (usize, usize, usize, usize),
     /// Of `values`.
     pub statistics: ChannelStatistics<D>,
-    /// The input and the convolution that `values` come from: the gradients are then theirs.
-    pub convolution: Option<(Batch<D>, Convolution<D>)>,
+    /// The convolution that `values` come from, without its bias.
+    pub convolution: Option<Convolution<D>>,
+    /// Its input, if the gradients are to be computed from it; a device may keep it in `values`.
+    pub input: Option<Batch<D>>,
 }
 
 /// What follows a normalisation: `activation(normalised + shortcut)`.

@@ -10,12 +10,16 @@
 //! | convolution | noted | noted |
 //! | batch norm | noted | convolution and statistics run, the rest is noted |
 //! | sum | noted | noted |
-//! | activation | all of it runs | all of it runs |
+//! | activation | all of it runs | all of it runs, or is left to the next step |
+//!
+//! Behind a batch norm without a shortcut, ReLU is left to the convolution or the pooling that comes next: it computes its input for
+//! itself, and once more for its gradient, so that nobody has to keep it in memory (see [`Later`]).
 
 use super::device::{Backward, *};
 use super::error::LayerError;
 use super::fallback::Fallback;
 use crate::kernels::activation::Activation;
+use crate::kernels::window::Window;
 use crate::summary::{LayerSummary, Sketch, Summarize, SummaryError};
 use dfdx::prelude::*;
 use std::cell::RefCell;
@@ -39,8 +43,10 @@ struct Run<D: LayerDevice> {
 
 enum State<D: LayerDevice> {
     Computed(Batch<D>),
+    /// Normalised, with their activation: whoever comes next computes them, and need not keep them.
+    Normalised(D::Normalised),
     /// A convolution that has not run.
-    Convolution(Batch<D>, Convolution<D>),
+    Convolution(Input<D>, Convolution<D>),
     /// A normalisation that has not run.
     Normalization(Box<Normalization<D>>),
     /// Nothing but a shape, in a summary.
@@ -86,51 +92,72 @@ impl<D: LayerDevice> Run<D> {
         })
     }
 
-    /// Runs what `state` has noted, with an activation behind it.
-    fn finish(&self, state: State<D>, activation: Activation) -> State<D> {
-        if let State::Shape(_) | State::Failed = state {
-            return state;
+    /// Runs what `state` has noted, so that the images are there.
+    fn finish(&self, state: State<D>) -> State<D> {
+        match self.settle(state, Activation::Identity) {
+            State::Normalised(normalised) => {
+                let images = D::compute(normalised).map(|images| self.record(images));
+                self.state(images.map(State::Computed))
+            }
+            other => other,
         }
-        self.state(self.try_finish(state, activation).map(State::Computed))
     }
 
-    fn try_finish(&self, state: State<D>, activation: Activation) -> Result<Batch<D>, D::Err> {
-        let x = match state {
-            State::Computed(x) => x,
-            State::Convolution(x, conv) => self.record(D::conv2d(x, conv)?),
-            State::Normalization(normalization) => {
+    /// Runs what `state` has noted, with an activation behind it.
+    fn settle(&self, state: State<D>, activation: Activation) -> State<D> {
+        self.state(self.try_settle(state, activation))
+    }
+
+    fn try_settle(&self, state: State<D>, activation: Activation) -> Result<State<D>, D::Err> {
+        let x = match (state, activation) {
+            (State::Normalization(normalization), _) => {
                 return self.normalize(*normalization, activation);
             }
-            State::Shape(_) | State::Failed => unreachable!("see `finish`"),
+            (State::Convolution(x, conv), _) => self.record(D::conv2d(x, conv)?),
+            (State::Computed(x), _) => x,
+            (state, Activation::Identity) => return Ok(state),
+            (State::Normalised(normalised), _) => self.record(D::compute(normalised)?),
+            (state @ (State::Shape(_) | State::Failed), _) => return Ok(state),
         };
-        match activation {
-            Activation::Identity => Ok(x),
-            _ => Ok(self.record(D::activate(x, activation)?)),
-        }
+        Ok(State::Computed(match activation {
+            Activation::Identity => x,
+            _ => self.record(D::activate(x, activation)?),
+        }))
     }
 
     fn normalize(
         &self,
         Normalization { of, norm, shortcut }: Normalization<D>,
         activation: Activation,
-    ) -> Result<Batch<D>, D::Err> {
+    ) -> Result<State<D>, D::Err> {
         let epilogue = Epilogue {
             shortcut,
             activation,
         };
-        match of {
-            Normalized::ByBatch(of) => Ok(self.record(D::batch_norm2d_train(of, norm, epilogue)?)),
+        Ok(State::Computed(match of {
+            Normalized::ByBatch(of) => {
+                if epilogue.shortcut.is_some() {
+                    self.record(D::batch_norm2d_train(of, norm, epilogue)?)
+                } else {
+                    match D::batch_norm2d_later(of, norm, activation)? {
+                        Later::Computed(operation) => self.record(operation),
+                        Later::Normalised(normalised) => {
+                            return Ok(State::Normalised(normalised));
+                        }
+                    }
+                }
+            }
             Normalized::ByRunning(x, conv, running) if self.recorded.is_none() => {
-                D::batch_norm2d_eval(x, conv, norm, running, epilogue)
+                D::batch_norm2d_eval(x, conv, norm, running, epilogue)?
             }
             Normalized::ByRunning(x, conv, running) => {
                 let x = match conv {
-                    Some(conv) => self.record(D::conv2d(x, conv)?),
+                    Some(conv) => self.record(D::conv2d(Input::Images(x), conv)?),
                     None => x,
                 };
-                Ok(self.record(D::batch_norm2d_frozen(x, norm, running, epilogue)?))
+                self.record(D::batch_norm2d_frozen(x, norm, running, epilogue)?)
             }
-        }
+        }))
     }
 }
 
@@ -171,7 +198,7 @@ impl<D: LayerDevice> Flow<D> {
     #[allow(clippy::type_complexity, reason = "a batch and its backward passes")]
     pub(super) fn end(self) -> Result<(Batch<D>, Vec<Backward<D>>), D::Err> {
         let Self { state, run } = self;
-        let state = run.finish(state.into_inner(), Activation::Identity);
+        let state = run.finish(state.into_inner());
         let State::Computed(images) = state else {
             let failure = run.failure.borrow_mut().take();
             return Err(failure.unwrap_or_else(|| unreachable!("a failure is kept")));
@@ -240,13 +267,19 @@ impl<D: LayerDevice> Flow<D> {
 
     /// What was noted down has run.
     fn computed(self) -> Self {
-        D::settle(self, Activation::Identity)
+        D::finish(self)
+    }
+
+    /// Runs what was noted down, so that the images are there.
+    pub(super) fn finish(self) -> Self {
+        let Self { state, run } = self;
+        Self::of(run.finish(state.into_inner()), run)
     }
 
     /// Runs what was noted down, with an activation behind it.
     pub(super) fn settle(self, activation: Activation) -> Self {
         let Self { state, run } = self;
-        Self::of(run.finish(state.into_inner(), activation), run)
+        Self::of(run.settle(state.into_inner(), activation), run)
     }
 
     /// Tells a summary the name of the layer that comes next.
@@ -304,9 +337,38 @@ impl<D: LayerDevice> Flow<D> {
         Self::of(state, run)
     }
 
+    /// What `next` makes of the images, which it computes itself if they are not there.
+    fn then_with_input(
+        self,
+        next: impl FnOnce(&Run<D>, Input<D>) -> Result<State<D>, D::Err>,
+    ) -> Self {
+        let Self { state, run } = D::settle(self, Activation::Identity);
+        let input = match state.into_inner() {
+            State::Computed(x) => Input::Images(x),
+            State::Normalised(normalised) => Input::Normalised(normalised),
+            other => return Self::of(other, run),
+        };
+        Self::of(run.state(next(&run, input)), run)
+    }
+
     /// Convolution.
     pub(super) fn conv2d(self, conv: Convolution<D>) -> Self {
-        self.then(|_, x| Ok(State::Convolution(x, conv)))
+        self.then_with_input(|_, x| Ok(State::Convolution(x, conv)))
+    }
+
+    /// The mean of each window.
+    pub(super) fn avg_pool2d(self, window: Window) -> Self {
+        self.apply(|x| D::avg_pool2d(x, window))
+    }
+
+    /// The largest value of each window.
+    pub(super) fn max_pool2d(self, window: Window) -> Self {
+        self.then_with_input(|run, x| {
+            Ok(State::Computed(match x {
+                Input::Images(x) if run.recorded.is_none() => D::max_pool2d_eval(x, window)?,
+                x => run.record(D::max_pool2d(x, window)?),
+            }))
+        })
     }
 
     /// Batch normalisation in evaluation.
@@ -315,7 +377,13 @@ impl<D: LayerDevice> Flow<D> {
         norm: NormParameters<D>,
         running: ChannelStatistics<D>,
     ) -> Self {
-        self.normalize(norm, |x, conv| Ok(Normalized::ByRunning(x, conv, running)))
+        self.normalize(norm, |run, x, conv| {
+            let x = match x {
+                Input::Images(x) => x,
+                Input::Normalised(normalised) => run.record(D::compute(normalised)?),
+            };
+            Ok(Normalized::ByRunning(x, conv, running))
+        })
     }
 
     /// Batch normalisation in training; `update` gets the statistics of the batch, and the number of values for a
@@ -325,10 +393,13 @@ impl<D: LayerDevice> Flow<D> {
         norm: NormParameters<D>,
         update: impl FnOnce(&ChannelStatistics<D>, usize) -> Result<(), D::Err>,
     ) -> Self {
-        self.normalize(norm, |x, conv| {
-            let of = match conv {
-                Some(conv) => D::conv2d_statistics(x, conv)?,
-                None => D::statistics(x)?,
+        self.normalize(norm, |run, x, conv| {
+            let of = match (conv, x) {
+                (Some(conv), x) => D::conv2d_statistics(x, conv)?,
+                (None, Input::Images(x)) => D::statistics(x)?,
+                (None, Input::Normalised(normalised)) => {
+                    D::statistics(run.record(D::compute(normalised)?))?
+                }
             };
             let (batch, _, height, width) = of.shape;
             update(&with_bias(&of)?, batch * height * width)?;
@@ -340,17 +411,17 @@ impl<D: LayerDevice> Flow<D> {
     fn normalize(
         self,
         norm: NormParameters<D>,
-        of: impl FnOnce(Batch<D>, Option<Convolution<D>>) -> Result<Normalized<D>, D::Err>,
+        of: impl FnOnce(&Run<D>, Input<D>, Option<Convolution<D>>) -> Result<Normalized<D>, D::Err>,
     ) -> Self {
         let Self { state, run } = self;
         let of = match state.into_inner() {
-            State::Convolution(x, conv) => of(x, Some(conv)),
+            State::Convolution(x, conv) => of(&run, x, Some(conv)),
             other => match Self::of(other, Rc::clone(&run))
                 .computed()
                 .state
                 .into_inner()
             {
-                State::Computed(x) => of(x, None),
+                State::Computed(x) => of(&run, Input::Images(x), None),
                 other => return Self::of(other, run),
             },
         };
@@ -372,7 +443,7 @@ impl<D: LayerDevice> Flow<D> {
     /// The sum of two flows. A normalisation that waits takes the other one along as its shortcut.
     pub(super) fn plus(self, other: Self) -> Self {
         let run = self.run;
-        let computed = |state| run.finish(state, Activation::Identity);
+        let computed = |state| run.finish(state);
         let state = match (self.state.into_inner(), other.state.into_inner()) {
             (State::Normalization(mut waiting), other)
             | (other, State::Normalization(mut waiting))
@@ -485,13 +556,8 @@ fn with_bias<D: LayerDevice>(
     of: &BatchStatistics<D, D::Values>,
 ) -> Result<ChannelStatistics<D>, D::Err> {
     let mut statistics = of.statistics.clone();
-    if let Some((
-        _,
-        Convolution {
-            bias: Some(bias), ..
-        },
-    )) = &of.convolution
-    {
+    let convolution = of.convolution.as_ref();
+    if let Some(bias) = convolution.and_then(|conv| conv.bias.as_ref()) {
         statistics.mean = statistics.mean.try_add(bias.clone())?;
     }
     Ok(statistics)

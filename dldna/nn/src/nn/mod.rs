@@ -94,8 +94,8 @@ pub use conv_transpose2d::{BiasedConvTranspose2D, ConvTranspose2D};
 pub use conv2d::{BiasedConv2D, Conv2D};
 pub use depthwise_conv2d::DepthwiseConv2D;
 pub use device::{
-    Backward, Batch, BatchStatistics, ChannelStatistics, Channels, Convolution, Epilogue,
-    LayerDevice, NormParameters, Operation, ReportError,
+    Backward, Batch, BatchStatistics, ChannelStatistics, Channels, Convolution, Epilogue, Input,
+    Later, LayerDevice, NormParameters, Operation, ReportError,
 };
 pub use dropout2d::Dropout2D;
 #[doc(hidden)]

@@ -47,7 +47,7 @@ macro_rules! pool {
             type Output = Images<C, D>;
 
             fn eval(&self, x: Images<C, D>) -> Images<C, D> {
-                x.layer(self, |flow| flow.apply(|x| D::$method(x, Self::WINDOW)))
+                x.layer(self, |flow| flow.$method(Self::WINDOW))
             }
 
             fn train(&mut self, x: Images<C, D>) -> Images<C, D> {
@@ -74,7 +74,7 @@ macro_rules! pool {
                 &self,
                 x: Tensor<(B, C, H, W), f32, D, T>,
             ) -> Result<Self::Output, D::Err> {
-                run_any(x, |flow| flow.apply(|x| D::$method(x, Self::WINDOW)))
+                run_any(x, |flow| flow.$method(Self::WINDOW))
             }
 
             fn forward(&self, x: Tensor<(B, C, H, W), f32, D, T>) -> Self::Output {

@@ -223,6 +223,7 @@ fn channels_last(images: &[f32], channels: usize, pixels: usize) -> Lent<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::epilogue::Epilogue;
     use crate::kernels::window::Window;
     use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -249,7 +250,7 @@ mod tests {
             let weight = draw(out_channels * channels * kernel * kernel);
             let d_output = draw(images * out_channels * size * size);
             let mut output = vec![0.0; d_output.len()];
-            conv.forward(&input, &weight, None, &mut output);
+            conv.forward(&input, &weight, &Epilogue::default(), &mut output);
             let mut d_weight = vec![0.0; weight.len()];
             conv.backward_weight(&input, &d_output, &mut d_weight);
             let dot = |a: &[f32], b: &[f32]| -> f64 {

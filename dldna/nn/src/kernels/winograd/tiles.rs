@@ -2,6 +2,7 @@
 
 use super::transform::{Lanes, results_of_points, transform};
 use super::{PATCH, POINTS, TILE, apart, lanes};
+use crate::kernels::epilogue::Epilogue;
 use crate::kernels::matmul::{Matrix, MatrixMut, Store};
 use crate::kernels::product::COLUMNS;
 use crate::kernels::scratch::Scratch;
@@ -108,6 +109,13 @@ impl<const SIDE: usize> Layout<SIDE> {
         square
     }
 
+    /// The first pixel of a channel in a row of tiles, among those of all images.
+    fn start(&self, tile_row: usize, channel: usize) -> usize {
+        let (height, width) = self.image;
+        let (image, row) = (tile_row / self.tiles.0, tile_row % self.tiles.0);
+        ((image * self.channels + channel) * height + row * TILE) * width
+    }
+
     /// The pixels that belong to each row of tiles, for groups of channels: `[group * tile rows + tile row][channel]`.
     pub fn lines<'a>(&self, images: &'a mut [f32], group: usize) -> Vec<Vec<&'a mut [f32]>> {
         let (height, width) = self.image;
@@ -197,13 +205,19 @@ impl Points {
 #[derive(Debug, Clone, Copy)]
 pub struct Results<'a> {
     pub layout: Layout<TILE>,
-    pub bias: Option<&'a [f32]>,
+    pub epilogue: &'a Epilogue<'a>,
     pub store: Store,
 }
 
 impl Results<'_> {
-    /// Aᵀ m A of rows of tiles, into the lines of each. The products are those of the channels from `first` on.
-    pub fn untransform(&self, products: &Points, first: usize, rows: &mut [Vec<&mut [f32]>]) {
+    /// Aᵀ m A of the rows of tiles from `first_row` on, into the lines of each. The products are those of the channels from `first` on.
+    pub fn untransform(
+        &self,
+        products: &Points,
+        first: usize,
+        first_row: usize,
+        rows: &mut [Vec<&mut [f32]>],
+    ) {
         let (lanes, width) = (products.lanes, self.layout.image.1);
         let mut strip = Scratch::aligned(TILE * width * lanes); // (row, column, channel)
         for (n, lines) in rows.iter_mut().enumerate() {
@@ -226,12 +240,18 @@ impl Results<'_> {
                     }
                 },
             );
-            self.write(&strip, first, lines);
+            self.write(&strip, lines);
+            if !self.epilogue.is_nothing() {
+                for (channel, line) in (first..).zip(lines.iter_mut()) {
+                    let start = self.layout.start(first_row + n, channel);
+                    self.epilogue.apply(channel, start, line);
+                }
+            }
         }
     }
 
     /// From `(row, column, channel)` to the lines of each channel.
-    fn write(&self, strip: &[f32], first: usize, lines: &mut [&mut [f32]]) {
+    fn write(&self, strip: &[f32], lines: &mut [&mut [f32]]) {
         let pixels = lines[0].len();
         transpose_part(
             strip,
@@ -240,10 +260,9 @@ impl Results<'_> {
             #[inline(always)]
             |channel, pixel, values| {
                 let line = lines[channel][pixel..].iter_mut().zip(values);
-                let bias = self.bias.map_or(0.0, |bias| bias[first + channel]);
                 match self.store {
-                    Store::Overwrite => line.for_each(|(line, value)| *line = value + bias),
-                    Store::Add => line.for_each(|(line, value)| *line += value + bias),
+                    Store::Overwrite => line.for_each(|(line, value)| *line = *value),
+                    Store::Add => line.for_each(|(line, value)| *line += value),
                 }
             },
         );

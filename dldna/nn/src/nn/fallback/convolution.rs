@@ -21,7 +21,7 @@ impl Fallback {
     /// # Example
     /// ```
     /// use dldna_nn::kernels::window::Window;
-    /// use dldna_nn::nn::{Convolution, LayerDevice, fallback::Fallback};
+    /// use dldna_nn::nn::{Convolution, Input, LayerDevice, fallback::Fallback};
     /// use dldna_nn::prelude::*;
     ///
     /// let dev = Cpu::seed_from_u64(0);
@@ -29,7 +29,7 @@ impl Fallback {
     /// let weight = dev.sample_normal_like(&(8, 3, 3, 3));
     /// let conv = Convolution { weight, bias: None, window: Window::square(3, 1, 1, 1), groups: 1 };
     /// let gathered = Fallback::default().conv2d(images.clone(), conv.clone())?.output;
-    /// let fast = Cpu::conv2d(images, conv)?.output;
+    /// let fast = Cpu::conv2d(Input::Images(images), conv)?.output;
     /// assert!((gathered - fast).abs().as_vec().iter().all(|difference| *difference < 1e-4));
     /// # Ok::<(), CpuError>(())
     /// ```

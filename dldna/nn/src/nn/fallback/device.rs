@@ -1,13 +1,30 @@
 //! A device that computes everything by the fallback.
 
+use crate::nn::device::{Input, LayerDevice};
+use std::convert::Infallible;
+
+impl<D: LayerDevice<Normalised = Infallible>> Input<D> {
+    /// The images, which such a device computes at once.
+    pub(in crate::nn) fn images(self) -> crate::nn::Batch<D> {
+        match self {
+            Input::Images(images) => images,
+            Input::Normalised(normalised) => match normalised {},
+        }
+    }
+}
+
 /// Implements [`LayerDevice`](crate::nn::LayerDevice) for a device by [`Fallback`](crate::nn::fallback::Fallback).
 macro_rules! layer_device_by_fallback {
     ($Device:ty) => {
         impl LayerDevice for $Device {
             type Values = Batch<$Device>;
+            type Normalised = std::convert::Infallible;
 
-            fn conv2d(x: Batch<$Device>, conv: Convolution<$Device>) -> Result<Operation<$Device>> {
-                Fallback::default().conv2d(x, conv)
+            fn conv2d(
+                input: Input<$Device>,
+                conv: Convolution<$Device>,
+            ) -> Result<Operation<$Device>> {
+                Fallback::default().conv2d(input.images(), conv)
             }
 
             fn conv_transpose2d(
@@ -19,10 +36,10 @@ macro_rules! layer_device_by_fallback {
             }
 
             fn conv2d_statistics(
-                x: Batch<$Device>,
+                input: Input<$Device>,
                 conv: Convolution<$Device>,
             ) -> Result<BatchStatistics<$Device>> {
-                Fallback::default().conv2d_statistics(x, conv)
+                Fallback::default().conv2d_statistics(input.images(), conv)
             }
 
             fn statistics(x: Batch<$Device>) -> Result<BatchStatistics<$Device>> {
@@ -35,6 +52,24 @@ macro_rules! layer_device_by_fallback {
                 epilogue: Epilogue<$Device>,
             ) -> Result<Operation<$Device>> {
                 Fallback::default().batch_norm2d_train(of, norm, epilogue)
+            }
+
+            fn batch_norm2d_later(
+                of: BatchStatistics<$Device>,
+                norm: NormParameters<$Device>,
+                activation: Activation,
+            ) -> Result<Later<$Device>> {
+                let epilogue = Epilogue {
+                    shortcut: None,
+                    activation,
+                };
+                Fallback::default()
+                    .batch_norm2d_train(of, norm, epilogue)
+                    .map(Later::Computed)
+            }
+
+            fn compute(normalised: Self::Normalised) -> Result<Operation<$Device>> {
+                match normalised {}
             }
 
             fn batch_norm2d_eval(
@@ -63,8 +98,12 @@ macro_rules! layer_device_by_fallback {
                 Fallback::default().layer_norm2d(x, norm)
             }
 
-            fn max_pool2d(x: Batch<$Device>, window: Window) -> Result<Operation<$Device>> {
-                Fallback::default().max_pool2d(x, window)
+            fn max_pool2d(input: Input<$Device>, window: Window) -> Result<Operation<$Device>> {
+                Fallback::default().max_pool2d(input.images(), window)
+            }
+
+            fn max_pool2d_eval(x: Batch<$Device>, window: Window) -> Result<Batch<$Device>> {
+                Ok(Fallback::default().max_pool2d(x, window)?.output)
             }
 
             fn avg_pool2d(x: Batch<$Device>, window: Window) -> Result<Operation<$Device>> {

@@ -41,6 +41,7 @@ impl Fallback {
             shape,
             statistics: ChannelStatistics { mean, variance },
             convolution: None,
+            input: None,
         })
     }
 
@@ -78,7 +79,8 @@ impl Fallback {
             .convolution(x.clone(), without_bias(conv.clone()))?
             .output()?;
         Ok(BatchStatistics {
-            convolution: Some((x, conv)),
+            convolution: Some(conv),
+            input: Some(x),
             ..self.statistics(values)?
         })
     }
@@ -118,7 +120,7 @@ impl Fallback {
         let x = of.values;
         let normalize = self.normalize(x.clone(), norm, of.statistics, epilogue)?;
         let output = normalize.output()?;
-        let convolution = of.convolution.map(|(input, conv)| {
+        let convolution = of.input.zip(of.convolution).map(|(input, conv)| {
             let bias = conv.bias.clone();
             Ok((self.convolution(input, without_bias(conv))?, bias))
         });

@@ -1,7 +1,7 @@
 //! Against the CPU's kernels, which know nothing of this module. The workspace is so small that small batches come in
 //! several chunks.
 
-use super::super::device::*;
+use super::super::device::{Backward, *};
 use super::Fallback;
 use crate::kernels::activation::Activation;
 use crate::kernels::separable::{LinearMap, SeparableMap};
@@ -73,6 +73,16 @@ fn same(one: &[f32], other: &[f32]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// An operation, and the backward pass of the one in front of it.
+fn behind(first: Option<Backward<Cpu>>, second: Operation<Cpu>) -> Operation<Cpu> {
+    let Operation { output, backward } = second;
+    let backward: Backward<Cpu> = Box::new(move |gradients| {
+        backward(gradients)?;
+        first.map_or(Ok(()), |first| first(gradients))
+    });
+    Operation { output, backward }
+}
+
 fn compare_convolution(
     x: &Batch<Cpu>,
     weight: Batch<Cpu>,
@@ -88,7 +98,7 @@ fn compare_convolution(
     };
     let (weight, bias) = (conv.weight.clone(), conv.bias.clone().unwrap());
     Compared {
-        kernel: Cpu::conv2d(x.clone(), conv.clone()),
+        kernel: Cpu::conv2d(Input::Images(x.clone()), conv.clone()),
         fallback: SMALL.conv2d(x.clone(), conv),
         batches: &[x, &weight],
         channels: &[&bias],
@@ -122,7 +132,7 @@ fn compare_norm(
         activation,
     };
     let of = || SMALL.conv2d_statistics(x.clone(), conv.clone()).unwrap();
-    let of_kernel = || Cpu::conv2d_statistics(x.clone(), conv.clone()).unwrap();
+    let of_kernel = || Cpu::conv2d_statistics(Input::Images(x.clone()), conv.clone()).unwrap();
     let (values, statistics) = (of().values, of().statistics);
     let others = of_kernel().statistics;
     same(&statistics.mean.as_vec(), &others.mean.as_vec())?;
@@ -194,11 +204,78 @@ proptest! {
         let whole = x.as_vec().iter().map(|v| v.round()).collect();
         let x: Batch<Cpu> = dev.tensor_from_vec(whole, *x.shape());
         Compared {
-            kernel: Cpu::max_pool2d(x.clone(), window),
+            kernel: Cpu::max_pool2d(Input::Images(x.clone()), window),
             fallback: SMALL.max_pool2d(x.clone(), window),
             batches: &[&x],
             channels: &[],
         }.agree()?;
+    }
+
+    /// Convolution, batch norm and activation, whose results the operation behind them computes for itself, twice.
+    #[test]
+    fn what_is_computed_twice_equals_what_is_kept(
+        (batch, height, width) in (2..5usize, 2..7usize, 2..7usize),
+        (kernel, stride) in (1..3usize, 1..3usize),
+        activation in prop::sample::select(vec![Activation::Identity, Activation::Relu, Activation::Relu6, Activation::Silu]),
+        with_convolution: bool,
+        seed: u64,
+    ) {
+        let dev = Cpu::seed_from_u64(seed);
+        let x: Batch<Cpu> = dev.sample_normal_like(&(batch, 3, height, width));
+        let weight: Batch<Cpu> = dev.sample_normal_like(&(3, 3, 3, 3));
+        let next: Batch<Cpu> = dev.sample_normal_like(&(4, 3, kernel, kernel));
+        let [scale, bias]: [Channels<Cpu>; 2] = std::array::from_fn(|_| dev.sample_normal_like(&(3,)));
+        let norm = NormParameters { scale: scale.clone(), bias: bias.clone(), epsilon: 1e-5 };
+        let conv = |weight: &Batch<Cpu>, window| Convolution { weight: weight.clone(), bias: None, window, groups: 1 };
+        let first = conv(&weight, Window::square(3, 1, 1, 1));
+        let window = Window::square(kernel, stride, 0, 1);
+
+        let later = || {
+            let of = match with_convolution {
+                true => Cpu::conv2d_statistics(Input::Images(x.clone()), first.clone()),
+                false => Cpu::statistics(x.clone()),
+            };
+            let later = Cpu::batch_norm2d_later(of.unwrap(), norm.clone(), activation).unwrap();
+            match later {
+                Later::Normalised(normalised) => (Input::Normalised(normalised), None),
+                Later::Computed(operation) => (Input::Images(operation.output), Some(operation.backward)),
+            }
+        };
+        let kept = || {
+            let of = match with_convolution {
+                true => SMALL.conv2d_statistics(x.clone(), first.clone()),
+                false => SMALL.statistics(x.clone()),
+            };
+            let epilogue = Epilogue { shortcut: None, activation };
+            let operation = SMALL.batch_norm2d_train(of.unwrap(), norm.clone(), epilogue).unwrap();
+            (operation.output, Some(operation.backward))
+        };
+        let batches: &[&Batch<Cpu>] = if with_convolution { &[&x, &weight] } else { &[&x] };
+        let channels = &[&scale, &bias];
+        let ((input, backward), (results, kept_backward)) = (later(), kept());
+        Compared {
+            kernel: Cpu::max_pool2d(input, window).map(|operation| behind(backward, operation)),
+            fallback: SMALL.max_pool2d(results, window).map(|operation| behind(kept_backward, operation)),
+            batches,
+            channels,
+        }.agree()?;
+        let ((input, backward), (results, kept_backward)) = (later(), kept());
+        let second = conv(&next, window);
+        Compared {
+            kernel: Cpu::conv2d(input, second.clone()).map(|operation| behind(backward, operation)),
+            fallback: SMALL.conv2d(results, second).map(|operation| behind(kept_backward, operation)),
+            batches: &[batches, &[&next]].concat(),
+            channels,
+        }.agree()?;
+        if let (Input::Normalised(normalised), _) = later() {
+            let (results, backward) = kept();
+            Compared {
+                kernel: Cpu::compute(normalised),
+                fallback: Ok(Operation { output: results, backward: backward.unwrap() }),
+                batches,
+                channels,
+            }.agree()?;
+        }
     }
 
     #[test]
