@@ -82,10 +82,11 @@ pub fn link_source(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
     link(kernel, &prepared(toolchain)?.join("with"))
 }
 
-/// Where the file system has no links, the kernel reads the source twice.
+/// Where the file system has no links, the kernel reads the source twice. (It does, too, where the link lies elsewhere in its
+/// folder: rust-analyzer reads all of that but `target`.)
 fn link(kernel: &Path, folder: &Path) -> Result<PathBuf> {
-    let place = kernel.join("library");
-    let new = kernel.join("library.new");
+    let place = kernel.join("target/library");
+    let new = kernel.join("target/library.new");
     if make_link(folder, &new).is_err() {
         return Ok(folder.with_file_name("with"));
     }

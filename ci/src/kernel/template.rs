@@ -18,7 +18,7 @@ use crate::toolchain::Toolchain;
 use crate::{lock, paths, private};
 
 /// Change this when a template made by an older version of this file cannot be used any more.
-const FORMAT: u32 = 10;
+const FORMAT: u32 = 11;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -458,7 +458,7 @@ mod tests {
         let cells = [
             "Cargo.toml",
             "target/deps/libdldna.so",
-            "outlines/dldna/src/lib.rs",
+            "target/outlines/dldna/src/lib.rs",
         ];
         let cargo = [
             "target/.fingerprint/dldna/hash",
