@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::outline;
+use super::{outline, template};
 use crate::paths;
 use crate::toolchain::{self, Toolchain};
 
@@ -43,14 +43,15 @@ pub fn source(toolchain: &Toolchain) -> Option<PathBuf> {
     source.is_dir().then_some(source)
 }
 
-/// What the kernels read, made once for each version of the toolchain.
+/// What the kernels read, made once for each version of the toolchain and of the templates.
 fn prepared(toolchain: &Toolchain) -> Result<PathBuf> {
     let version = toolchain
         .version
         .split_whitespace()
         .nth(1)
         .context("the compiler names no version")?;
-    Ok(paths::lab().join("std").join(version))
+    let name = format!("{version}-{}", template::FORMAT);
+    Ok(paths::lab().join("std").join(name))
 }
 
 /// Makes the folders that kernels read: one with the source and one without.

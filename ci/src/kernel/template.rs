@@ -17,8 +17,8 @@ use super::{evcxr, manifest, metadata, replay, rust_src};
 use crate::toolchain::Toolchain;
 use crate::{lock, paths, private};
 
-/// Change this when a template made by an older version of this file cannot be used any more.
-const FORMAT: u32 = 11;
+/// Change this when a template or a folder of the standard library made by an older version cannot be used any more.
+pub const FORMAT: u32 = 12;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
