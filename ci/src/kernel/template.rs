@@ -13,7 +13,7 @@ use std::time::Instant;
 use walkdir::{DirEntry, WalkDir};
 
 use super::features::Features;
-use super::{evcxr, manifest, metadata, replay, rust_src};
+use super::{answers, evcxr, manifest, metadata, replay, rust_src};
 use crate::toolchain::Toolchain;
 use crate::{lock, paths, private};
 
@@ -327,6 +327,7 @@ fn copy(from: &Path, to: &Path, contents: Contents) -> Result<()> {
         let name = entry.file_name();
         match contents {
             // What is built in a copy is not complete before it has a record of its own.
+            _ if name == answers::FOLDER => false,
             Contents::All => name != RECORD,
             Contents::ForCells => {
                 let of_a_build = Path::new(name)
