@@ -3,6 +3,8 @@
 //! `ci/README.md` draws how these files work together.
 mod answers;
 pub mod calls;
+#[cfg(test)] // else it is compiled for the cells, and not for this program
+mod cell_runtime;
 pub mod evcxr;
 mod explain;
 pub mod features;
