@@ -147,7 +147,8 @@ pub fn compile(
     };
     fs::create_dir_all(kernel.join("lean/src"))?;
     let library = library(kernel, toolchain)?;
-    let start = template.and_then(|template| Call::of_start(template, &written, source));
+    let start = template.filter(|_| !has_started(&library));
+    let start = start.and_then(|template| Call::of_start(template, &written, source));
     let known = start.as_ref().and_then(|call| call.answer(&library));
     let (compiles, said) = match &known {
         Some((compiles, said)) => (*compiles, said.clone()),
@@ -300,7 +301,13 @@ fn without_incremental(arguments: Vec<String>) -> Vec<String> {
 /// Where the compiler puts a cell's library.
 fn library(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
     let built = kernel.join("target").join(toolchain.host()?);
-    Ok(built.join("debug/deps").join(library_name()))
+    Ok(built.join("debug/deps").join(library_name("ctx")))
+}
+
+/// Whether a kernel's start is over: its second library is there, under the name that the kernel's program gives it. After `:clear`
+/// that counts the cells from the beginning, but not their libraries.
+fn has_started(library: &Path) -> bool {
+    library.with_file_name(library_name("code_2")).exists()
 }
 
 /// The message by which cargo says where a cell's library is.
@@ -312,9 +319,9 @@ fn artifact_message(library: &Path) -> serde_json::Value {
     })
 }
 
-fn library_name() -> String {
+fn library_name(crate_name: &str) -> String {
     format!(
-        "{}ctx{}",
+        "{}{crate_name}{}",
         std::env::consts::DLL_PREFIX,
         std::env::consts::DLL_SUFFIX
     )
@@ -323,6 +330,16 @@ fn library_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_is_over_with_its_second_library() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = |name| folder.path().join(library_name(name));
+        for (name, is_over) in [("ctx", false), ("code_1", false), ("code_2", true)] {
+            fs::write(library(name), "").unwrap();
+            assert_eq!(has_started(&library("ctx")), is_over, "{name}");
+        }
+    }
 
     #[test]
     fn one_option_goes_with_its_c() {
