@@ -279,6 +279,37 @@ mod tests {
     }
 
     #[test]
+    fn of_a_package_with_an_outline_nothing_else_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let outline = folder.path().join(OUTLINES).join("dfdx-0.13.0");
+        fs::create_dir_all(outline.join("src")).unwrap();
+        let target = |kind: &str, path: &str| json!({"kind": [kind], "src_path": path});
+        let package = |name: &str| {
+            json!({
+                "name": name, "version": "0.13.0", "manifest_path": "/dfdx/Cargo.toml",
+                "targets": [
+                    target("custom-build", "/dfdx/build.rs"),
+                    target("lib", "/dfdx/src/lib.rs"),
+                    target("example", "/dfdx/examples/ops.rs"),
+                ],
+            })
+        };
+        let mut metadata = json!({"packages": [package("dfdx"), package("regex")]});
+        point_to_outlines(folder.path(), &mut metadata);
+        let read = &metadata["packages"][0];
+        let library = outline.join("src/lib.rs");
+        assert_eq!(
+            read["targets"],
+            json!([target("lib", library.to_str().unwrap())])
+        );
+        assert_eq!(
+            read["manifest_path"],
+            outline.join("Cargo.toml").to_str().unwrap()
+        );
+        assert_eq!(metadata["packages"][1], package("regex")); // it has no outline
+    }
+
+    #[test]
     fn before_the_crate_there_is_the_cell_alone() {
         let answer = without_crate(&example().to_string()).unwrap();
         let metadata: Value = serde_json::from_str(&answer).unwrap();
