@@ -61,3 +61,79 @@ pub fn create_variable_store() -> *mut VariableStore {
     let variables = HashMap::new();
     Box::into_raw(Box::new(VariableStore { variables }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn empty() -> VariableStore {
+        VariableStore {
+            variables: HashMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_variable_is_taken_out_as_it_was_put_in() {
+        let mut store = empty();
+        store.put_variable("scale", 1u8);
+        store.put_variable("names", vec!["a".to_owned()]);
+        store.put_variable("scale", 2.5f32); // the older one goes
+        assert_eq!(store.take_variable::<f32>("scale"), 2.5);
+        assert_eq!(store.take_variable::<Vec<String>>("names"), ["a"]);
+        assert!(store.variables.is_empty());
+    }
+
+    #[test]
+    fn only_a_variable_that_is_there_can_have_changed_its_type() {
+        let mut store = empty();
+        store.put_variable("scale", 1u8);
+        assert!(store.check_variable::<u8>("scale"));
+        assert!(!store.check_variable::<i8>("scale"));
+        assert!(store.check_variable::<i8>("another"));
+        assert_eq!(store.take_variable::<u8>("scale"), 1); // it is still there
+    }
+
+    #[test]
+    #[should_panic(expected = "Variable 'scale' has gone missing")]
+    fn a_variable_can_be_taken_once() {
+        let mut store = empty();
+        store.put_variable("scale", 1u8);
+        store.take_variable::<u8>("scale");
+        store.take_variable::<u8>("scale");
+    }
+
+    #[test]
+    #[should_panic(expected = "Variable changed type")]
+    fn a_variable_is_not_taken_as_something_else() {
+        let mut store = empty();
+        store.put_variable("scale", 1u8);
+        store.take_variable::<i8>("scale");
+    }
+
+    /// The program holds the source of its own module.
+    #[test]
+    fn the_kernels_program_has_the_same_words_and_the_same_store() {
+        let program = crate::kernel::evcxr::find()
+            .expect("this test needs the kernel's program: run `cargo lab --no-browser` once");
+        let program = std::fs::read(program).unwrap();
+        let has = |text: &str| contains(&program, text.as_bytes());
+        assert!(has(&format!(
+            "VARIABLE_CHANGED_TYPE: &str = {VARIABLE_CHANGED_TYPE:?};"
+        )));
+        assert!(has(&format!(
+            "USER_ERROR_OCCURRED: &str = {USER_ERROR_OCCURRED:?};"
+        )));
+        assert!(has("pub struct VariableStore {
+    variables: std::collections::HashMap<String, Box<dyn std::any::Any + 'static>>,
+}"));
+        type Map = HashMap<String, Box<dyn Any>>;
+        assert_eq!(size_of::<VariableStore>(), size_of::<Map>());
+        assert!(!create_variable_store().is_null());
+    }
+
+    fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+        let first = wanted[0];
+        let mut starts = (0..=bytes.len() - wanted.len()).filter(|&at| bytes[at] == first);
+        starts.any(|at| bytes[at..].starts_with(wanted))
+    }
+}

@@ -40,20 +40,23 @@ pub fn save(template: &Path, toolchain: &Toolchain, features: &Features) -> Resu
     keep(template, &metadata.to_string())
 }
 
-/// A folder of the template, and of each kernel, with the outlines of the packages that the kernels read.
-pub const OUTLINES: &str = "outlines";
+/// A folder of the template, and of each kernel, with the outlines of the packages that the kernels read. Rust-analyzer reads all
+/// that lies below a notebook's own crate, but for `target`.
+pub const OUTLINES: &str = "target/outlines";
 
 /// The folder with a package's outline, and the one that it stands for: that of the library's source.
 fn outline_of(folder: &Path, package: &Value) -> Option<(PathBuf, PathBuf)> {
     let (name, version) = (package["name"].as_str()?, package["version"].as_str()?);
     let targets = package["targets"].as_array()?;
-    let library = targets.iter().find(|target| {
-        let kinds = target["kind"].as_array();
-        kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib" || kind == "dylib"))
-    })?;
+    let library = targets.iter().find(|target| is_library(target))?;
     let source = Path::new(library["src_path"].as_str()?).parent()?;
     let outline = folder.join(OUTLINES).join(format!("{name}-{version}"));
     Some((outline.join("src"), source.to_owned()))
+}
+
+fn is_library(target: &Value) -> bool {
+    let kinds = target["kind"].as_array();
+    kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib" || kind == "dylib"))
 }
 
 fn save_outlines(template: &Path, metadata: &Value) -> Result<()> {
@@ -69,7 +72,8 @@ fn save_outlines(template: &Path, metadata: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Makes rust-analyzer read the outlines that a folder has.
+/// Makes rust-analyzer read the outlines that a folder has, and nothing else of these packages: it would read all that lies beside an
+/// example, or beside the script of a build, which is the whole package.
 fn point_to_outlines(folder: &Path, metadata: &mut Value) {
     for package in metadata["packages"].as_array_mut().into_iter().flatten() {
         let Some((outline, source)) = outline_of(folder, package) else {
@@ -78,6 +82,7 @@ fn point_to_outlines(folder: &Path, metadata: &mut Value) {
         if !outline.is_dir() {
             continue;
         }
+        retain(&mut package["targets"], is_library);
         for target in package["targets"].as_array_mut().into_iter().flatten() {
             let path = target["src_path"].as_str().map(Path::new);
             if let Some(below) = path.and_then(|path| path.strip_prefix(&source).ok()) {
@@ -271,6 +276,37 @@ mod tests {
         keep(&template, &answer(&template)).unwrap();
         fs::copy(template.join(SAVED), kernel.join(SAVED)).unwrap();
         assert_eq!(saved(&kernel).unwrap(), answer(&kernel));
+    }
+
+    #[test]
+    fn of_a_package_with_an_outline_nothing_else_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let outline = folder.path().join(OUTLINES).join("dfdx-0.13.0");
+        fs::create_dir_all(outline.join("src")).unwrap();
+        let target = |kind: &str, path: &str| json!({"kind": [kind], "src_path": path});
+        let package = |name: &str| {
+            json!({
+                "name": name, "version": "0.13.0", "manifest_path": "/dfdx/Cargo.toml",
+                "targets": [
+                    target("custom-build", "/dfdx/build.rs"),
+                    target("lib", "/dfdx/src/lib.rs"),
+                    target("example", "/dfdx/examples/ops.rs"),
+                ],
+            })
+        };
+        let mut metadata = json!({"packages": [package("dfdx"), package("regex")]});
+        point_to_outlines(folder.path(), &mut metadata);
+        let read = &metadata["packages"][0];
+        let library = outline.join("src/lib.rs");
+        assert_eq!(
+            read["targets"],
+            json!([target("lib", library.to_str().unwrap())])
+        );
+        assert_eq!(
+            read["manifest_path"],
+            outline.join("Cargo.toml").to_str().unwrap()
+        );
+        assert_eq!(metadata["packages"][1], package("regex")); // it has no outline
     }
 
     #[test]

@@ -8,12 +8,13 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 #[cfg(unix)]
 use std::sync::mpsc::{RecvTimeoutError, Sender};
 #[cfg(unix)]
 use std::time::Duration;
 
+use super::answers::Call;
 use super::features::Features;
 use super::start::INTERRUPT;
 use super::{explain, lean, manifest, template};
@@ -125,8 +126,13 @@ pub fn build_runtime(template: &Path, toolchain: &Toolchain) -> Result<()> {
     Ok(())
 }
 
-/// Compiles the cell in a kernel's folder if the crate is all it needs; otherwise cargo has to.
-pub fn compile(kernel: &Path, toolchain: &Toolchain, source: &str) -> Result<Option<ExitStatus>> {
+/// Compiles the cell in a kernel's folder if the crate is all it needs, and tells whether it compiles; otherwise cargo has to.
+pub fn compile(
+    kernel: &Path,
+    toolchain: &Toolchain,
+    template: Option<&Path>,
+    source: &str,
+) -> Result<Option<bool>> {
     let written = manifest::written(kernel)?;
     let Ok(recorded) = fs::read(kernel.join(RECORDED)) else {
         return Ok(None);
@@ -134,27 +140,29 @@ pub fn compile(kernel: &Path, toolchain: &Toolchain, source: &str) -> Result<Opt
     if ![manifest::with_crate(), manifest::without_crate()].contains(&written) {
         return Ok(None);
     }
-    let recorded: Recorded = serde_json::from_slice(&recorded)?;
     let compiler = Compiler {
         kernel,
         toolchain,
-        recorded,
+        recorded: serde_json::from_slice(&recorded)?,
     };
-    let output = match compiler.run_lean(source)? {
-        Some(output) => output,
-        None => compiler.run(kernel, &[])?,
+    fs::create_dir_all(kernel.join("lean/src"))?;
+    let library = library(kernel, toolchain)?;
+    let start = template.filter(|_| !has_started(&library));
+    let start = start.and_then(|template| Call::of_start(template, &written, source));
+    let known = start.as_ref().and_then(|call| call.answer(&library));
+    let (compiles, said) = match &known {
+        Some((compiles, said)) => (*compiles, said.clone()),
+        None => compiler.compile(source)?,
     };
-    let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() && compiler.is_stopped() {
-        eprintln!("{}", stopped());
-    } else if output.status.success() {
-        fs::write(compiler.compiled(), source)?;
-        eprint!("{said}");
-        println!("{}", artifact_message(kernel, toolchain)?);
-    } else {
-        eprint!("{}", compiler.explain(&said, source)?);
+    if let (Some(call), None, false) = (start, known, compiler.is_stopped()) {
+        let _ = call.keep(compiles, &said, &library); // without it, the next kernel's start takes longer
     }
-    Ok(Some(output.status))
+    eprint!("{said}");
+    if compiles {
+        fs::write(compiler.compiled(), source)?;
+        println!("{}", artifact_message(&library));
+    }
+    Ok(Some(compiles))
 }
 
 /// The compiler for the cells of one kernel.
@@ -165,10 +173,25 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
+    /// Whether the cell compiles, and what is said about it.
+    fn compile(&self, source: &str) -> Result<(bool, String)> {
+        let output = match self.run_lean(source)? {
+            Some(output) => output,
+            None => self.run(self.kernel, &[])?,
+        };
+        let compiles = output.status.success();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = match compiles {
+            true => said,
+            false if self.is_stopped() => format!("{}\n", stopped()),
+            false => self.explain(&said, source)?,
+        };
+        Ok((compiles, said))
+    }
+
     /// Compiles what the cell uses, if that is enough to compile it or to say why it cannot be.
     fn run_lean(&self, source: &str) -> Result<Option<Output>> {
         let folder = self.kernel.join("lean");
-        fs::create_dir_all(folder.join("src"))?;
         let before = fs::read_to_string(self.compiled()).unwrap_or_default();
         let Some(lean) = lean::lean(source, &before) else {
             return Ok(None);
@@ -275,23 +298,30 @@ fn without_incremental(arguments: Vec<String>) -> Vec<String> {
     kept
 }
 
+/// Where the compiler puts a cell's library.
+fn library(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
+    let built = kernel.join("target").join(toolchain.host()?);
+    Ok(built.join("debug/deps").join(library_name("ctx")))
+}
+
+/// Whether a kernel's start is over: its second library is there, under the name that the kernel's program gives it. After `:clear`
+/// that counts the cells from the beginning, but not their libraries.
+fn has_started(library: &Path) -> bool {
+    library.with_file_name(library_name("code_2")).exists()
+}
+
 /// The message by which cargo says where a cell's library is.
-fn artifact_message(kernel: &Path, toolchain: &Toolchain) -> Result<serde_json::Value> {
-    let library = kernel
-        .join("target")
-        .join(toolchain.host()?)
-        .join("debug/deps")
-        .join(library_name());
-    Ok(serde_json::json!({
+fn artifact_message(library: &Path) -> serde_json::Value {
+    serde_json::json!({
         "reason": "compiler-artifact",
         "target": {"name": "ctx"},
         "filenames": [library],
-    }))
+    })
 }
 
-fn library_name() -> String {
+fn library_name(crate_name: &str) -> String {
     format!(
-        "{}ctx{}",
+        "{}{crate_name}{}",
         std::env::consts::DLL_PREFIX,
         std::env::consts::DLL_SUFFIX
     )
@@ -300,6 +330,16 @@ fn library_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_is_over_with_its_second_library() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = |name| folder.path().join(library_name(name));
+        for (name, is_over) in [("ctx", false), ("code_1", false), ("code_2", true)] {
+            fs::write(library(name), "").unwrap();
+            assert_eq!(has_started(&library("ctx")), is_over, "{name}");
+        }
+    }
 
     #[test]
     fn one_option_goes_with_its_c() {

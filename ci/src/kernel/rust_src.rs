@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::outline;
+use super::{outline, template};
 use crate::paths;
 use crate::toolchain::{self, Toolchain};
 
@@ -43,14 +43,15 @@ pub fn source(toolchain: &Toolchain) -> Option<PathBuf> {
     source.is_dir().then_some(source)
 }
 
-/// What the kernels read, made once for each version of the toolchain.
+/// What the kernels read, made once for each version of the toolchain and of the templates.
 fn prepared(toolchain: &Toolchain) -> Result<PathBuf> {
     let version = toolchain
         .version
         .split_whitespace()
         .nth(1)
         .context("the compiler names no version")?;
-    Ok(paths::lab().join("std").join(version))
+    let name = format!("{version}-{}", template::FORMAT);
+    Ok(paths::lab().join("std").join(name))
 }
 
 /// Makes the folders that kernels read: one with the source and one without.
@@ -82,10 +83,11 @@ pub fn link_source(kernel: &Path, toolchain: &Toolchain) -> Result<PathBuf> {
     link(kernel, &prepared(toolchain)?.join("with"))
 }
 
-/// Where the file system has no links, the kernel reads the source twice.
+/// Where the file system has no links, the kernel reads the source twice. (It does, too, where the link lies elsewhere in its
+/// folder: rust-analyzer reads all of that but `target`.)
 fn link(kernel: &Path, folder: &Path) -> Result<PathBuf> {
-    let place = kernel.join("library");
-    let new = kernel.join("library.new");
+    let place = kernel.join("target/library");
+    let new = kernel.join("target/library.new");
     if make_link(folder, &new).is_err() {
         return Ok(folder.with_file_name("with"));
     }

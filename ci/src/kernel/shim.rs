@@ -150,14 +150,16 @@ fn build(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let begin = SystemTime::now();
-    if let Some(status) = replay::compile(kernel, &toolchain_of(kernel)?, &source)? {
+    let template = std::env::var_os(TEMPLATE).map(PathBuf::from);
+    let toolchain = toolchain_of(kernel)?;
+    if let Some(compiles) = replay::compile(kernel, &toolchain, template.as_deref(), &source)? {
         if let Some(file) = std::env::var_os(calls::FILE) {
             calls::note(Path::new(&file), begin)?;
         }
-        return Ok(exit_code(status));
+        return Ok(exit_code(compiles));
     }
-    if let Some(template) = std::env::var_os(TEMPLATE) {
-        template::complete_for_cargo(Path::new(&template), kernel)?;
+    if let Some(template) = template {
+        template::complete_for_cargo(&template, kernel)?;
     }
     let arguments = std::iter::once(OsString::from("build")).chain(arguments[1..].to_vec());
     let mut cargo = real_cargo(kernel, arguments)?;
@@ -225,16 +227,17 @@ fn answer_metadata(kernel: &Path, arguments: &[OsString]) -> Result<ExitCode> {
     } else {
         print!("{answer}");
     }
-    Ok(exit_code(output.status))
+    Ok(exit_code(output.status.success()))
 }
 
 /// Becomes the real program.
 fn pass_on(command: Command) -> Result<ExitCode> {
-    process::become_program(command).map(exit_code)
+    let status = process::become_program(command)?;
+    Ok(exit_code(status.success()))
 }
 
-fn exit_code(status: std::process::ExitStatus) -> ExitCode {
-    if status.success() {
+fn exit_code(success: bool) -> ExitCode {
+    if success {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -109,13 +109,13 @@ struct KernelFolder {
 }
 
 impl KernelFolder {
-    /// Makes the folder, and removes those of kernels that have ended.
+    /// Makes the folder, and sets those of kernels that have ended aside.
     fn make(template: &Template) -> Result<Self> {
         let kernels = paths::lab().join("kernels");
         fs::create_dir_all(&kernels)?;
         let kernels = without_spaces(kernels)?;
         let _lock = lock::hold(&kernels.join("lock"), "Waiting for another kernel to start")?;
-        remove_abandoned(&kernels)?;
+        set_ended_aside(&kernels)?;
         let directory = kernels.join(std::process::id().to_string());
         // In another container or on another machine a process may have the same number; and where there are no locks,
         // a folder outlives its kernel.
@@ -160,15 +160,39 @@ fn without_spaces(folder: PathBuf) -> Result<PathBuf> {
 /// How long the folder of a kernel is kept after its last cell where no lock tells that it lives.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-fn remove_abandoned(kernels: &Path) -> Result<()> {
-    for entry in fs::read_dir(kernels)? {
-        let directory = entry?.path();
-        if directory.is_dir() && !is_in_use(&directory).unwrap_or(true) {
-            // What a dying compiler is still writing to goes at the next start.
-            let _ = fs::remove_dir_all(&directory);
+/// How the name of a folder begins whose kernel has ended.
+const ENDED: &str = "ended-";
+
+/// Gives the folders of kernels that have ended another name: to remove one with its thousand files may take half a second, and a
+/// kernel that starts does not wait for that.
+fn set_ended_aside(kernels: &Path) -> Result<()> {
+    for (name, directory) in folders(kernels)? {
+        if !name.starts_with(ENDED) && !is_in_use(&directory).unwrap_or(true) {
+            // One that is still written to, or that has the name of another, goes at a later start.
+            let _ = fs::rename(directory, kernels.join(format!("{ENDED}{name}")));
         }
     }
     Ok(())
+}
+
+/// Removes the folders of kernels that have ended.
+pub fn remove_ended(kernels: &Path) -> Result<()> {
+    for (name, directory) in folders(kernels)? {
+        if name.starts_with(ENDED) {
+            let _ = fs::remove_dir_all(directory); // another start may be about it, too
+        }
+    }
+    Ok(())
+}
+
+fn folders(kernels: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(kernels)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        folders.extend(entry.path().is_dir().then(|| (name, entry.path())));
+    }
+    Ok(folders)
 }
 
 fn is_in_use(kernel: &Path) -> Result<bool> {
@@ -186,12 +210,14 @@ fn is_in_use(kernel: &Path) -> Result<bool> {
 #[cfg(unix)]
 fn start(mut kernel: Command, folder: KernelFolder) -> Result<()> {
     kernel.stdin(folder.lock);
-    process::become_program(kernel).map(drop)
+    process::become_program(kernel).map(drop) // the proxy removes what is set aside
 }
 
 /// Windows has no way to become another program. Jupyter then knows this process, and ends it where it ends a kernel.
 #[cfg(windows)]
 fn start(kernel: Command, folder: KernelFolder) -> Result<()> {
+    let kernels = folder.directory.parent().map(Path::to_owned);
+    std::thread::spawn(move || kernels.map(|kernels| remove_ended(&kernels)));
     let status = process::become_program_with_all_it_starts(kernel)?;
     drop(folder.lock);
     anyhow::ensure!(status.success(), "the kernel ended with {status}");
@@ -205,14 +231,18 @@ mod tests {
     #[test]
     fn folders_of_kernels_that_ended_are_removed() {
         let kernels = tempfile::tempdir().unwrap();
-        let [running, ended] = ["7", "8"].map(|name| kernels.path().join(name));
+        let [running, ended, aside] = ["7", "8", "ended-8"].map(|name| kernels.path().join(name));
         for folder in [&running, &ended] {
             fs::create_dir(folder).unwrap();
         }
         let _lock = lock::hold(&running.join("lock"), "").unwrap();
         fs::write(ended.join("lock"), "").unwrap();
-        remove_abandoned(kernels.path()).unwrap();
-        assert!(running.exists() && !ended.exists());
+        remove_ended(kernels.path()).unwrap();
+        assert!(running.exists() && ended.exists());
+        set_ended_aside(kernels.path()).unwrap();
+        assert!(running.exists() && !ended.exists() && aside.exists());
+        remove_ended(kernels.path()).unwrap();
+        assert!(running.exists() && !aside.exists());
     }
 
     #[cfg(unix)]

@@ -12,13 +12,13 @@ use std::process::{Command, Stdio};
 use walkdir::{DirEntry, WalkDir};
 
 use super::features::Features;
-use super::{evcxr, manifest, metadata, replay, rust_src};
+use super::{answers, evcxr, manifest, metadata, replay, rust_src};
 use crate::steps::{self, say};
 use crate::toolchain::Toolchain;
 use crate::{lock, paths, private};
 
-/// Change this when a template made by an older version of this file cannot be used any more.
-const FORMAT: u32 = 10;
+/// Change this when a template or a folder of the standard library made by an older version cannot be used any more.
+pub const FORMAT: u32 = 12;
 
 /// A template that is complete and fits the sources as they are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -349,6 +349,7 @@ fn copy(from: &Path, to: &Path, contents: Contents) -> Result<()> {
         let name = entry.file_name();
         match contents {
             // What is built in a copy is not complete before it has a record of its own.
+            _ if name == answers::FOLDER => false,
             Contents::All => name != RECORD,
             Contents::ForCells => {
                 let of_a_build = Path::new(name)
@@ -480,7 +481,7 @@ mod tests {
         let cells = [
             "Cargo.toml",
             "target/deps/libdldna.so",
-            "outlines/dldna/src/lib.rs",
+            "target/outlines/dldna/src/lib.rs",
         ];
         let cargo = [
             "target/.fingerprint/dldna/hash",

@@ -280,7 +280,7 @@ impl Kernel {
                     ),
                 }
             }
-            published |= timeout(SILENCE, self.iopub.read()).await.is_ok();
+            published = published || timeout(SILENCE, self.iopub.read()).await.is_ok();
         }
         Ok(())
     }
