@@ -65,7 +65,7 @@ fn operation(
     dev: &Cpu,
     values: Vec<f32>,
     shape: (usize, usize, usize, usize),
-    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + Send + 'static,
+    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + 'static,
 ) -> Result<Operation<Cpu>> {
     let output = dev.try_tensor_from_vec(values, shape)?;
     Ok(operation_of(output, backward))
@@ -74,14 +74,14 @@ fn operation(
 /// The result of an operation with its backward pass.
 fn operation_of(
     output: Batch<Cpu>,
-    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + Send + 'static,
+    backward: impl FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + 'static,
 ) -> Operation<Cpu> {
     let d_y = output.ghost();
     Operation {
         output,
         backward: Box::new(move |gradients| {
             let d_output = taken(gradients.get_or_alloc_mut(&d_y)?);
-            on_pool(|| backward(d_output, gradients))
+            backward(d_output, gradients)
         }),
     }
 }
@@ -233,11 +233,12 @@ fn convolution_backward(
         let d_weight = gradients.get_or_alloc_mut(&d_w)?;
         {
             let input: &[f32] = &input.lender.elements()?;
-            kernel.backward_weight(input, &d_output, d_weight);
+            on_pool(|| kernel.backward_weight(input, &d_output, d_weight));
         }
         drop(input.lender);
-        let add_to_input =
-            move |d_input: &mut [f32]| kernel.backward_input(&weights, &d_output, d_input);
+        let add_to_input = move |d_input: &mut [f32]| {
+            on_pool(|| kernel.backward_input(&weights, &d_output, d_input))
+        };
         (input.backward)(Box::new(add_to_input), gradients)
     }))
 }
@@ -261,11 +262,10 @@ impl LayerDevice for Cpu {
             None => Following::default(),
         };
         let mut output = Scratch::of_tensor(elements(&shape));
-        on_pool(|| {
-            let (images, weights) = (input.lender.elements()?, shared(&conv.weight)?);
-            kernel.forward(&images, &weights, &epilogue, &mut output);
-            Ok(())
-        })?;
+        {
+            let (images, weights) = (&*input.lender.elements()?, &*shared(&conv.weight)?);
+            on_pool(|| kernel.forward(images, weights, &epilogue, &mut output));
+        }
 
         let dev = input.device.clone();
         let to_operands = convolution_backward(kernel, input, &conv.weight)?;
@@ -305,7 +305,7 @@ impl LayerDevice for Cpu {
             shape,
             move |d_output, gradients| {
                 let d_weight = gradients.get_or_alloc_mut(&d_w)?;
-                kernel.backward_weight(&d_output, &input, d_weight);
+                on_pool(|| kernel.backward_weight(&d_output, &input, d_weight));
                 let mut d_input = Scratch::any(input.len());
                 on_pool(|| {
                     kernel.forward(&d_output, &weights, &Following::default(), &mut d_input)
@@ -324,11 +324,13 @@ impl LayerDevice for Cpu {
         let (kernel, shape) = kernel_for(&input.shape, &conv)?;
         enough_values(&shape)?;
         let mut result = Scratch::any(elements(&shape));
-        let statistics = on_pool(|| {
-            let (images, weights) = (input.lender.elements()?, shared(&conv.weight)?);
-            kernel.forward(&images, &weights, &Following::default(), &mut result);
-            Ok(normalizer(&shape, 0.0).statistics(&result))
-        })?;
+        let statistics = {
+            let (images, weights) = (&*input.lender.elements()?, &*shared(&conv.weight)?);
+            on_pool(|| {
+                kernel.forward(images, weights, &Following::default(), &mut result);
+                normalizer(&shape, 0.0).statistics(&result)
+            })
+        };
         let statistics = on_device(&input.device, statistics)?;
         let to_operands = convolution_backward(kernel, input, &conv.weight)?;
         let d_bias = conv.bias.as_ref().map(|bias| bias.ghost());
@@ -571,7 +573,7 @@ impl LayerDevice for Cpu {
             shape,
             move |d_output, gradients| {
                 let d_input = gradients.get_or_alloc_mut(&d_x)?;
-                map.transposed().add_to(&d_output, d_input);
+                on_pool(|| map.transposed().add_to(&d_output, d_input));
                 Ok(())
             },
         )
@@ -611,11 +613,11 @@ impl LayerDevice for Cpu {
                 let input = Matrix::new(&input, batch, features, features);
                 let d_weight = gradients.get_or_alloc_mut(&d_w)?;
                 let d_weight = MatrixMut::new(d_weight, outputs, features, features);
-                matmul(d_weight, Store::Add, d_output.transposed(), input, true);
+                on_pool(|| matmul(d_weight, Store::Add, d_output.transposed(), input, true));
                 let d_input =
                     MatrixMut::new(gradients.get_or_alloc_mut(&d_x)?, batch, features, features);
                 let weights = Matrix::new(&weights, outputs, features, features);
-                matmul(d_input, Store::Add, d_output, weights, true);
+                on_pool(|| matmul(d_input, Store::Add, d_output, weights, true));
                 Ok(())
             },
         )

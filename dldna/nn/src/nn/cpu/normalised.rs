@@ -18,8 +18,7 @@ use std::mem::take;
 use std::ops::Deref;
 
 /// From the gradient with respect to a result to those with respect to what it was computed from.
-pub(super) type ResultBackward =
-    Box<dyn FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()> + Send>;
+pub(super) type ResultBackward = Box<dyn FnOnce(Scratch, &mut Gradients<f32, Cpu>) -> Result<()>>;
 
 /// The values that a batch norm normalises: its input, or what the convolution in front of it gives, which nobody else
 /// needs and whose memory is used again.
@@ -173,7 +172,7 @@ impl Normalisation {
     ) -> Result<Scratch> {
         let (lines, slopes) = (self.lines()?, self.slopes());
         let (kernel, values) = (self.kernel, &*self.values);
-        kernel.backward_activation(&slopes, &lines, values, &mut d_results);
+        on_pool(|| kernel.backward_activation(&slopes, &lines, values, &mut d_results));
         self.backward_normalized(d_results, gradients)
     }
 
@@ -234,13 +233,13 @@ impl Normalisation {
 fn with_parameters(
     norm: &NormParameters<Cpu>,
     gradients: &mut Gradients<f32, Cpu>,
-    work: impl FnOnce(&[f32], &mut [f32], &mut [f32]),
+    work: impl FnOnce(&[f32], &mut [f32], &mut [f32]) + Send,
 ) -> Result<()> {
     let scale = shared(&norm.scale)?;
     // The tape lends one gradient at a time: they are taken out and put back.
     let mut d_scale = take(&mut **gradients.get_or_alloc_mut(&norm.scale)?);
     let mut d_bias = take(&mut **gradients.get_or_alloc_mut(&norm.bias)?);
-    work(&scale, &mut d_scale, &mut d_bias);
+    on_pool(|| work(&scale, &mut d_scale, &mut d_bias));
     **gradients.get_or_alloc_mut(&norm.scale)? = d_scale;
     **gradients.get_or_alloc_mut(&norm.bias)? = d_bias;
     Ok(())

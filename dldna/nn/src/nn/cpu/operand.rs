@@ -5,12 +5,12 @@ use super::{Pixels, Result, elements, shared};
 use crate::kernels::scratch::{Lent, Scratch};
 use crate::nn::Input;
 use dfdx::prelude::*;
-use std::sync::Arc;
+use std::rc::Rc;
 
 /// Adds to a gradient.
-pub(super) type AddTo<'a> = Box<dyn FnOnce(&mut [f32]) + Send + 'a>;
+pub(super) type AddTo<'a> = Box<dyn FnOnce(&mut [f32]) + 'a>;
 /// Hands the gradient with respect to an operation's input over to the function that adds to it.
-type InputBackward = Box<dyn FnOnce(AddTo, &mut Gradients<f32, Cpu>) -> Result<()> + Send>;
+type InputBackward = Box<dyn FnOnce(AddTo, &mut Gradients<f32, Cpu>) -> Result<()>>;
 
 /// The input of an operation.
 pub(super) struct Operand {
@@ -23,10 +23,12 @@ pub(super) struct Operand {
 /// Lends the elements as often as they are needed.
 pub(super) enum Lender {
     Images(Pixels),
-    Normalised(Arc<Normalisation>),
+    Normalised(Rc<Normalisation>),
 }
 
 impl Lender {
+    /// The elements. To be called on the network's own thread, on which tensors come and go: what the system's allocator gets back
+    /// from one thread it keeps from the others.
     pub(super) fn elements(&self) -> Result<Lent<'_>> {
         Ok(match self {
             Lender::Images(pixels) => Lent::Slice(pixels),
@@ -57,9 +59,9 @@ impl Operand {
                     shape,
                     to_operands,
                 } = normalised;
-                let normalisation = Arc::new(normalisation);
+                let normalisation = Rc::new(normalisation);
                 Self {
-                    lender: Lender::Normalised(Arc::clone(&normalisation)),
+                    lender: Lender::Normalised(Rc::clone(&normalisation)),
                     shape,
                     device,
                     backward: Box::new(move |add_to, gradients| {
