@@ -28,9 +28,10 @@ use super::winograd::{Winograd, is_even};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Positions in one matrix product that keep it efficient.
+/// Positions in one matrix product that keep it efficient. (`resnet18/train/b128/28`: 132 ms, with 256 the same, with 1024 139.)
 const POSITIONS_PER_PRODUCT: usize = 512;
-/// Elements of one block of unfolded windows: 4 MiB, so that a few of them stay in the outer cache.
+/// Elements of one block of unfolded windows: 4 MiB, so that a few of them stay in the outer cache. (`resnet18/infer/b128/28`: 34.3 ms,
+/// with half of it 34.1, with twice as much 39.0.)
 const COLUMN_BLOCK: usize = 1 << 20;
 /// The fewest pixels of a result that are wide enough for a product of their own.
 const LARGE_IMAGE: usize = 128;
