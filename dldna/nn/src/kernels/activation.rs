@@ -35,8 +35,7 @@ impl Activation {
     pub fn apply(self, values: &mut [f32]) {
         match self {
             Activation::Identity => {}
-            Activation::Relu => limit(values, f32::INFINITY),
-            Activation::Relu6 => limit(values, 6.0),
+            Activation::Relu | Activation::Relu6 => limit(values, self.limits()),
             Activation::Silu => vectorized(
                 #[inline(always)]
                 || {
@@ -81,9 +80,9 @@ impl Activation {
     /// The slopes, if the results alone tell them.
     pub fn slopes_of_results(self) -> Option<Slopes> {
         match self {
-            Activation::Identity => Some(Slopes::One),
-            Activation::Relu => Some(Slopes::Between0And(f32::INFINITY)),
-            Activation::Relu6 => Some(Slopes::Between0And(6.0)),
+            Activation::Identity | Activation::Relu | Activation::Relu6 => {
+                Some(self.slopes_of_limits())
+            }
             Activation::Silu | Activation::Gelu | Activation::Sigmoid => None,
         }
     }
@@ -103,15 +102,33 @@ impl Activation {
             Slopes::Values(slopes)
         };
         match self {
-            Activation::Identity => {
-                each_piece(values, &mut vec![(); count], length, prepare, |_, _| {});
-                Slopes::One
+            Activation::Identity | Activation::Relu | Activation::Relu6 => {
+                let mut nothing = vec![(); count];
+                each_piece(values, &mut nothing, length, prepare, |values, _| {
+                    self.apply(values)
+                });
+                self.slopes_of_limits()
             }
-            Activation::Relu => limit_pieces(values, length, prepare, f32::INFINITY),
-            Activation::Relu6 => limit_pieces(values, length, prepare, 6.0),
             Activation::Silu => keeping(values, prepare, silu_keeping_slopes),
             Activation::Gelu => keeping(values, prepare, gelu_keeping_slopes),
             Activation::Sigmoid => keeping(values, prepare, sigmoid_keeping_slopes),
+        }
+    }
+
+    /// The least and the largest result of an activation that does no more than limit the values: with them one loop serves for all
+    /// of these. For others there are none.
+    pub(super) fn limits(self) -> (f32, f32) {
+        match self {
+            Activation::Relu => (0.0, f32::INFINITY),
+            Activation::Relu6 => (0.0, 6.0),
+            _ => (f32::NEG_INFINITY, f32::INFINITY),
+        }
+    }
+
+    fn slopes_of_limits(self) -> Slopes {
+        match self.limits() {
+            (f32::NEG_INFINITY, _) => Slopes::One,
+            (_, ceiling) => Slopes::Between0And(ceiling),
         }
     }
 }
@@ -140,17 +157,17 @@ impl Slopes {
     }
 }
 
-/// Whether `y = limited(x, ceiling)` is `x` itself.
+/// Whether `y = limited(x, (0.0, ceiling))` is `x` itself.
 #[inline(always)]
 pub(super) fn is_between(y: f32, ceiling: f32) -> bool {
     (y > 0.0) & (y < ceiling)
 }
 
-/// `min(max(x, 0), ceiling)`. Not by `max`, which would turn a value that is not a number into 0.
+/// `min(max(x, floor), ceiling)`. Not by `max`, which would turn a value that is not a number into the floor.
 #[inline(always)]
-fn limited(x: f32, ceiling: f32) -> f32 {
-    if x < 0.0 {
-        0.0
+pub(super) fn limited(x: f32, (floor, ceiling): (f32, f32)) -> f32 {
+    if x < floor {
+        floor
     } else if x > ceiling {
         ceiling
     } else {
@@ -158,12 +175,12 @@ fn limited(x: f32, ceiling: f32) -> f32 {
     }
 }
 
-fn limit(values: &mut [f32], ceiling: f32) {
+fn limit(values: &mut [f32], limits: (f32, f32)) {
     vectorized(
         #[inline(always)]
         || {
             for x in values {
-                *x = limited(*x, ceiling);
+                *x = limited(*x, limits);
             }
         },
     );
@@ -186,19 +203,6 @@ fn each_piece<S: Send>(
             prepare(index, values);
             activate(values, slopes);
         });
-}
-
-fn limit_pieces(
-    values: &mut [f32],
-    length: usize,
-    prepare: impl Fn(usize, &mut [f32]) + Sync,
-    ceiling: f32,
-) -> Slopes {
-    let mut nothing = vec![(); values.len()];
-    each_piece(values, &mut nothing, length, prepare, |values, _| {
-        limit(values, ceiling);
-    });
-    Slopes::Between0And(ceiling)
 }
 
 /// `d/dx x sigmoid(x) = sigmoid(x) (1 + x (1 - sigmoid(x)))`

@@ -203,7 +203,7 @@ impl BatchNorm {
                 let (mean, index) = (statistics.mean[channel], plane.start / self.pixels);
                 let x = &input[plane];
                 gradient(index, x, &mut room);
-                [sum(&room), sum_of(x.len(), |i| room[i] * (x[i] - mean))]
+                gradient_terms(x, mean, &room)
             })
         });
         let count = (input.len() / self.channels) as f32;
@@ -310,9 +310,7 @@ impl BatchNorm {
         self.by_channels(|channels| {
             self.plane_sums(images, channels, |channel, plane| {
                 let mean = statistics.mean[channel];
-                let (x, d) = (&input[plane.clone()], &d_output[plane]);
-                let centred = sum_of(x.len(), |i| d[i] * (x[i] - mean));
-                [sum(d), centred]
+                gradient_terms(&input[plane.clone()], mean, &d_output[plane])
             })
         })
     }
@@ -327,6 +325,12 @@ impl BatchNorm {
             .iter()
             .map(move |variance| 1.0 / (variance + epsilon).sqrt())
     }
+}
+
+/// `sum d_output` and `sum d_output (input - mean)`, for one plane.
+fn gradient_terms(input: &[f32], mean: f32, d_output: &[f32]) -> [f32; 2] {
+    let centred = sum_of(input.len(), |i| d_output[i] * (input[i] - mean));
+    [sum(d_output), centred]
 }
 
 /// `d_input = slope d_output + tilt input + offset`, for one channel.

@@ -101,7 +101,7 @@ impl Conv2d {
                 .enumerate()
                 .for_each(|(index, (input, output))| {
                     self.forward_group(input, &weight, output, all_cores);
-                    if !all_cores && !epilogue.is_nothing() {
+                    if !all_cores {
                         epilogue.apply_to_planes(index * group * self.out_channels, pixels, output);
                     }
                 });

@@ -110,9 +110,7 @@ impl Depthwise {
                     for (to, from) in lines.zip(results.chunks_exact(self.phase.1)) {
                         to.copy_from_slice(&from[..to.len()]);
                     }
-                    if !epilogue.is_nothing() {
-                        epilogue.apply_to_planes(index, output.len(), output);
-                    }
+                    epilogue.apply_to_planes(index, output.len(), output);
                 },
             );
     }

@@ -1,6 +1,6 @@
 //! What follows an operation, done to its results while they are in the cache.
 
-use super::activation::Activation;
+use super::activation::{Activation, limited};
 use super::elementwise::CHUNK;
 use super::vector::vectorized;
 use rayon::prelude::*;
@@ -53,6 +53,9 @@ impl Epilogue<'_> {
 
     /// Applies it to neighbouring planes, of which `first` is the first.
     pub(super) fn apply_to_planes(&self, first: usize, pixels: usize, planes: &mut [f32]) {
+        if self.is_nothing() {
+            return;
+        }
         vectorized(
             #[inline(always)]
             || {
@@ -81,7 +84,7 @@ impl Epilogue<'_> {
         results: &[f32],
         planes: &mut [f32],
     ) {
-        let (floor, ceiling) = self.limits();
+        let limits = self.activation.limits();
         let pairs = planes
             .chunks_exact_mut(pixels)
             .zip(results.chunks_exact(pixels));
@@ -94,7 +97,7 @@ impl Epilogue<'_> {
                         results,
                         plane,
                         #[inline(always)]
-                        |y| limited(y, floor, ceiling),
+                        |y| limited(y, limits),
                     );
                 }
             },
@@ -137,28 +140,19 @@ impl Epilogue<'_> {
     /// All of it, if the activation does no more than limit the values.
     #[inline(always)]
     fn limit(&self, channel: usize, start: usize, results: &mut [f32]) {
-        let (floor, ceiling) = self.limits();
+        let limits = self.activation.limits();
         let (factor, offset) = self.line(channel);
         match self.shortcut {
             Some(shortcut) => {
                 for (y, s) in results.iter_mut().zip(&shortcut[start..]) {
-                    *y = limited(factor * *y + offset + s, floor, ceiling);
+                    *y = limited(factor * *y + offset + s, limits);
                 }
             }
             None => {
                 for y in results {
-                    *y = limited(factor * *y + offset, floor, ceiling);
+                    *y = limited(factor * *y + offset, limits);
                 }
             }
-        }
-    }
-
-    /// With them one loop serves for three activations.
-    fn limits(&self) -> (f32, f32) {
-        match self.activation {
-            Activation::Relu => (0.0, f32::INFINITY),
-            Activation::Relu6 => (0.0, 6.0),
-            _ => (f32::NEG_INFINITY, f32::INFINITY),
         }
     }
 
@@ -176,13 +170,6 @@ impl Epilogue<'_> {
     pub(super) fn channel(&self, plane: usize) -> usize {
         plane.checked_rem(self.lines.len()).unwrap_or(0)
     }
-}
-
-/// `min(max(y, floor), ceiling)`. Not by `max`, which would turn a value that is not a number into the floor.
-#[inline(always)]
-fn limited(y: f32, floor: f32, ceiling: f32) -> f32 {
-    let y = if y < floor { floor } else { y };
-    if y > ceiling { ceiling } else { y }
 }
 
 #[cfg(test)]
