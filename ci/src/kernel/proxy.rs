@@ -16,7 +16,7 @@ use zeromq::{
     ZmqMessage,
 };
 
-use super::start::{INTERRUPT, remove_ended};
+use super::start::{INTERRUPT, remove_ended_beside};
 use super::wording::{Passing, Wording};
 use crate::loopback::give_ports;
 use crate::private;
@@ -60,9 +60,7 @@ fn read(file: &Path) -> Result<ConnectionInfo> {
 /// What the process does. It ends with the kernel's program, whose child it is.
 pub fn run(args: Args) -> Result<()> {
     let kernel = parent();
-    if let Some(kernels) = args.folder.parent().map(Path::to_owned) {
-        std::thread::spawn(move || remove_ended(&kernels));
-    }
+    remove_ended_beside(&args.folder);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -175,8 +175,14 @@ fn set_ended_aside(kernels: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes the folders beside this kernel's whose kernels have ended, while the caller goes on.
+pub fn remove_ended_beside(kernel: &Path) {
+    let kernels = kernel.parent().map(Path::to_owned);
+    std::thread::spawn(move || kernels.map(|kernels| remove_ended(&kernels)));
+}
+
 /// Removes the folders of kernels that have ended.
-pub fn remove_ended(kernels: &Path) -> Result<()> {
+fn remove_ended(kernels: &Path) -> Result<()> {
     for (name, directory) in folders(kernels)? {
         if name.starts_with(ENDED) {
             let _ = fs::remove_dir_all(directory); // another start may be about it, too
@@ -216,8 +222,7 @@ fn start(mut kernel: Command, folder: KernelFolder) -> Result<()> {
 /// Windows has no way to become another program. Jupyter then knows this process, and ends it where it ends a kernel.
 #[cfg(windows)]
 fn start(kernel: Command, folder: KernelFolder) -> Result<()> {
-    let kernels = folder.directory.parent().map(Path::to_owned);
-    std::thread::spawn(move || kernels.map(|kernels| remove_ended(&kernels)));
+    remove_ended_beside(&folder.directory);
     let status = process::become_program_with_all_it_starts(kernel)?;
     drop(folder.lock);
     anyhow::ensure!(status.success(), "the kernel ended with {status}");
