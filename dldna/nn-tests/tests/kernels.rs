@@ -424,22 +424,32 @@ proptest! {
         assert_close("d_x", &d_x, &want);
     }
 
-    /// Each winner lies in its window, and nothing in the window is larger.
+    /// Each winner is the first tap whose pixel nothing in the window exceeds, also where all are minus infinity.
     #[test]
-    fn max_pooling_finds_the_largest((window, size) in windows(), seed in any::<u64>()) {
+    fn max_pooling_finds_the_largest((window, size) in windows(), lowest in -1.0f32..1.0, seed in any::<u64>()) {
         let window = Window { dilation: 1, ..window };
         let Some(pool) = Pool2d::new(window, size) else { return Ok(()) };
-        let x = numbers(seed, size.0 * size.1);
+        let mut x = numbers(seed, size.0 * size.1);
+        x.iter_mut().filter(|x| **x < lowest).for_each(|x| *x = f32::NEG_INFINITY);
         let mut y = vec![0.0; pool.output_size().0 * pool.output_size().1];
         let winners = pool.max(&x, &mut y);
-        let mut largest = vec![f32::NEG_INFINITY; y.len()];
-        let mut seen = vec![false; y.len()];
-        for_each_product((1, 1, 1), window, size, |result, pixel, _| {
-            largest[result] = largest[result].max(x[pixel]);
-            seen[result] |= winners[result] as usize == pixel;
+        let (mut largest, mut want) = (vec![f32::NEG_INFINITY; y.len()], vec![None; y.len()]);
+        for_each_product((1, 1, 1), window, size, |result, pixel, tap| {
+            if want[result].is_none() || x[pixel] > largest[result] {
+                (largest[result], want[result]) = (x[pixel], Some((tap as u32, pixel)));
+            }
         });
+        prop_assert_eq!(&y, &largest);
+        let want: Vec<_> = want.into_iter().map(|want| want.expect("a window holds a pixel")).collect();
+        prop_assert_eq!(&winners, &want.iter().map(|(tap, _)| *tap).collect::<Vec<_>>());
+        // Whole numbers, whose sums are exact in any order.
+        let d_y: Vec<f32> = (0..y.len()).map(|result| (result % 7) as f32).collect();
+        let (mut d_x, mut d_want) = (vec![1.0; x.len()], vec![1.0; x.len()]);
+        pool.max_backward(&winners, &d_y, &mut d_x);
+        want.iter().zip(&d_y).for_each(|((_, pixel), d_y)| d_want[*pixel] += d_y);
+        prop_assert_eq!(d_x, d_want);
+        pool.max_alone(&x, &mut y);
         prop_assert_eq!(y, largest);
-        prop_assert!(seen.iter().all(|seen| *seen));
     }
 
     /// The gradients of batch normalisation against central differences in f64.

@@ -12,6 +12,7 @@
 //! | [`depthwise`] | convolution of each channel with its own kernel |
 //! | [`grouped`] | convolution in groups of channels |
 //! | [`pool2d`] | max and average pooling |
+//! | [`phases`] | a plane laid out so that each kernel tap reads it in one run |
 //! | [`separable`] | padding, upsampling and adaptive pooling: linear maps of rows and columns |
 //! | [`batch_norm`] | normalisation by the statistics of the batch |
 //! | [`layer_norm`] | normalisation of each pixel over its channels |
@@ -39,6 +40,7 @@ pub mod epilogue;
 pub mod grouped;
 pub mod layer_norm;
 pub mod matmul;
+pub mod phases;
 pub mod planes;
 pub mod pool2d;
 pub mod product;

@@ -1,5 +1,6 @@
 //! Max and average pooling over the planes of a batch, as PyTorch defines them.
 
+use super::phases::Phases;
 use super::scratch::Scratch;
 use super::vector::vectorized;
 use super::window::{Sliding, Window};
@@ -56,11 +57,13 @@ impl Pool2d {
         self.sliding.output
     }
 
-    /// The largest value in each window; padding never wins. Returns, for each result, the pixel of its plane
-    /// that it came from (the first of equals): [`Pool2d::max_backward`] needs it.
+    /// The largest value in each window; padding never wins. Returns, for each result, the tap of the kernel
+    /// (`row * kernel width + column`) whose pixel it is, the first of equals: [`Pool2d::max_backward`] needs it.
     pub fn max(&self, input: &[f32], output: &mut [f32]) -> Vec<u32> {
         let pixels = self.sliding.input_pixels();
-        self.max_of_planes(|index, _| Some(&input[index * pixels..][..pixels]), output)
+        self.max_of_planes(output, |index, phases, elements| {
+            phases.split(&input[index * pixels..][..pixels], elements);
+        })
     }
 
     /// [`Pool2d::max`] of planes that `compute(index, plane)` writes.
@@ -69,117 +72,101 @@ impl Pool2d {
         compute: impl Fn(usize, &mut [f32]) + Sync,
         output: &mut [f32],
     ) -> Vec<u32> {
-        let plane = |index, room: &mut [f32]| {
-            compute(index, room);
-            None
-        };
-        self.max_of_planes(plane, output)
+        let pixels = self.sliding.input_pixels();
+        self.max_of_planes(output, |index, phases, elements| {
+            let mut plane = Scratch::any(pixels);
+            compute(index, &mut plane);
+            phases.split(&plane, elements);
+        })
     }
 
     /// [`Pool2d::max`] where no gradient is asked for.
     pub fn max_alone(&self, input: &[f32], output: &mut [f32]) {
-        let runs = self.phase_runs();
+        let phases = Phases::new(self.sliding);
         output
             .par_chunks_mut(self.sliding.output_pixels())
             .zip(input.par_chunks(self.sliding.input_pixels()))
             .for_each_init(
-                || Scratch::any(self.sliding.window.stride * self.phase_size()),
-                |phases, (output, plane)| {
-                    output.fill(f32::NEG_INFINITY);
+                || (phases.room(f32::NEG_INFINITY), vec![0.0; phases.run()]),
+                |(elements, largest), (output, plane)| {
+                    phases.split(plane, elements);
+                    largest.fill(f32::NEG_INFINITY);
                     vectorized(
                         #[inline(always)]
                         || {
-                            self.split(plane, phases);
-                            for run in &runs {
-                                let values = &phases[run.values..run.values + run.results.len()];
-                                for (best, value) in
-                                    output[run.results.clone()].iter_mut().zip(values)
-                                {
-                                    let larger = (*value > *best) | value.is_nan();
-                                    *best = if larger { *value } else { *best };
-                                }
+                            for &tap in phases.taps() {
+                                take_larger(largest, &elements[phases.start(tap)..]);
                             }
                         },
                     );
+                    phases.gather(largest, output);
                 },
             );
     }
 
-    /// [`Pool2d::max`] of `plane(index, room)`, which may be in the room for one.
-    fn max_of_planes<'a>(
+    /// [`Pool2d::max`] of planes that `split(index, phases, elements)` writes into their phases.
+    fn max_of_planes(
         &self,
-        plane: impl Fn(usize, &mut [f32]) -> Option<&'a [f32]> + Sync,
         output: &mut [f32],
+        split: impl Fn(usize, &Phases, &mut [f32]) + Sync,
     ) -> Vec<u32> {
-        let mut winners = vec![NONE; output.len()];
+        let mut winners = vec![0; output.len()];
         let pixels = self.sliding.output_pixels();
-        let runs = self.phase_runs();
+        let phases = Phases::new(self.sliding);
         output
             .par_chunks_mut(pixels)
             .zip(winners.par_chunks_mut(pixels))
             .enumerate()
             .for_each_init(
                 || {
-                    let phases = self.sliding.window.stride * self.phase_size();
-                    let room = Scratch::any(self.sliding.input_pixels());
-                    (room, Scratch::any(phases))
+                    let run = phases.run();
+                    (phases.room(f32::NEG_INFINITY), vec![0.0; run], vec![0; run])
                 },
-                |(room, phases), (index, (output, winners))| {
-                    let plane = plane(index, room).unwrap_or(room);
+                |(elements, largest, taps), (index, (output, winners))| {
+                    split(index, &phases, elements);
+                    largest.fill(f32::NEG_INFINITY);
+                    taps.fill(NONE);
                     vectorized(
                         #[inline(always)]
                         || {
-                            self.split(plane, phases);
-                            for run in &runs {
-                                take_larger(
-                                    &mut output[run.results.clone()],
-                                    &mut winners[run.results.clone()],
-                                    &phases[run.values..run.values + run.results.len()],
-                                    (run.pixel, self.sliding.window.stride),
-                                );
+                            for (index, &tap) in (0..).zip(phases.taps()) {
+                                let elements = &elements[phases.start(tap)..];
+                                take_larger_of(index, largest, taps, elements);
                             }
                         },
                     );
+                    phases.gather(largest, output);
+                    phases.gather(taps, winners);
+                    if winners.contains(&NONE) {
+                        self.choose_first_pixel(winners);
+                    }
                 },
             );
         winners
     }
 
-    /// Sorts the columns of a plane so that those that one kernel column meets lie side by side: every `stride`-th, from the
-    /// first, the second, and so on.
-    #[inline(always)]
-    fn split(&self, plane: &[f32], phases: &mut [f32]) {
-        let (stride, (_, width)) = (self.sliding.window.stride, self.sliding.input);
-        for (phase, phases) in phases.chunks_exact_mut(self.phase_size()).enumerate() {
-            let lines = phases.chunks_exact_mut(width.div_ceil(stride));
-            for (to, from) in lines.zip(plane.chunks_exact(width)) {
-                let pixels = from.iter().skip(phase).step_by(stride);
-                to.iter_mut().zip(pixels).for_each(|(to, from)| *to = *from);
+    /// Where all pixels of a window are minus infinity, none is larger than the padding: the first is taken.
+    fn choose_first_pixel(&self, winners: &mut [u32]) {
+        let width = self.sliding.output.1;
+        for (result, winner) in winners.iter_mut().enumerate() {
+            if *winner == NONE {
+                *winner = self.first_pixel(result / width, result % width);
             }
         }
     }
 
-    fn phase_size(&self) -> usize {
-        let (height, width) = self.sliding.input;
-        height * width.div_ceil(self.sliding.window.stride)
-    }
-
-    /// Where in [`split`](Self::split) columns the results find the pixels that they compare. The same for all planes.
-    fn phase_runs(&self) -> Vec<PhaseRun> {
-        let (stride, (_, width)) = (self.sliding.window.stride, self.sliding.input);
-        let mut runs = Vec::new();
-        self.for_each_run(|results, pixel| {
-            let (row, column) = (pixel / width, pixel % width);
-            let values = column % stride * self.phase_size()
-                + row * width.div_ceil(stride)
-                + column / stride;
-            runs.push(PhaseRun {
-                results,
-                pixel,
-                values,
-            });
-        });
-        runs
+    /// The first tap that meets a pixel, and not padding.
+    fn first_pixel(&self, y: usize, x: usize) -> u32 {
+        let Window {
+            kernel,
+            stride,
+            padding,
+            dilation,
+        } = self.sliding.window;
+        let first = |position: usize, padding: usize| {
+            padding.saturating_sub(position * stride).div_ceil(dilation)
+        };
+        (first(y, padding.0) * kernel.1 + first(x, padding.1)) as u32
     }
 
     /// Adds each gradient to the pixel that won.
@@ -200,11 +187,33 @@ impl Pool2d {
         d_output: &[f32],
         d_plane: &mut [f32],
     ) {
+        let Sliding { output, input, .. } = self.sliding;
         let pixels = self.sliding.output_pixels();
         let (winners, d_output) = (&winners[index * pixels..], &d_output[index * pixels..]);
-        for (&winner, d_output) in winners.iter().zip(d_output).take(pixels) {
-            d_plane[winner as usize] += d_output;
+        let Window {
+            stride, padding, ..
+        } = self.sliding.window;
+        let (distances, outside) = (self.distances(), padding.0 * input.1 + padding.1);
+        let lines = winners
+            .chunks_exact(output.1)
+            .zip(d_output.chunks_exact(output.1));
+        for (y, (winners, d_line)) in lines.take(output.0).enumerate() {
+            for (x, (&winner, d_output)) in winners.iter().zip(d_line).enumerate() {
+                let corner = (y * input.1 + x) * stride; // of the window, from the padding's corner
+                d_plane[corner + distances[winner as usize] - outside] += d_output;
+            }
         }
+    }
+
+    /// Pixels from the corner of a window to each of its taps.
+    fn distances(&self) -> Vec<usize> {
+        let Window {
+            kernel, dilation, ..
+        } = self.sliding.window;
+        let width = self.sliding.input.1;
+        (0..kernel.0)
+            .flat_map(|i| (0..kernel.1).map(move |j| (i * width + j) * dilation))
+            .collect()
     }
 
     /// The mean of each window. Padding counts as zeros (`count_include_pad`, PyTorch's default).
@@ -270,31 +279,28 @@ impl Pool2d {
     }
 }
 
-/// Neighbouring results, the first pixel they compare, and where it and those for the others lie in the sorted columns.
-struct PhaseRun {
-    results: Range<usize>,
-    pixel: usize,
-    values: usize,
-}
-
-/// In place of the pixel that won, where there is none yet.
+/// In place of the tap that won, where no value was larger than the padding.
 const NONE: u32 = u32::MAX;
 
-/// Each result takes its value where that is larger than what it has, or the first. Not-a-number wins, so that it shows in
-/// the result. The values are those of pixel `first`, and of every `stride`-th from there.
+/// Each result takes its element where that is larger than what it has. Not-a-number is larger than any other, so that it
+/// shows in the result.
 #[inline(always)]
-fn take_larger(
-    best: &mut [f32],
-    winners: &mut [u32],
-    values: &[f32],
-    (first, stride): (usize, usize),
-) {
-    let mut pixel = first as u32;
-    for ((best, winner), value) in best.iter_mut().zip(winners).zip(values) {
-        let larger = (*value > *best) | value.is_nan() | (*winner == NONE);
-        *best = if larger { *value } else { *best };
-        *winner = if larger { pixel } else { *winner };
-        pixel = pixel.wrapping_add(stride as u32);
+fn take_larger(largest: &mut [f32], elements: &[f32]) {
+    for (largest, element) in largest.iter_mut().zip(elements) {
+        let larger = (*element > *largest) | element.is_nan();
+        *largest = if larger { *element } else { *largest };
+    }
+}
+
+/// [`take_larger`] that notes the tap whose element it is.
+#[inline(always)]
+fn take_larger_of(tap: u32, largest: &mut [f32], winners: &mut [u32], elements: &[f32]) {
+    for ((largest, winner), element) in largest.iter_mut().zip(winners).zip(elements) {
+        // All are read before it is chosen: of a choice between places the compiler makes slow gathers.
+        let (best, best_tap, element) = (*largest, *winner, *element);
+        let larger = (element > best) | element.is_nan();
+        *largest = if larger { element } else { best };
+        *winner = if larger { tap } else { best_tap };
     }
 }
 
@@ -308,7 +314,7 @@ mod tests {
         let mut output = [0.0; 4];
         let winners = pool.max(&[-1.0; 9], &mut output);
         assert_eq!(output, [-1.0; 4]);
-        assert_eq!(winners, [0, 1, 3, 4]);
+        assert_eq!(winners, [4, 3, 1, 0]); // the first tap that meets a pixel
     }
 
     #[test]
@@ -319,7 +325,7 @@ mod tests {
         let winners = pool.max(&[1.0, f32::NAN, low, low, 2.0, 3.0, low, low], &mut output);
         assert!(output[0].is_nan());
         assert_eq!(output[1], low);
-        assert_eq!(winners, [1, 2]);
+        assert_eq!(winners, [1, 0]);
         pool.max_alone(&[f32::NAN, 1.0, low, low, 2.0, 3.0, low, low], &mut output);
         assert!(output[0].is_nan());
         assert_eq!(output[1], low);

@@ -1,0 +1,214 @@
+//! A plane laid out so that each tap of a sliding window reads it in one contiguous run.
+//!
+//! ```text
+//! padded plane, stride 1          its four phases, stride 2
+//! . . . . .                       . . .   . .     phase (a, b) holds the pixels at rows a, a + 2, ..
+//! . 1 2 3 .                       . 5 .   4 6     and columns b, b + 2, ..: what the tap in row a, column b
+//! . 4 5 6 .                       . . .   . .     of the kernel meets as the window moves on
+//! . 7 8 9 .                       . 2 .   1 3
+//! . . . . .                       . 8 .   7 9
+//! ```
+//!
+//! A result then depends, tap by tap, on the element at a fixed distance: long runs without an end of line, which the
+//! compiler turns into vector instructions. They also make a few results that lie behind the end of each line and that
+//! nobody reads.
+
+use super::vector::vectorized;
+use super::window::{Sliding, Window, reach};
+
+/// Results that are computed at a time, in registers.
+pub const LANES: usize = 32;
+
+/// The phases of the planes that a window slides over.
+///
+/// ```
+/// use dldna_nn::kernels::phases::Phases;
+/// use dldna_nn::kernels::window::{Sliding, Window};
+/// // Every second of four pixels.
+/// let phases = Phases::new(Sliding::new(Window::square(1, 2, 0, 1), (1, 4)).unwrap());
+/// let mut elements = phases.room(0.0);
+/// phases.split(&[5.0, 6.0, 7.0, 8.0], &mut elements);
+/// assert_eq!(elements[phases.start(phases.taps()[0])..][..2], [5.0, 7.0]);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Phases {
+    sliding: Sliding,
+    taps: Vec<Tap>,
+    /// Rows of a phase, and elements from one row to the next.
+    size: (usize, usize),
+    /// The largest [`Tap::distance`].
+    reach: usize,
+}
+
+/// Where a tap of the kernel reads: the result at position `p` meets element `p + distance` of a phase.
+#[derive(Debug, Clone, Copy)]
+pub struct Tap {
+    /// Of `stride * stride`, row by row.
+    pub phase: usize,
+    /// Elements from a result's position to what it meets.
+    pub distance: usize,
+}
+
+impl Phases {
+    /// The phases for a window on images of one size.
+    pub fn new(sliding: Sliding) -> Self {
+        let Window {
+            kernel,
+            stride,
+            dilation,
+            ..
+        } = sliding.window;
+        let size = (
+            sliding.output.0 + (kernel.0 - 1) * dilation / stride,
+            sliding.output.1 + (kernel.1 - 1) * dilation / stride,
+        );
+        let tap = |i: usize, j: usize| Tap {
+            phase: i * dilation % stride * stride + j * dilation % stride,
+            distance: i * dilation / stride * size.1 + j * dilation / stride,
+        };
+        let taps: Vec<Tap> = (0..kernel.0)
+            .flat_map(|i| (0..kernel.1).map(move |j| tap(i, j)))
+            .collect();
+        Self {
+            sliding,
+            reach: taps.iter().map(|tap| tap.distance).max().unwrap_or(0),
+            taps,
+            size,
+        }
+    }
+
+    /// The window and the images.
+    pub fn sliding(&self) -> &Sliding {
+        &self.sliding
+    }
+
+    /// The taps of the kernel, row by row.
+    pub fn taps(&self) -> &[Tap] {
+        &self.taps
+    }
+
+    /// Positions of the results of a plane, those behind the ends of the lines included: a multiple of [`LANES`].
+    pub fn run(&self) -> usize {
+        (self.sliding.output.0 * self.size.1).next_multiple_of(LANES)
+    }
+
+    /// Elements of a phase, rounded up to a multiple of [`LANES`].
+    pub fn phase_run(&self) -> usize {
+        (self.size.0 * self.size.1).next_multiple_of(LANES)
+    }
+
+    /// The largest distance of a tap.
+    pub fn reach(&self) -> usize {
+        self.reach
+    }
+
+    /// Room for all phases of a plane, each followed by what a run may read behind it, filled with what stands for padding.
+    pub fn room(&self, padding: f32) -> Vec<f32> {
+        vec![padding; self.sliding.window.stride.pow(2) * (self.run() + self.reach)]
+    }
+
+    /// Where in the phases the run of a tap starts.
+    pub fn start(&self, tap: Tap) -> usize {
+        tap.phase * (self.run() + self.reach) + tap.distance
+    }
+
+    /// Copies a plane into its phases, where the padding is already.
+    pub fn split(&self, plane: &[f32], phases: &mut [f32]) {
+        let Sliding { window, input, .. } = self.sliding;
+        let (stride, room) = (window.stride, self.run() + self.reach);
+        // Row by row, as they lie in memory.
+        for (row, pixels) in plane.chunks_exact(input.1).enumerate() {
+            let (line, a) = (
+                (row + window.padding.0) / stride,
+                (row + window.padding.0) % stride,
+            );
+            if line >= self.size.0 {
+                continue; // no tap meets it
+            }
+            for b in 0..stride {
+                let (left, first, length) =
+                    overlap(b, window.padding.1, stride, self.size.1, input.1);
+                let start = (a * stride + b) * room + line * self.size.1 + left;
+                if length > 0 {
+                    copy_every(stride, &pixels[first..], &mut phases[start..start + length]);
+                }
+            }
+        }
+    }
+
+    /// Copies a plane of results to the positions of a run.
+    pub fn spread<T: Copy>(&self, results: &[T], run: &mut [T]) {
+        let lines = results.chunks_exact(self.sliding.output.1);
+        for (from, to) in lines.zip(run.chunks_mut(self.size.1)) {
+            to[..from.len()].copy_from_slice(from);
+        }
+    }
+
+    /// Copies a run's results to their plane, without those behind the ends of the lines.
+    pub fn gather<T: Copy>(&self, run: &[T], results: &mut [T]) {
+        let lines = results.chunks_exact_mut(self.sliding.output.1);
+        for (to, from) in lines.zip(run.chunks(self.size.1)) {
+            to.copy_from_slice(&from[..to.len()]);
+        }
+    }
+
+    /// Calls `visit(position, pixel, length)` for each line of a phase, without its padding: position `position + i`
+    /// holds pixel `pixel + i * stride`.
+    pub fn for_each_line(&self, phase: usize, mut visit: impl FnMut(usize, usize, usize)) {
+        let Sliding { window, input, .. } = self.sliding;
+        let (a, b) = (phase / window.stride, phase % window.stride);
+        let (top, first_row, height) =
+            overlap(a, window.padding.0, window.stride, self.size.0, input.0);
+        let (left, first_column, width) =
+            overlap(b, window.padding.1, window.stride, self.size.1, input.1);
+        if width == 0 {
+            return;
+        }
+        for row in 0..height {
+            visit(
+                (top + row) * self.size.1 + left,
+                (first_row + row * window.stride) * input.1 + first_column,
+                width,
+            );
+        }
+    }
+}
+
+/// The lines of a phase that lie on the image: the first of them, the image's line there, and how many there are.
+/// Line `i` of phase `offset` is line `i * stride + offset - padding` of the image.
+fn overlap(
+    offset: usize,
+    padding: usize,
+    stride: usize,
+    lines: usize,
+    size: usize,
+) -> (usize, usize, usize) {
+    let (first, start) = reach(offset, padding, stride);
+    let count = size.saturating_sub(start).div_ceil(stride);
+    (first, start, count.min(lines.saturating_sub(first)))
+}
+
+/// `to[i] = from[i * stride]`, in vector instructions for the strides that networks have.
+fn copy_every(stride: usize, from: &[f32], to: &mut [f32]) {
+    match stride {
+        1 => to.copy_from_slice(&from[..to.len()]),
+        2 => vectorized(
+            #[inline(always)]
+            || {
+                let (pairs, last) = from.as_chunks::<2>();
+                for (to, [from, _]) in to.iter_mut().zip(pairs) {
+                    *to = *from;
+                }
+                // The last may have no neighbour.
+                if let ([last], Some(to)) = (last, to.get_mut(pairs.len())) {
+                    *to = *last;
+                }
+            },
+        ),
+        _ => {
+            for (to, from) in to.iter_mut().zip(from.iter().step_by(stride)) {
+                *to = *from;
+            }
+        }
+    }
+}
