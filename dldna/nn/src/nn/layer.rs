@@ -40,23 +40,22 @@ macro_rules! layer {
             fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
                 visitor: &mut V,
             ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
-                visitor.visit_fields(
-                    (
-                        $(Self::tensor(
-                            layer!(@name $tensor $($name)?),
-                            |layer| &layer.$tensor,
-                            |layer| &mut layer.$tensor,
-                            $options,
-                        ),)+
-                        $($(Self::scalar(
-                            stringify!($number),
-                            |layer| &layer.$number,
-                            |layer| &mut layer.$number,
-                            ScalarOptions::from_default($value),
-                        ),)+)?
-                    ),
-                    |($($tensor,)+ $($($number,)+)?)| $Name { $($tensor,)+ $($($number,)+)? },
-                )
+                $(let $tensor = visitor.visit_tensor(
+                    layer!(@name $tensor $($name)?),
+                    |layer| &layer.$tensor,
+                    |layer| &mut layer.$tensor,
+                    $options,
+                )?;)+
+                $($(let $number = visitor.visit_scalar(
+                    stringify!($number),
+                    |layer| &layer.$number,
+                    |layer| &mut layer.$number,
+                    ScalarOptions::from_default($value),
+                )?;)+)?
+                let ($(Some($tensor),)+ $($(Some($number),)+)?) = ($($tensor,)+ $($($number,)+)?) else {
+                    return Ok(None);
+                };
+                Ok(Some($Name { $($tensor,)+ $($($number,)+)? }))
             }
         }
     };

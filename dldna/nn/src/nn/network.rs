@@ -197,12 +197,12 @@ macro_rules! network {
                 fn iter_tensors<Visitor: ModuleVisitor<Self, Elem, Dev>>(
                     visitor: &mut Visitor,
                 ) -> Result<Option<Self::To<Visitor::E2, Visitor::D2>>, Visitor::Err> {
-                    visitor.visit_fields(
-                        $crate::network!(@tensors [$([$field $($condition)?])+]),
-                        |$crate::network!(@pattern $($field)+)| $Name {
-                            $($field: $crate::network!(@value $field $($condition)?),)+
-                        },
-                    )
+                    // Not by `visit_fields`, which takes tuples of at most six: code for each pair of nested ones.
+                    $(let $field = $crate::network!(@visit visitor $field $($condition)?);)+
+                    let ($(Some($field),)+) = ($($field,)+) else {
+                        return Ok(None); // what visits makes no other network
+                    };
+                    Ok(Some($Name { $($field,)+ }))
                 }
             }
 
@@ -296,31 +296,21 @@ macro_rules! network {
     (@built $Layer:ty, $condition:expr, $Elem:ident $Dev:ident) => {
         Option<<$Layer as $crate::nn::network::expansion::Layer>::On<$Elem, $Dev>>
     };
-    (@value $field:ident) => { $field };
-    (@value $field:ident $condition:expr) => { $field.into_iter().next() };
 
-    // What `iter_tensors` visits, as nested pairs: dfdx has tuples of at most six.
-    (@tensors []) => { () };
-    (@tensors [[$field:ident] $($rest:tt)*]) => {
-        (
-            Self::module(stringify!($field), |net| &net.$field, |net| &mut net.$field),
-            $crate::network!(@tensors [$($rest)*]),
-        )
+    // The layer that a field becomes, if it becomes one.
+    (@visit $visitor:ident $field:ident) => {
+        $visitor.visit_module(stringify!($field), |net| &net.$field, |net| &mut net.$field)?
     };
-    (@tensors [[$field:ident $condition:expr] $($rest:tt)*]) => {
-        (
-            if $condition {
-                vec![Self::module(
-                    stringify!($field),
-                    |net| net.$field.as_ref().expect("a layer whose condition holds is built"),
-                    |net| net.$field.as_mut().expect("a layer whose condition holds is built"),
-                )]
-            } else {
-                vec![]
-            },
-            $crate::network!(@tensors [$($rest)*]),
-        )
+    (@visit $visitor:ident $field:ident $condition:expr) => {
+        if $condition {
+            let layer = $visitor.visit_module(
+                stringify!($field),
+                |net| net.$field.as_ref().expect("a layer whose condition holds is built"),
+                |net| net.$field.as_mut().expect("a layer whose condition holds is built"),
+            )?;
+            layer.map(Some)
+        } else {
+            Some(None)
+        }
     };
-    (@pattern) => { () };
-    (@pattern $field:ident $($rest:ident)*) => { ($field, $crate::network!(@pattern $($rest)*)) };
 }

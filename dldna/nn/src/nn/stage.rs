@@ -47,21 +47,17 @@ impl<
     fn iter_tensors<V: ModuleVisitor<Self, E, D>>(
         visitor: &mut V,
     ) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
-        let names: Vec<String> = (1..BLOCKS).map(|block| block.to_string()).collect();
-        let rest = names.iter().enumerate().map(|(i, name)| {
-            Self::module(
-                name,
-                move |stage: &Self| &stage.rest[i],
-                move |stage: &mut Self| &mut stage.rest[i],
+        let first = visitor.visit_module("0", |stage| &stage.first, |stage| &mut stage.first)?;
+        let rest = (1..BLOCKS).map(|block| {
+            visitor.visit_module(
+                &block.to_string(),
+                |stage| &stage.rest[block - 1],
+                |stage| &mut stage.rest[block - 1],
             )
         });
-        visitor.visit_fields(
-            (
-                Self::module("0", |stage| &stage.first, |stage| &mut stage.first),
-                rest.collect::<Vec<_>>(),
-            ),
-            |(first, rest)| Stage { first, rest },
-        )
+        let rest: Vec<Option<_>> = rest.collect::<Result<_, _>>()?;
+        let rest: Option<Vec<_>> = rest.into_iter().collect();
+        Ok(first.zip(rest).map(|(first, rest)| Stage { first, rest }))
     }
 }
 
