@@ -68,6 +68,9 @@ enum Normalized<D: LayerDevice> {
     ByRunning(Batch<D>, Option<Convolution<D>>, ChannelStatistics<D>),
 }
 
+/// The shape that a summary finds behind a step, from the one in front of it.
+type StepOfSummary<'a> = dyn FnMut(&mut Sketch, &[usize]) -> Option<Vec<usize>> + 'a;
+
 impl<D: LayerDevice> Run<D> {
     /// The output of an operation; its backward pass is recorded.
     fn record(&self, operation: Operation<D>) -> Batch<D> {
@@ -77,8 +80,8 @@ impl<D: LayerDevice> Run<D> {
         operation.output
     }
 
-    /// What a summary makes of a step: the shape after it.
-    fn sketch(&self, step: impl FnOnce(&mut Sketch) -> Option<Vec<usize>>) -> State<D> {
+    /// What a summary makes of a step: the shape after it. Not by the type of `step`: so the code is the same for all layers.
+    fn sketch(&self, step: &mut dyn FnMut(&mut Sketch) -> Option<Vec<usize>>) -> State<D> {
         let sketch = self.sketch.as_ref();
         let shape = sketch.and_then(|sketch| step(&mut sketch.borrow_mut()));
         shape.map_or(State::Failed, State::Shape)
@@ -291,15 +294,10 @@ impl<D: LayerDevice> Flow<D> {
 
     /// `layer` applied to the images: `compute` does it, or a summary notes it down.
     pub(super) fn layer(self, layer: &dyn Summarize, compute: impl FnOnce(Self) -> Self) -> Self {
-        if self.run.sketch.is_none() {
-            return compute(self);
+        match self.run.sketch {
+            None => compute(self),
+            Some(_) => self.sketch(&mut |sketch, shape| sketch.layer(layer, shape)),
         }
-        let Self { state, run } = self;
-        let state = match state.into_inner() {
-            State::Shape(shape) => run.sketch(|sketch| sketch.layer(layer, &shape)),
-            other => other,
-        };
-        Self::of(state, run)
     }
 
     /// A function of the images without parameters, that keeps their shape; a summary calls it `name`.
@@ -309,29 +307,38 @@ impl<D: LayerDevice> Flow<D> {
         kind: &str,
         compute: impl FnOnce(Self) -> Self,
     ) -> Self {
-        if self.run.sketch.is_none() {
-            return compute(self);
+        match self.run.sketch {
+            None => compute(self),
+            Some(_) => self.sketch(&mut |sketch, shape| sketch.function(name, kind, shape)),
         }
-        let Self { state, run } = self;
-        let state = match state.into_inner() {
-            State::Shape(shape) => run.sketch(|sketch| sketch.function(name, kind, &shape)),
-            other => other,
-        };
-        Self::of(state, run)
     }
 
     /// What `layers` make of the images; a summary puts them under one heading.
     pub(super) fn group(self, kind: &str, layers: impl FnOnce(Self) -> Self) -> Self {
-        if self.run.sketch.is_none() {
-            return layers(self);
-        }
-        let run = Rc::clone(&self.run);
-        if let (State::Shape(shape), Some(sketch)) = (&*self.state.borrow(), &run.sketch) {
+        self.open(kind);
+        layers(self).close()
+    }
+
+    /// Tells a summary the heading of the layers that come next.
+    fn open(&self, kind: &str) {
+        if let (Some(sketch), State::Shape(shape)) = (&self.run.sketch, &*self.state.borrow()) {
             sketch.borrow_mut().open(kind, shape);
         }
-        let Self { state, .. } = layers(self);
+    }
+
+    /// Tells a summary that the layers under a heading have come.
+    fn close(self) -> Self {
+        match self.run.sketch {
+            None => self,
+            Some(_) => self.sketch(&mut |sketch, shape| sketch.close(shape)),
+        }
+    }
+
+    /// What a summary makes of the shape.
+    fn sketch(self, step: &mut StepOfSummary) -> Self {
+        let Self { state, run } = self;
         let state = match state.into_inner() {
-            State::Shape(shape) => run.sketch(|sketch| sketch.close(&shape)),
+            State::Shape(shape) => run.sketch(&mut |sketch| step(sketch, &shape)),
             other => other,
         };
         Self::of(state, run)
@@ -462,7 +469,7 @@ impl<D: LayerDevice> Flow<D> {
                     let sum = D::add(x, y).map(|sum| State::Computed(run.record(sum)));
                     run.state(sum)
                 }
-                (State::Shape(x), State::Shape(y)) => run.sketch(|sketch| sketch.sum(&x, &y)),
+                (State::Shape(x), State::Shape(y)) => run.sketch(&mut |sketch| sketch.sum(&x, &y)),
                 _ => State::Failed,
             },
         };
@@ -505,7 +512,7 @@ impl<D: LayerDevice> Flow<D> {
             }
         }
         let state = if run.sketch.is_some() {
-            run.sketch(|sketch| sketch.beside(&shapes))
+            run.sketch(&mut |sketch| sketch.beside(&shapes))
         } else {
             let both = D::concat(batches).map(|both| State::Computed(run.record(both)));
             run.state(both)
@@ -543,7 +550,7 @@ impl<D: LayerDevice> Flow<D> {
                 run.state(Err(D::error(found(x.shape().1))))
             }
             State::Shape(shape) if shape[1] != expected => {
-                run.sketch(|sketch| sketch.wrong_channels(layer, expected, &shape))
+                run.sketch(&mut |sketch| sketch.wrong_channels(layer, expected, &shape))
             }
             other => other,
         };
