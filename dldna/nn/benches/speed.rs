@@ -99,6 +99,8 @@ fn cases() -> Vec<Case> {
         });
     }
     for (images, channels, size, kernel) in [
+        (8, 8, 56, 3),
+        (8, 16, 56, 3),
         (8, 64, 56, 3),
         (8, 128, 28, 3),
         (8, 256, 14, 3),

@@ -16,8 +16,9 @@
 use super::vector::vectorized;
 use super::window::{Sliding, Window, reach};
 
-/// Results that are computed at a time, in registers.
-pub const LANES: usize = 32;
+/// Results that are computed at a time, in registers. (`depthwise/fwd/b64/c144/32/k5`: 9.2 ms, with 32 of them 10.3, with 16
+/// 13.0.)
+pub const LANES: usize = 64;
 
 /// The phases of the planes that a window slides over.
 ///

@@ -56,7 +56,8 @@ const WORKING_SET: usize = 1 << 21;
 const PANEL: usize = 2 * COLUMNS;
 /// Input channels whose kernels are loaded together.
 const CHANNELS: usize = 8;
-/// With fewer channels the transforms cost more than they save.
+/// With fewer channels the transforms cost more than they save. (`conv/fwd+bwd/b8/c16/56/k3`: 2.8 ms, by unfolding 4.4;
+/// `conv/fwd/b8/c8/56/k3`: by unfolding 0.6 ms, by this algorithm 0.8.)
 const FEWEST_CHANNELS: usize = 16;
 /// On smaller results too much of the tiles lies outside.
 const SMALLEST_OUTPUT: usize = 4;
