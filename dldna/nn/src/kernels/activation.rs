@@ -1,6 +1,7 @@
 //! The functions between the layers, and their slopes.
 
 use super::elementwise::{CHUNK, each_pair};
+use super::scratch::Scratch;
 use super::vector::vectorized;
 use rayon::prelude::*;
 
@@ -97,7 +98,7 @@ impl Activation {
     ) -> Slopes {
         let count = values.len();
         let keeping = |values: &mut [f32], prepare, keeping_slopes: fn(&mut [f32], &mut [f32])| {
-            let mut slopes = vec![0.0; count];
+            let mut slopes = Scratch::any(count);
             each_piece(values, &mut slopes, length, prepare, keeping_slopes);
             Slopes::Values(slopes)
         };
@@ -134,14 +135,14 @@ impl Activation {
 }
 
 /// The derivative of an activation at each value: what the gradient is multiplied by.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub enum Slopes {
     /// 1 everywhere.
     One,
     /// 1 where the result lies between 0 and this number, else 0. The results need no room beside themselves.
     Between0And(f32),
     /// Any number.
-    Values(Vec<f32>),
+    Values(Scratch),
 }
 
 impl Slopes {

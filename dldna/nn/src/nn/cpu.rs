@@ -672,26 +672,31 @@ impl LayerDevice for Cpu {
             Some(factors) => shared(factors)?.repeat(batch),
             None => vec![1.0; values.len() / pixels],
         };
-        let mut output = vec![0.0; values.len()];
+        let mut output = Scratch::of_tensor(values.len());
         planes::scale(&values, pixels, &scales, &mut output);
         if let Some(offsets) = &offsets {
             planes::add_to_each(&shared(offsets)?, pixels, &mut output);
         }
         let (d_x, d_offsets) = (x.ghost(), offsets.map(|offsets| offsets.ghost()));
         let d_factors = factors.map(|factors| factors.ghost());
-        operation(x.device(), output, *x.shape(), move |d_y, gradients| {
-            if let Some(d_offsets) = &d_offsets {
-                backward_bias(&d_y, pixels, gradients.get_or_alloc_mut(d_offsets)?);
-            }
-            if let Some(d_factors) = &d_factors {
-                let mut by_plane = vec![0.0; scales.len()];
-                planes::scale_backward_factors(&values, pixels, &d_y, &mut by_plane);
-                backward_bias(&by_plane, 1, gradients.get_or_alloc_mut(d_factors)?);
-            }
-            let d_images = gradients.get_or_alloc_mut(&d_x)?;
-            planes::scale_backward_images(&scales, pixels, &d_y, d_images);
-            Ok(())
-        })
+        operation(
+            x.device(),
+            output.into_vec(),
+            *x.shape(),
+            move |d_y, gradients| {
+                if let Some(d_offsets) = &d_offsets {
+                    backward_bias(&d_y, pixels, gradients.get_or_alloc_mut(d_offsets)?);
+                }
+                if let Some(d_factors) = &d_factors {
+                    let mut by_plane = vec![0.0; scales.len()];
+                    planes::scale_backward_factors(&values, pixels, &d_y, &mut by_plane);
+                    backward_bias(&by_plane, 1, gradients.get_or_alloc_mut(d_factors)?);
+                }
+                let d_images = gradients.get_or_alloc_mut(&d_x)?;
+                planes::scale_backward_images(&scales, pixels, &d_y, d_images);
+                Ok(())
+            },
+        )
     }
 
     fn multiply(x: Batch<Cpu>, constants: Batch<Cpu>) -> Result<Operation<Cpu>> {
@@ -716,16 +721,19 @@ impl LayerDevice for Cpu {
         let (batch, pixels) = (shape.0, shape.2 * shape.3);
         let sizes: Vec<usize> = parts.iter().map(|part| part.shape().1 * pixels).collect();
         let slices = parts.iter().map(shared).collect::<Result<Vec<_>>>()?;
-        let mut output = Vec::with_capacity(elements(&shape));
+        let mut output = Scratch::of_tensor(elements(&shape));
+        let mut rest = &mut output[..];
         for n in 0..batch {
-            for (slice, size) in slices.iter().zip(&sizes) {
-                output.extend_from_slice(&slice[n * size..][..*size]);
+            for (slice, &size) in slices.iter().zip(&sizes) {
+                let part;
+                (part, rest) = rest.split_at_mut(size);
+                part.copy_from_slice(&slice[n * size..][..size]);
             }
         }
         let ghosts: Vec<_> = parts.iter().map(|part| part.ghost()).collect();
         operation(
             parts[0].device(),
-            output,
+            output.into_vec(),
             shape,
             move |d_output, gradients| {
                 let mut start = 0;
@@ -757,11 +765,11 @@ impl LayerDevice for Cpu {
         let pixels = (height * width).max(1); // none: nothing to scale
         let (d_x, d_f) = (images.ghost(), factors.ghost());
         let (values, scales) = (shared(&images)?, shared(&factors)?);
-        let mut output = vec![0.0; values.len()];
+        let mut output = Scratch::of_tensor(values.len());
         planes::scale(&values, pixels, &scales, &mut output);
         operation(
             images.device(),
-            output,
+            output.into_vec(),
             *images.shape(),
             move |d_y, gradients| {
                 let d_factors = gradients.get_or_alloc_mut(&d_f)?;
