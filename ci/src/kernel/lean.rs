@@ -9,11 +9,9 @@
 //! told from words alone, with some left in that are not needed; where too much has gone the compiler
 //! finds it, and is given the whole source instead.
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
-use regex::Regex;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
-use std::sync::LazyLock;
 
 /// The library that stands for the module in which the kernel's program keeps variables between cells.
 pub const RUNTIME: &str = "cell_runtime";
@@ -76,28 +74,31 @@ pub fn is_told(said: &str) -> bool {
         })
 }
 
-/// One of the kernel's own statements about a variable, which its last group names.
-static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
-    let call = r"evcxr_variable_store\.(?:check|take|put)_variable::<.*>\(stringify!\((\w+)\)(?:, \w+)?\);";
-    Regex::new(&format!(
-        r"(?m)^(?:vars_ok &= |let (?:mut )?\w+ = )?{call}$"
-    ))
-    .expect("a valid pattern")
-});
+/// The variable that one of the kernel's own statements is about: `evcxr_variable_store.put_variable::<T>(stringify!(x), x);`. (Not
+/// by a regular expression: to compile that takes longer than all else that is done here for a cell.)
+fn variable(line: &str) -> Option<&str> {
+    const STORE: &str = "evcxr_variable_store.";
+    let (assignment, call) = line.split_at(line.find(STORE)?);
+    let is_binding = |text: &str| text.starts_with("let ") && text.ends_with(" = ");
+    let call = call.strip_prefix(STORE)?;
+    let is_own = (["", "vars_ok &= "].contains(&assignment) || is_binding(assignment))
+        && ["check_", "take_", "put_"]
+            .iter()
+            .any(|what| call.starts_with(&format!("{what}variable::<")));
+    let (name, rest) = call.rsplit_once("(stringify!(")?.1.split_once(')')?;
+    (is_own && rest.ends_with(");")).then_some(name)
+}
 
 /// The cell's function, in which variables that the reader's code does not name stay in the store.
 fn without_unused_variables(function: &str) -> String {
-    let readers = VARIABLE.replace_all(function, "");
-    let words: HashSet<&str> = words(&readers).collect();
-    VARIABLE
-        .replace_all(function, |statement: &regex::Captures| {
-            if words.contains(&statement[1]) {
-                statement[0].to_owned()
-            } else {
-                " ".repeat(statement[0].len())
-            }
-        })
-        .into_owned()
+    let lines = || function.split('\n');
+    let readers = lines().filter(|line| variable(line).is_none());
+    let named: HashSet<&str> = readers.flat_map(words).collect();
+    let kept = lines().map(|line| match variable(line) {
+        Some(name) if !named.contains(name) => " ".repeat(line.len()),
+        _ => line.to_owned(),
+    });
+    kept.collect::<Vec<_>>().join("\n")
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -439,6 +440,32 @@ evcxr_variable_store
         let shape = |text: &str| text.lines().map(str::len).collect::<Vec<_>>();
         assert_eq!(shape(&lean.source), shape(&source), "{}", lean.source);
         lean
+    }
+
+    #[test]
+    fn the_kernels_own_statements_name_their_variable() {
+        for (line, name) in [
+            (
+                "evcxr_variable_store.put_variable::<[f32; 2]>(stringify!(x), x);",
+                Some("x"),
+            ),
+            (
+                "vars_ok &= evcxr_variable_store.check_variable::<Net<8>>(stringify!(y));",
+                Some("y"),
+            ),
+            (
+                "let mut z = evcxr_variable_store.take_variable::<fn(i32)>(stringify!(z));",
+                Some("z"),
+            ),
+            ("evcxr_variable_store.clear(stringify!(x));", None),
+            (
+                "println!(\"evcxr_variable_store.put_variable::<i32>(stringify!(x), x);\");",
+                None,
+            ),
+            ("let x = 1;", None),
+        ] {
+            assert_eq!(variable(line), name, "{line}");
+        }
     }
 
     #[test]
