@@ -79,14 +79,25 @@ pub fn is_told(said: &str) -> bool {
 fn variable(line: &str) -> Option<&str> {
     const STORE: &str = "evcxr_variable_store.";
     let (assignment, call) = line.split_at(line.find(STORE)?);
-    let is_binding = |text: &str| text.starts_with("let ") && text.ends_with(" = ");
-    let call = call.strip_prefix(STORE)?;
-    let is_own = (["", "vars_ok &= "].contains(&assignment) || is_binding(assignment))
-        && ["check_", "take_", "put_"]
-            .iter()
-            .any(|what| call.starts_with(&format!("{what}variable::<")));
-    let (name, rest) = call.rsplit_once("(stringify!(")?.1.split_once(')')?;
-    (is_own && rest.ends_with(");")).then_some(name)
+    let bound = assignment
+        .strip_prefix("let ")
+        .and_then(|text| text.strip_suffix(" = "));
+    let is_own = ["", "vars_ok &= "].contains(&assignment) || bound.is_some_and(is_binding);
+    let (method, arguments) = call.strip_prefix(STORE)?.split_once("_variable::<")?;
+    let (_, arguments) = arguments.rsplit_once(">(stringify!(")?;
+    let (name, value) = arguments.strip_suffix(");")?.split_once(')')?;
+    let is_value = value.is_empty() || value.strip_prefix(", ").is_some_and(is_name);
+    let is_call = ["check", "take", "put"].contains(&method) && is_name(name) && is_value;
+    (is_own && is_call).then_some(name)
+}
+
+/// `name` or `mut name`
+fn is_binding(text: &str) -> bool {
+    is_name(text.strip_prefix("mut ").unwrap_or(text))
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && words(text).eq([text])
 }
 
 /// The cell's function, in which variables that the reader's code does not name stay in the store.
@@ -460,6 +471,14 @@ evcxr_variable_store
             ("evcxr_variable_store.clear(stringify!(x));", None),
             (
                 "println!(\"evcxr_variable_store.put_variable::<i32>(stringify!(x), x);\");",
+                None,
+            ),
+            (
+                "let s = \"x = evcxr_variable_store.put_variable::<i32>(stringify!(x), x);",
+                None,
+            ),
+            (
+                "evcxr_variable_store.put_variable::<i32>(stringify!(x), x.clone());",
                 None,
             ),
             ("let x = 1;", None),
