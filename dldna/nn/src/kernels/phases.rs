@@ -105,35 +105,27 @@ impl Phases {
 
     /// Room for all phases of a plane, each followed by what a run may read behind it, filled with what stands for padding.
     pub fn room(&self, padding: f32) -> Vec<f32> {
-        vec![padding; self.sliding.window.stride.pow(2) * (self.run() + self.reach)]
+        vec![padding; self.sliding.window.stride.pow(2) * self.room_of_one()]
+    }
+
+    /// Elements of a phase and of what a run may read behind it.
+    fn room_of_one(&self) -> usize {
+        self.run() + self.reach
     }
 
     /// Where in the phases the run of a tap starts.
     pub fn start(&self, tap: Tap) -> usize {
-        tap.phase * (self.run() + self.reach) + tap.distance
+        tap.phase * self.room_of_one() + tap.distance
     }
 
     /// Copies a plane into its phases, where the padding is already.
     pub fn split(&self, plane: &[f32], phases: &mut [f32]) {
-        let Sliding { window, input, .. } = self.sliding;
-        let (stride, room) = (window.stride, self.run() + self.reach);
-        // Row by row, as they lie in memory.
-        for (row, pixels) in plane.chunks_exact(input.1).enumerate() {
-            let (line, a) = (
-                (row + window.padding.0) / stride,
-                (row + window.padding.0) % stride,
-            );
-            if line >= self.size.0 {
-                continue; // no tap meets it
-            }
-            for b in 0..stride {
-                let (left, first, length) =
-                    overlap(b, window.padding.1, stride, self.size.1, input.1);
-                let start = (a * stride + b) * room + line * self.size.1 + left;
-                if length > 0 {
-                    copy_every(stride, &pixels[first..], &mut phases[start..start + length]);
-                }
-            }
+        let stride = self.sliding.window.stride;
+        for (phase, elements) in phases.chunks_exact_mut(self.room_of_one()).enumerate() {
+            self.for_each_line(phase, |position, pixel, length| {
+                let line = &mut elements[position..position + length];
+                copy_every(stride, &plane[pixel..], line);
+            });
         }
     }
 
