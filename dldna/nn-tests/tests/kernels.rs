@@ -9,6 +9,7 @@ use dldna_nn::kernels::pool2d::Pool2d;
 use dldna_nn::kernels::window::Window;
 use dldna_nn_tests::{Fixture, assert_close};
 use proptest::prelude::*;
+use std::ops::Range;
 
 #[test]
 fn conv2d_equals_pytorch() {
@@ -169,12 +170,20 @@ fn for_each_product(
 }
 
 fn windows() -> impl Strategy<Value = (Window, (usize, usize))> {
+    windows_on(1..13, 1..13)
+}
+
+/// Windows on images with so many rows and columns.
+fn windows_on(
+    heights: Range<usize>,
+    widths: Range<usize>,
+) -> impl Strategy<Value = (Window, (usize, usize))> {
     (
         (1..6usize, 1..6usize),
         1..5usize,
         (0..4usize, 0..4usize),
         1..4usize,
-        (1..13usize, 1..13usize),
+        (heights, widths),
     )
         .prop_map(|(kernel, stride, padding, dilation, size)| {
             let window = Window {
@@ -234,8 +243,8 @@ fn check_conv2d(
 
 /// A convolution in which one element stands out, `extreme` in one of `[x, w, d_y]`: each result may be wrong by a share of
 /// the products that it sums, and by nothing of those that it does not see.
-fn check_extreme(operand: usize, extreme: f32, padding: usize, seed: u64) {
-    let (batch, channels, size) = (2, 16, (16, 16));
+fn check_extreme(channels: usize, operand: usize, extreme: f32, padding: usize, seed: u64) {
+    let (batch, size) = (2, (16, 16));
     let window = Window::square(3, 1, padding, 1);
     let conv = Conv2d::new(channels, channels, window, size).unwrap();
     let out_pixels = conv.output_size().0 * conv.output_size().1;
@@ -285,15 +294,16 @@ fn check_extreme(operand: usize, extreme: f32, padding: usize, seed: u64) {
 
 #[test]
 fn an_extreme_element_spreads_over_no_result_that_does_not_see_it() {
-    for seed in [1, 70_001, 900_007] {
+    // Without unfolding, and by Winograd's algorithm.
+    for (channels, seed) in [(3, 1), (3, 70_001), (3, 900_007), (32, 1), (32, 70_001)] {
         for operand in 0..3 {
             for extreme in [1e2, 3e3, 1e6, -1e12, 1e30] {
-                check_extreme(operand, extreme, 1, seed);
+                check_extreme(channels, operand, extreme, 1, seed);
             }
             // Beside infinite weights zeros of the padding would be products too: 0 times infinity is not a number.
             let padding = usize::from(operand == 0);
             for extreme in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
-                check_extreme(operand, extreme, padding, seed);
+                check_extreme(channels, operand, extreme, padding, seed);
             }
         }
     }
@@ -308,6 +318,13 @@ fn wide_3x3_convolutions_equal_the_definition() {
     }
 }
 
+/// More channels than are computed at a time, and more than have their weights' gradient summed without unfolding.
+#[test]
+fn wide_convolutions_of_large_images_equal_the_definition() {
+    check_conv2d((1, 3, 60), Window::square(5, 1, 2, 1), (50, 50), 8);
+    check_conv2d((2, 30, 5), Window::square(5, 2, 2, 1), (30, 30), 9);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -317,6 +334,14 @@ proptest! {
         (window, size) in windows(), batch in 1..6usize, in_channels in 1..4usize, out_channels in 1..4usize, seed in any::<u64>(),
     ) {
         check_conv2d((batch, in_channels, out_channels), window, size, seed);
+    }
+
+    /// The same where the results are enough for the way without unfolding.
+    #[test]
+    fn conv2d_of_large_images_equals_the_definition(
+        (window, size) in windows_on(8..14, 20..40), batch in 1..5usize, channels in (1..6usize, 1..6usize), seed in any::<u64>(),
+    ) {
+        check_conv2d((batch, channels.0, channels.1), window, size, seed);
     }
 
     /// Windows of one pixel: the image is used as it is.
@@ -330,7 +355,7 @@ proptest! {
     /// With enough channels and pixels for the fast way (Winograd's), tiles cut off at the borders and none included.
     #[test]
     fn large_3x3_convolutions_equal_the_definition(
-        channels in (16..21usize, 16..21usize), size in (4..15usize, 4..15usize), padding in (0..3usize, 0..3usize),
+        channels in (32..37usize, 32..37usize), size in (4..15usize, 4..15usize), padding in (0..3usize, 0..3usize),
         batch in 1..4usize, seed in any::<u64>(),
     ) {
         let window = Window { kernel: (3, 3), stride: 1, padding, dilation: 1 };
@@ -342,8 +367,8 @@ proptest! {
     fn an_epilogue_on_the_way_is_one_afterwards(
         case in prop::sample::select(vec![
             (3, 5, 3, 1, (5, 6)),    // several images in one product
-            (2, 4, 3, 1, (13, 12)),  // each image a product of its own
-            (17, 16, 3, 1, (9, 7)),  // Winograd's way, by blocks of tiles
+            (2, 4, 3, 1, (13, 12)),  // without unfolding
+            (33, 32, 3, 1, (9, 7)),  // Winograd's way, by blocks of tiles
             (40, 70, 3, 1, (5, 5)),  // .. and by panels of channels
             (3, 4, 5, 7, (1, 2)),    // kernels that meet padding alone
         ]),

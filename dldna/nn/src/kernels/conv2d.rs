@@ -10,13 +10,17 @@
 //!
 //! with `depth = in_channels * taps`. The gradient with respect to the weights is in `weight_gradient`. Two things make
 //! it fast on small images, where a product per image would be far too thin: several images go into one product (`images_per_product`), and taps
-//! that only ever meet padding are left out ([`Sliding::useful_taps`]). 3x3 kernels of stride 1 on larger images take
-//! another way ([`Winograd`]), unless an element stands out so far that it would harm its neighbours.
+//! that only ever meet padding are left out ([`Sliding::useful_taps`]).
+//!
+//! On larger images there are two other ways. 3x3 kernels of stride 1 on many channels take [`Winograd`]'s, unless an element
+//! stands out so far that it would harm its neighbours. All else, but for windows of one pixel, needs no unfolding ([`Direct`]), except in
+//! gradients: with respect to the input for strides, with respect to the weights for many channels.
 //!
 //! Chetlur et al., *cuDNN: Efficient Primitives for Deep Learning*, 2014, section 3.
 
 mod weight_gradient;
 
+use super::direct::Direct;
 use super::epilogue::Epilogue;
 use super::matmul::{Matrix, MatrixMut, Store, matmul};
 use super::planes::{planes, sum};
@@ -91,6 +95,8 @@ impl Conv2d {
             epilogue.apply_to_all(pixels, output);
         } else if let Some(winograd) = self.winograd(self.images(input), Operand::whole(weight)) {
             winograd.forward(input, weight, epilogue, output);
+        } else if let Some(direct) = self.direct() {
+            direct.forward(input, weight, epilogue, output);
         } else {
             let weight = self.useful_weight(weight);
             let group = self.images_per_product(input.len() / self.image_size());
@@ -157,6 +163,10 @@ impl Conv2d {
         }
         if let Some(winograd) = self.winograd(self.results(d_output), Operand::whole(weight)) {
             return winograd.backward_input(weight, d_output, d_input);
+        }
+        let direct = self.direct();
+        if direct.is_some_and(|way| way.backward_input(weight, d_output, d_input).is_some()) {
+            return;
         }
         let weight = self.useful_weight(weight);
         let group = self.images_per_product(d_input.len() / self.image_size());
@@ -230,6 +240,12 @@ impl Conv2d {
                 self.fold(&d_columns, images, rows, d_input);
             }
         }
+    }
+
+    /// The way without unfolding, for images that need not share a product.
+    fn direct(&self) -> Option<Direct> {
+        let fits = !self.is_pointwise() && self.sliding.output_pixels() >= LARGE_IMAGE;
+        fits.then(|| Direct::new(self.in_channels, self.out_channels, self.sliding))
     }
 
     /// The other way to compute it from these operands, where that is faster and as accurate.

@@ -7,7 +7,8 @@
 //! | file | what it computes |
 //! |---|---|
 //! | [`window`] | where a sliding window lands: output sizes, which inputs a kernel tap meets |
-//! | [`conv2d`] | convolution, forward and both gradients, as matrix products over unfolded windows |
+//! | [`conv2d`] | convolution, forward and both gradients: the best of three ways, of which unfolded windows are one |
+//! | [`direct`] | convolution without unfolding, for few channels |
 //! | [`winograd`] | 3x3 convolution of stride 1 with a quarter of the multiplications |
 //! | [`depthwise`] | convolution of each channel with its own kernel |
 //! | [`grouped`] | convolution in groups of channels |
@@ -22,7 +23,7 @@
 //! | [`epilogue`] | bias, batch norm, shortcut and activation behind an operation |
 //! | [`planes`] | sums over each channel of each image, and a factor for each |
 //! | [`matmul`] | the matrix product under all of it |
-//! | [`product`] | the product of a small block, for those that bring their operands in the right order |
+//! | [`product`] | products of small blocks, for those that bring their operands in the right order |
 //! | `elements` | a tensor's elements as a slice |
 //! | [`scratch`] | memory that is used again |
 //! | [`subnormals`] | computing without numbers that are too small to matter |
@@ -34,6 +35,7 @@ pub mod adam;
 pub mod batch_norm;
 pub mod conv2d;
 pub mod depthwise;
+pub mod direct;
 pub(crate) mod elements;
 pub mod elementwise;
 pub mod epilogue;

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! padded plane, stride 1          its four phases, stride 2
-//! . . . . .                       . . .   . .     phase (a, b) holds the pixels at rows a, a + 2, ..
-//! . 1 2 3 .                       . 5 .   4 6     and columns b, b + 2, ..: what the tap in row a, column b
-//! . 4 5 6 .                       . . .   . .     of the kernel meets as the window moves on
-//! . 7 8 9 .                       . 2 .   1 3
-//! . . . . .                       . 8 .   7 9
+//! . . . .                         . .   . .     phase (a, b) holds the pixels at rows a, a + 2, ..
+//! . 1 2 3                         . 5   4 6     and columns b, b + 2, ..: what the tap in row a, column b
+//! . 4 5 6                         . .   . .     of the kernel meets as the window moves on
+//! . 7 8 9                         . 2   1 3
+//! . . . . .                       . 8   7 9
 //! ```
+//!
+//! The padding in front of a line is the padding behind the line above, too.
 //!
 //! A result then depends, tap by tap, on the element at a fixed distance: long runs without an end of line, which the
 //! compiler turns into vector instructions. They also make a few results that lie behind the end of each line and that
@@ -61,7 +63,7 @@ impl Phases {
         } = sliding.window;
         let size = (
             sliding.output.0 + (kernel.0 - 1) * dilation / stride,
-            sliding.output.1 + (kernel.1 - 1) * dilation / stride,
+            line(&sliding),
         );
         let tap = |i: usize, j: usize| Tap {
             phase: i * dilation % stride * stride + j * dilation % stride,
@@ -88,9 +90,20 @@ impl Phases {
         &self.taps
     }
 
-    /// Positions of the results of a plane, those behind the ends of the lines included: a multiple of [`LANES`].
+    /// Positions from one line of results to the next.
+    pub fn line(&self) -> usize {
+        self.size.1
+    }
+
+    /// Positions of the results of a plane, from the first to the last: those behind the ends of the lines between them are included.
+    pub fn positions(&self) -> usize {
+        let (height, width) = self.sliding.output;
+        (height - 1) * self.size.1 + width
+    }
+
+    /// [`positions`](Self::positions), rounded up to a multiple of [`LANES`].
     pub fn run(&self) -> usize {
-        (self.sliding.output.0 * self.size.1).next_multiple_of(LANES)
+        self.positions().next_multiple_of(LANES)
     }
 
     /// Elements of a phase, rounded up to a multiple of [`LANES`].
@@ -105,7 +118,12 @@ impl Phases {
 
     /// Room for all phases of a plane, each followed by what a run may read behind it, filled with what stands for padding.
     pub fn room(&self, padding: f32) -> Vec<f32> {
-        vec![padding; self.sliding.window.stride.pow(2) * self.room_of_one()]
+        vec![padding; self.room_size()]
+    }
+
+    /// Elements of the [`room`](Self::room) for a plane.
+    pub fn room_size(&self) -> usize {
+        self.sliding.window.stride.pow(2) * self.room_of_one()
     }
 
     /// Elements of a phase and of what a run may read behind it.
@@ -121,12 +139,21 @@ impl Phases {
     /// Copies a plane into its phases, where the padding is already.
     pub fn split(&self, plane: &[f32], phases: &mut [f32]) {
         let stride = self.sliding.window.stride;
-        for (phase, elements) in phases.chunks_exact_mut(self.room_of_one()).enumerate() {
-            self.for_each_line(phase, |position, pixel, length| {
-                let line = &mut elements[position..position + length];
-                copy_every(stride, &plane[pixel..], line);
-            });
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for (phase, elements) in phases.chunks_exact_mut(self.room_of_one()).enumerate() {
+                    self.for_each_line(
+                        phase,
+                        #[inline(always)]
+                        |position, pixel, length| {
+                            let line = &mut elements[position..position + length];
+                            copy_every(stride, &plane[pixel..], line);
+                        },
+                    );
+                }
+            },
+        );
     }
 
     /// Copies a plane of results to the positions of a run.
@@ -147,6 +174,7 @@ impl Phases {
 
     /// Calls `visit(position, pixel, length)` for each line of a phase, without its padding: position `position + i`
     /// holds pixel `pixel + i * stride`.
+    #[inline(always)]
     pub fn for_each_line(&self, phase: usize, mut visit: impl FnMut(usize, usize, usize)) {
         let Sliding { window, input, .. } = self.sliding;
         let (a, b) = (phase / window.stride, phase % window.stride);
@@ -167,6 +195,24 @@ impl Phases {
     }
 }
 
+/// Elements from one line of a phase to the next. A line has room for its pixels, and what a tap meets behind its end is padding in
+/// front of the next line.
+fn line(sliding: &Sliding) -> usize {
+    let Window {
+        kernel,
+        stride,
+        padding,
+        dilation,
+    } = sliding.window;
+    let lengths = (0..kernel.1).map(|j| {
+        let met = sliding.output.1 + j * dilation / stride;
+        let phase = j * dilation % stride;
+        let (left, _, pixels) = overlap(phase, padding.1, stride, met, sliding.input.1);
+        (left + pixels).max(met.saturating_sub(left))
+    });
+    lengths.fold(sliding.output.1, usize::max)
+}
+
 /// The lines of a phase that lie on the image: the first of them, the image's line there, and how many there are.
 /// Line `i` of phase `offset` is line `i * stride + offset - padding` of the image.
 fn overlap(
@@ -182,25 +228,54 @@ fn overlap(
 }
 
 /// `to[i] = from[i * stride]`, in vector instructions for the strides that networks have.
-fn copy_every(stride: usize, from: &[f32], to: &mut [f32]) {
+#[inline(always)]
+pub fn copy_every(stride: usize, from: &[f32], to: &mut [f32]) {
     match stride {
         1 => to.copy_from_slice(&from[..to.len()]),
-        2 => vectorized(
-            #[inline(always)]
-            || {
-                let (pairs, last) = from.as_chunks::<2>();
-                for (to, [from, _]) in to.iter_mut().zip(pairs) {
-                    *to = *from;
-                }
-                // The last may have no neighbour.
-                if let ([last], Some(to)) = (last, to.get_mut(pairs.len())) {
-                    *to = *last;
-                }
-            },
-        ),
+        2 => copy_every_second(from, to),
         _ => {
             for (to, from) in to.iter_mut().zip(from.iter().step_by(stride)) {
                 *to = *from;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn copy_every_second(from: &[f32], to: &mut [f32]) {
+    const WIDTH: usize = 16;
+    let (blocks, _) = from.as_chunks::<{ 2 * WIDTH }>();
+    let done = blocks.len().min(to.len() / WIDTH) * WIDTH;
+    for (to, from) in to.as_chunks_mut::<WIDTH>().0.iter_mut().zip(blocks) {
+        *to = std::array::from_fn(|i| from[2 * i]);
+    }
+    // The very last may have no neighbour.
+    for (to, from) in to[done..]
+        .iter_mut()
+        .zip(from[2 * done..].iter().step_by(2))
+    {
+        *to = *from;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_copied_ends_with_the_last_that_is_wanted() {
+        for stride in 1..4usize {
+            for length in 0..70usize {
+                let from: Vec<f32> = (0..(length * stride).saturating_sub(stride - 1))
+                    .map(|i| i as f32)
+                    .collect();
+                let mut to = vec![-1.0; length];
+                copy_every(stride, &from, &mut to);
+                assert!(
+                    to.iter()
+                        .enumerate()
+                        .all(|(i, to)| *to == (i * stride) as f32)
+                );
             }
         }
     }

@@ -1,13 +1,16 @@
-//! The matrix product of a block that lies in the processor's inner caches, where it is: nothing is copied first.
+//! Matrix products of blocks that lie in the processor's inner caches, where they are: nothing is copied first.
 //!
 //! A tile of the result stays in registers while the sum over the inner dimension runs: of `right` one line of vectors
 //! is read, of `left` one element for each row of the tile, and each pair gives one fused multiplication and addition.
 //! A general product ([`super::matmul`]) first copies both operands into that order; for a block of some dozens of rows
 //! the copy would take as long as the product.
 //!
+//! Where the inner dimension lies side by side in both operands, a tile of the result is summed in vectors along it, and each
+//! vector is added up at the end.
+//!
 //! Goto and van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, 2008, section 4: this is their innermost part.
 
-use super::matmul::{Matrix, MatrixMut, Store, check_sizes};
+use super::matmul::{Matrix, MatrixMut, Store};
 use pulp::{Arch, Simd, WithSimd};
 use std::array::from_fn;
 
@@ -17,26 +20,55 @@ pub const COLUMNS: usize = 16;
 /// Vectors of the result side by side in registers.
 const VECTORS: usize = 2;
 
-/// `result = left right`, or `+=`, on the calling thread. The elements of a row of `right` lie side by side, and there are
-/// a multiple of [`COLUMNS`] of them.
+/// A matrix whose rows begin anywhere in a slice, and may overlap. The elements of a row lie side by side, and there are a multiple
+/// of [`COLUMNS`] of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Lines<'a> {
+    data: &'a [f32],
+    starts: &'a [usize],
+    columns: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// The rows of `columns` elements that begin at `starts`.
+    pub fn new(data: &'a [f32], starts: &'a [usize], columns: usize) -> Self {
+        assert_eq!(columns % COLUMNS, 0, "columns of the result");
+        let last = starts.iter().max().map_or(0, |last| last + columns);
+        assert!(
+            last <= data.len(),
+            "rows up to element {last} of {}",
+            data.len()
+        );
+        Self {
+            data,
+            starts,
+            columns,
+        }
+    }
+}
+
+/// `result = left right`, or `+=`, on the calling thread.
 ///
 /// ```
 /// use dldna_nn::kernels::matmul::{Matrix, MatrixMut, Store};
-/// use dldna_nn::kernels::product::multiply;
+/// use dldna_nn::kernels::product::{Lines, multiply};
 /// let (left, right) = ([1.0, 10.0], [[0.5; 16], [2.0; 16]].concat());
 /// let mut result = [0.0; 16];
 /// multiply(
 ///     MatrixMut::new(&mut result, 1, 16, 16),
 ///     Store::Overwrite,
 ///     Matrix::new(&left, 1, 2, 2),
-///     Matrix::new(&right, 2, 16, 16),
+///     Lines::new(&right, &[0, 16], 16),
 /// );
 /// assert_eq!(result, [20.5; 16]);
 /// ```
-pub fn multiply(result: MatrixMut, store: Store, left: Matrix, right: Matrix) {
-    check_sizes(&result, &left, &right);
-    assert_eq!(right.columns % COLUMNS, 0, "columns of the result");
-    assert_eq!(right.column_stride, 1, "rows of the right side");
+pub fn multiply(result: MatrixMut, store: Store, left: Matrix, right: Lines) {
+    assert_eq!(left.columns, right.starts.len(), "inner sizes differ");
+    assert_eq!(
+        (left.rows, right.columns),
+        (result.rows, result.columns),
+        "size of the result"
+    );
     Arch::new().dispatch(Product {
         result,
         store,
@@ -49,7 +81,7 @@ struct Product<'a> {
     result: MatrixMut<'a>,
     store: Store,
     left: Matrix<'a>,
-    right: Matrix<'a>,
+    right: Lines<'a>,
 }
 
 impl WithSimd for Product<'_> {
@@ -126,8 +158,9 @@ impl Product<'_> {
         unsafe {
             let mut sums = [[simd.splat_f32s(0.0); V]; H];
             let mut a = left.data.as_ptr().wrapping_add(row * left.row_stride);
-            let mut b = right.data.as_ptr().wrapping_add(column);
-            for _ in 0..left.columns {
+            let columns = right.data.as_ptr().wrapping_add(column);
+            for &start in right.starts {
+                let b = columns.add(start);
                 let line: [S::f32s; V] =
                     from_fn(|v| b.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned());
                 for (h, sums) in sums.iter_mut().enumerate() {
@@ -136,9 +169,8 @@ impl Product<'_> {
                         *sum = simd.mul_add_e_f32s(element, line, *sum);
                     }
                 }
-                // Beyond the last line these point nowhere, and are not read.
+                // Beyond the last column it points nowhere, and is not read.
                 a = a.wrapping_add(left.column_stride);
-                b = b.wrapping_add(right.row_stride);
             }
             let start = result.data.as_mut_ptr();
             for (h, sums) in sums.iter().enumerate() {
@@ -150,6 +182,97 @@ impl Product<'_> {
                         Store::Add => simd.add_f32s(target.read_unaligned(), *sum),
                     });
                 }
+            }
+        }
+    }
+}
+
+/// `result[i, j] += ` the sum over `p` of `left[i, p] right[j, p]`, summed over all pairs of `left` and `right`, on the calling thread.
+///
+/// ```
+/// use dldna_nn::kernels::matmul::MatrixMut;
+/// use dldna_nn::kernels::product::{Lines, add_dot_products};
+/// let mut result = [1.0];
+/// let (left, right) = ([2.0; 16], [3.0; 16]);
+/// let pair = (Lines::new(&left, &[0], 16), Lines::new(&right, &[0], 16));
+/// add_dot_products(MatrixMut::new(&mut result, 1, 1, 1), &[pair, pair]);
+/// assert_eq!(result, [193.0]);
+/// ```
+pub fn add_dot_products(result: MatrixMut, pairs: &[(Lines, Lines)]) {
+    for (left, right) in pairs {
+        assert_eq!(left.columns, right.columns, "inner sizes differ");
+        assert_eq!(
+            (left.starts.len(), right.starts.len()),
+            (result.rows, result.columns),
+            "size of the result"
+        );
+    }
+    Arch::new().dispatch(DotProducts { result, pairs });
+}
+
+struct DotProducts<'a> {
+    result: MatrixMut<'a>,
+    pairs: &'a [(Lines<'a>, Lines<'a>)],
+}
+
+/// Columns of a tile of dot products: the taps of a kernel come in threes.
+const WIDTH: usize = 3;
+
+impl WithSimd for DotProducts<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // So that the tile, a vector of each column and one of a row fit the registers.
+        if S::REGISTER_COUNT >= 32 {
+            self.tiles::<S, 8>(simd);
+        } else {
+            self.tiles::<S, 4>(simd);
+        }
+    }
+}
+
+impl DotProducts<'_> {
+    #[inline(always)]
+    fn tiles<S: Simd, const H: usize>(mut self, simd: S) {
+        for row in (0..self.result.rows).step_by(H) {
+            for column in (0..self.result.columns).step_by(WIDTH) {
+                self.tile::<S, H>(simd, row, column);
+            }
+        }
+    }
+
+    /// `H` rows and [`WIDTH`] columns. Where there are fewer, the last is computed again and again, and not added.
+    #[inline(always)]
+    fn tile<S: Simd, const H: usize>(&mut self, simd: S, row: usize, column: usize) {
+        let (last_row, last_column) = (self.result.rows - 1, self.result.columns - 1);
+        let mut sums = [[simd.splat_f32s(0.0); WIDTH]; H];
+        for (left, right) in self.pairs {
+            let rows: [usize; H] = from_fn(|h| left.starts[(row + h).min(last_row)]);
+            let columns: [usize; WIDTH] = from_fn(|w| right.starts[(column + w).min(last_column)]);
+            for p in (0..left.columns).step_by(S::F32_LANES) {
+                // SAFETY: `Lines` has checked that `columns` elements follow each start, and they are a multiple of the lanes.
+                // Vectors are read without alignment.
+                unsafe {
+                    let read = |data: &[f32], start: usize| {
+                        let vector = data.as_ptr().add(start + p).cast::<S::f32s>();
+                        vector.read_unaligned()
+                    };
+                    let line: [S::f32s; WIDTH] = from_fn(|w| read(right.data, columns[w]));
+                    for (sums, start) in sums.iter_mut().zip(rows) {
+                        let elements = read(left.data, start);
+                        for (sum, line) in sums.iter_mut().zip(line) {
+                            *sum = simd.mul_add_e_f32s(elements, line, *sum);
+                        }
+                    }
+                }
+            }
+        }
+        for (h, sums) in sums.into_iter().enumerate().take(self.result.rows - row) {
+            let line = &mut self.result.data[(row + h) * self.result.row_stride + column..];
+            let line = line.iter_mut().take(self.result.columns - column);
+            for (result, sum) in line.zip(sums) {
+                *result += simd.reduce_sum_f32s(sum);
             }
         }
     }
@@ -177,13 +300,14 @@ mod tests {
             let before = draw(rows * (columns + gap));
             let left_view = if turned { Matrix::new(&left, inner, rows, rows + gap).transposed() } else { Matrix::new(&left, rows, inner, inner + gap) };
             let store = if add { Store::Add } else { Store::Overwrite };
-            for kind in KINDS {
+            let starts: Vec<usize> = (0..inner).map(|k| k * (columns + gap)).collect();
+            for kind in 0..KINDS {
                 let mut result = before.clone();
-                kind(Product {
+                run_on(kind, Product {
                     result: MatrixMut::new(&mut result, rows, columns, columns + gap),
                     store,
                     left: left_view,
-                    right: Matrix::new(&right, inner, columns, columns + gap),
+                    right: Lines::new(&right, &starts, columns),
                 });
                 for i in 0..rows {
                     for j in 0..columns + gap {
@@ -198,20 +322,45 @@ mod tests {
                 }
             }
         }
+
+        /// Against the definition in f64, with each kind of vector: one and several tiles, full ones and others, lines that overlap.
+        #[test]
+        fn dot_products_equal_the_definition(
+            rows in 1..18usize, columns in 1..8usize, blocks in 0..4usize, pairs in 0..3usize, seed in any::<u64>(),
+        ) {
+            use rand::{Rng, SeedableRng, rngs::StdRng};
+            let mut random = StdRng::seed_from_u64(seed);
+            let data: Vec<f32> = (0..200).map(|_| random.gen_range(-1.0..1.0)).collect();
+            let length = blocks * COLUMNS;
+            let mut starts = |count: usize| -> Vec<usize> { (0..count).map(|_| random.gen_range(0..=data.len() - length)).collect() };
+            let starts: Vec<_> = (0..pairs).map(|_| (starts(rows), starts(columns))).collect();
+            let pairs: Vec<_> = starts.iter().map(|(left, right)| (Lines::new(&data, left, length), Lines::new(&data, right, length))).collect();
+            for kind in 0..KINDS {
+                let mut result = vec![0.5; rows * columns];
+                run_on(kind, DotProducts { result: MatrixMut::new(&mut result, rows, columns, columns), pairs: &pairs });
+                for (n, got) in result.iter().enumerate() {
+                    let products = starts.iter().flat_map(|(left, right)| {
+                        let (left, right) = (left[n / columns], right[n % columns]);
+                        let pairs = data[left..][..length].iter().zip(&data[right..]);
+                        pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).collect::<Vec<_>>()
+                    });
+                    prop_assert!((f64::from(*got) - 0.5 - products.sum::<f64>()).abs() < 1e-5);
+                }
+            }
+        }
     }
 
-    /// The widest vectors of this processor, narrower ones, and none. Where it has none of a kind, the widest once more.
-    const KINDS: [fn(Product); 3] = [
-        |product| Arch::new().dispatch(product),
-        |product| Simd::vectorize(pulp::Scalar::new(), product),
-        #[cfg(target_arch = "x86_64")]
-        |product| match pulp::x86::V3::try_new() {
-            Some(narrow) => Simd::vectorize(narrow, product),
-            None => Arch::new().dispatch(product),
-        },
-        #[cfg(not(target_arch = "x86_64"))]
-        |product| Arch::new().dispatch(product),
-    ];
+    const KINDS: usize = 3;
+
+    /// The widest vectors of this processor, none, and narrower ones. Where it has none of a kind, the widest once more.
+    fn run_on(kind: usize, product: impl WithSimd<Output = ()>) {
+        match kind {
+            1 => Simd::vectorize(pulp::Scalar::new(), product),
+            #[cfg(target_arch = "x86_64")]
+            2 if let Some(narrow) = pulp::x86::V3::try_new() => Simd::vectorize(narrow, product),
+            _ => Arch::new().dispatch(product),
+        }
+    }
 
     #[test]
     #[should_panic(expected = "columns of the result")]
@@ -221,7 +370,13 @@ mod tests {
             MatrixMut::new(&mut [0.0; 20], 1, 20, 20),
             Store::Overwrite,
             Matrix::new(&data, 1, 1, 1),
-            Matrix::new(&data, 1, 20, 20),
+            Lines::new(&data, &[0], 20),
         );
+    }
+
+    #[test]
+    #[should_panic(expected = "rows up to element 17 of 16")]
+    fn a_row_beyond_the_end_is_refused() {
+        Lines::new(&[0.0; 16], &[0, 1], 16);
     }
 }

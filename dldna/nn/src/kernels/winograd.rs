@@ -21,8 +21,8 @@ mod tiles;
 mod transform;
 
 use super::epilogue::Epilogue;
-use super::matmul::{Matrix, MatrixMut, Store};
-use super::product::{COLUMNS, multiply};
+use super::matmul::{MatrixMut, Store};
+use super::product::{COLUMNS, Lines, multiply};
 use super::scratch::Scratch;
 use super::transpose::transpose_part;
 use super::vector::vectorized;
@@ -56,9 +56,8 @@ const WORKING_SET: usize = 1 << 21;
 const PANEL: usize = 2 * COLUMNS;
 /// Input channels whose kernels are loaded together.
 const CHANNELS: usize = 8;
-/// With fewer channels the transforms cost more than they save. (`conv/fwd+bwd/b8/c16/56/k3`: 2.8 ms, by unfolding 4.4;
-/// `conv/fwd/b8/c8/56/k3`: by unfolding 0.6 ms, by this algorithm 0.8.)
-const FEWEST_CHANNELS: usize = 16;
+/// With fewer channels the transforms cost more than they save. (`conv/fwd+bwd/b8/c16/56/k3`: 2.9 ms, directly 2.1.)
+const FEWEST_CHANNELS: usize = 32;
 /// On smaller results too much of the tiles lies outside.
 const SMALLEST_OUTPUT: usize = 4;
 /// Transformed weights are four times as large as the weights. Unless each channel has at least this number of tiles, that
@@ -405,6 +404,9 @@ impl Kernels<'_> {
     /// At each point the product of the patches with transformed weights, of one panel or of all: `(tile, output channel)`.
     fn multiply(&self, weights: &[f32], patches: &Points, lanes: usize) -> Points {
         let mut products = Points::any(patches.tiles(), lanes);
+        let starts: Vec<usize> = (0..self.in_channels)
+            .map(|channel| channel * PANEL)
+            .collect();
         for point in 0..POINTS {
             for (panel, first) in (0..lanes).step_by(PANEL).enumerate() {
                 let channels = first..lanes.min(first + PANEL);
@@ -413,7 +415,7 @@ impl Kernels<'_> {
                     products.matrix_mut(point, channels.clone()),
                     Store::Overwrite,
                     patches.matrix(point, 0..self.in_channels),
-                    Matrix::new(weights, self.in_channels, channels.len(), PANEL),
+                    Lines::new(weights, &starts, channels.len()),
                 );
             }
         }
@@ -466,7 +468,7 @@ impl<'a> WeightSums<'a> {
                         Store::Add
                     },
                     gradients.matrix(point, first..first + COLUMNS).transposed(),
-                    patches.matrix(point, 0..columns),
+                    patches.lines(point),
                 );
             }
         }

@@ -4,7 +4,7 @@ use super::transform::{Lanes, results_of_points, transform};
 use super::{PATCH, POINTS, TILE, apart, lanes};
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::matmul::{Matrix, MatrixMut, Store};
-use crate::kernels::product::COLUMNS;
+use crate::kernels::product::{COLUMNS, Lines};
 use crate::kernels::scratch::Scratch;
 use crate::kernels::transpose::transpose_part;
 use crate::kernels::vector::vectorized;
@@ -142,6 +142,8 @@ pub struct Points {
     values: Scratch,
     tiles: usize,
     lanes: usize,
+    /// Where each tile begins at a point.
+    starts: Vec<usize>,
 }
 
 impl Points {
@@ -150,6 +152,7 @@ impl Points {
             values: Scratch::aligned(POINTS * apart(tiles * lanes)),
             tiles,
             lanes,
+            starts: (0..tiles).map(|tile| tile * lanes).collect(),
         }
     }
 
@@ -169,6 +172,15 @@ impl Points {
             &self.values[start..],
             self.tiles,
             channels.len(),
+            self.lanes,
+        )
+    }
+
+    /// All channels at one point.
+    pub fn lines(&self, point: usize) -> Lines<'_> {
+        Lines::new(
+            &self.values[point * self.size()..],
+            &self.starts,
             self.lanes,
         )
     }
