@@ -1,6 +1,6 @@
 //! Max and average pooling over the planes of a batch, as PyTorch defines them.
 
-use super::phases::Phases;
+use super::phases::{Phases, copy_every};
 use super::scratch::Scratch;
 use super::vector::vectorized;
 use super::window::{Sliding, Window};
@@ -80,26 +80,23 @@ impl Pool2d {
         })
     }
 
-    /// [`Pool2d::max`] where no gradient is asked for.
+    /// [`Pool2d::max`] where no gradient is asked for: first the largest of each column, then of each row of those.
     pub fn max_alone(&self, input: &[f32], output: &mut [f32]) {
-        let phases = Phases::new(self.sliding);
         output
             .par_chunks_mut(self.sliding.output_pixels())
             .zip(input.par_chunks(self.sliding.input_pixels()))
             .for_each_init(
-                || (phases.room(f32::NEG_INFINITY), vec![0.0; phases.run()]),
-                |(elements, largest), (output, plane)| {
-                    phases.split(plane, elements);
-                    largest.fill(f32::NEG_INFINITY);
+                || LineOfWindows::new(self.sliding),
+                |windows, (output, plane)| {
                     vectorized(
                         #[inline(always)]
                         || {
-                            for &tap in phases.taps() {
-                                take_larger(largest, &elements[phases.start(tap)..]);
+                            let lines = output.chunks_exact_mut(self.sliding.output.1);
+                            for (y, line) in lines.enumerate() {
+                                windows.max(y, plane, line);
                             }
                         },
                     );
-                    phases.gather(largest, output);
                 },
             );
     }
@@ -113,6 +110,8 @@ impl Pool2d {
         let mut winners = vec![0; output.len()];
         let pixels = self.sliding.output_pixels();
         let phases = Phases::new(self.sliding);
+        let taps = phases.taps().iter();
+        let starts: Vec<usize> = taps.map(|&tap| phases.start(tap)).collect();
         output
             .par_chunks_mut(pixels)
             .zip(winners.par_chunks_mut(pixels))
@@ -124,17 +123,7 @@ impl Pool2d {
                 },
                 |(elements, largest, taps), (index, (output, winners))| {
                     split(index, &phases, elements);
-                    largest.fill(f32::NEG_INFINITY);
-                    taps.fill(NONE);
-                    vectorized(
-                        #[inline(always)]
-                        || {
-                            for (index, &tap) in (0..).zip(phases.taps()) {
-                                let elements = &elements[phases.start(tap)..];
-                                take_larger_of(index, largest, taps, elements);
-                            }
-                        },
-                    );
+                    find_winners(&starts, elements, largest, taps);
                     phases.gather(largest, output);
                     phases.gather(taps, winners);
                     if winners.contains(&NONE) {
@@ -282,6 +271,63 @@ impl Pool2d {
 /// In place of the tap that won, where no value was larger than the padding.
 const NONE: u32 = u32::MAX;
 
+/// The windows of one line of results, and room for what they hold. Padding is minus infinity, which never wins.
+struct LineOfWindows {
+    sliding: Sliding,
+    /// The largest of each column, from the padding's first column on.
+    columns: Vec<f32>,
+    /// The columns that lie `stride` apart, beside one another, for each of the first ones.
+    phases: Vec<Vec<f32>>,
+    /// The results, in whole vectors.
+    largest: Vec<f32>,
+}
+
+impl LineOfWindows {
+    fn new(sliding: Sliding) -> Self {
+        /// Elements of the widest vector.
+        const WIDTH: usize = 16;
+        let Window {
+            stride,
+            kernel,
+            dilation,
+            ..
+        } = sliding.window;
+        let results = sliding.output.1.next_multiple_of(WIDTH);
+        let length = results + (kernel.1 - 1) * dilation / stride;
+        let room = |length: usize| vec![f32::NEG_INFINITY; length];
+        Self {
+            columns: room((length + 1) * stride),
+            phases: vec![room(length); stride],
+            largest: room(results),
+            sliding,
+        }
+    }
+
+    /// The results of line `y` of a plane.
+    #[inline(always)]
+    fn max(&mut self, y: usize, plane: &[f32], results: &mut [f32]) {
+        let Sliding { window, input, .. } = self.sliding;
+        let columns = &mut self.columns[window.padding.1..][..input.1];
+        let rows = (0..window.kernel.0).filter_map(|i| self.sliding.input_row(y, i));
+        let mut rows = rows.map(|row| &plane[row * input.1..][..input.1]);
+        match rows.next() {
+            Some(first) => columns.copy_from_slice(first),
+            None => columns.fill(f32::NEG_INFINITY),
+        }
+        rows.for_each(|row| take_larger(columns, row));
+        for (first, phase) in self.phases.iter_mut().enumerate() {
+            copy_every(window.stride, &self.columns[first..], phase);
+        }
+        let largest = &mut self.largest[..];
+        largest.copy_from_slice(&self.phases[0][..largest.len()]);
+        for column in (1..window.kernel.1).map(|j| j * window.dilation) {
+            let phase = &self.phases[column % window.stride];
+            take_larger(largest, &phase[column / window.stride..]);
+        }
+        results.copy_from_slice(&largest[..results.len()]);
+    }
+}
+
 /// Each result takes its element where that is larger than what it has. Not-a-number is larger than any other, so that it
 /// shows in the result.
 #[inline(always)]
@@ -292,16 +338,29 @@ fn take_larger(largest: &mut [f32], elements: &[f32]) {
     }
 }
 
-/// [`take_larger`] that notes the tap whose element it is.
-#[inline(always)]
-fn take_larger_of(tap: u32, largest: &mut [f32], winners: &mut [u32], elements: &[f32]) {
-    for ((largest, winner), element) in largest.iter_mut().zip(winners).zip(elements) {
-        // All are read before it is chosen: of a choice between places the compiler makes slow gathers.
-        let (best, best_tap, element) = (*largest, *winner, *element);
-        let larger = (element > best) | element.is_nan();
-        *largest = if larger { element } else { best };
-        *winner = if larger { tap } else { best_tap };
-    }
+/// `largest[p] = ` the largest of `elements[start + p]` over the starts, one for each tap, and `winners[p] = ` the tap whose it is.
+fn find_winners(starts: &[usize], elements: &[f32], largest: &mut [f32], winners: &mut [u32]) {
+    /// What is kept in registers at a time.
+    const WIDTH: usize = 16;
+    let (blocks, _) = largest.as_chunks_mut::<WIDTH>();
+    let (winners, _) = winners.as_chunks_mut::<WIDTH>();
+    vectorized(
+        #[inline(always)]
+        || {
+            for (block, (largest, winners)) in blocks.iter_mut().zip(winners).enumerate() {
+                let (mut best, mut taps) = ([f32::NEG_INFINITY; WIDTH], [NONE; WIDTH]);
+                for (tap, start) in (0..).zip(starts) {
+                    let elements = &elements[start + block * WIDTH..][..WIDTH];
+                    for (lane, &element) in elements.iter().enumerate() {
+                        let larger = (element > best[lane]) | element.is_nan();
+                        best[lane] = if larger { element } else { best[lane] };
+                        taps[lane] = if larger { tap } else { taps[lane] };
+                    }
+                }
+                (*largest, *winners) = (best, taps);
+            }
+        },
+    );
 }
 
 #[cfg(test)]
