@@ -99,6 +99,8 @@ fn cases() -> Vec<Case> {
         });
     }
     for (images, channels, size, kernel) in [
+        (64, 16, 14, 5),
+        (64, 32, 14, 5),
         (8, 8, 56, 3),
         (8, 16, 56, 3),
         (8, 64, 56, 3),
@@ -134,18 +136,13 @@ fn cases() -> Vec<Case> {
             });
         }
     }
-    cases.push(Case {
-        name: "pool/max/b8/c64/112/k3".to_owned(),
-        images: 8,
-        measure: Box::new(|repeats| {
-            let pool = Pool2d::new(Window::square(3, 2, 1, 1), (112, 112)).expect("it fits");
-            let input = noise(8 * 64 * 112 * 112);
-            let mut output = vec![0.0; 8 * 64 * 56 * 56];
-            median(repeats, || {
-                black_box(pool.max(&input, &mut output));
-            })
-        }),
-    });
+    for (pass, backward) in [("fwd", false), ("fwd+bwd", true)] {
+        cases.push(Case {
+            name: format!("maxpool/{pass}/b8/c64/112/k3"),
+            images: 8,
+            measure: Box::new(move |repeats| max_pool(8 * 64, 112, backward, repeats)),
+        });
+    }
     cases
 }
 
@@ -242,6 +239,24 @@ fn convolve_channels(
             conv.backward_input(&weight, &output, &mut d_input);
         }
         black_box((&output, &d_input, &d_weight));
+    })
+}
+
+/// Max pooling of planes by a stem's window, as a kernel.
+fn max_pool(planes: usize, size: usize, backward: bool, repeats: usize) -> f64 {
+    let pool = Pool2d::new(Window::square(3, 2, 1, 1), (size, size)).expect("it fits");
+    let input = noise(planes * size * size);
+    let (height, width) = pool.output_size();
+    let mut output = vec![0.0; planes * height * width];
+    let mut d_input = vec![0.0; input.len()];
+    median(repeats, || {
+        if backward {
+            let winners = pool.max(&input, &mut output);
+            pool.max_backward(&winners, &output, &mut d_input);
+        } else {
+            pool.max_alone(&input, &mut output);
+        }
+        black_box((&output, &d_input));
     })
 }
 
