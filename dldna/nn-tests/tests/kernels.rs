@@ -309,6 +309,24 @@ fn an_extreme_element_spreads_over_no_result_that_does_not_see_it() {
     }
 }
 
+/// Each infinite pixel makes the gradients of those taps infinite that meet it, and of no others.
+#[test]
+fn an_infinite_pixel_counts_for_the_taps_of_a_depthwise_kernel_that_meet_it() {
+    let (window, size) = (Window::square(3, 1, 1, 1), (4, 5));
+    let conv = Depthwise::new(1, window, size).unwrap();
+    for pixel in 0..20 {
+        let mut x = vec![1.0; 20];
+        x[pixel] = f32::INFINITY;
+        let mut d_w = [0.0; 9];
+        conv.backward_weight(&x, &[1.0; 20], &mut d_w);
+        let mut want = [0.0; 9];
+        for_each_product((1, 1, 1), window, size, |_, pixel, tap| {
+            want[tap] += x[pixel]
+        });
+        assert_eq!(d_w, want, "pixel {pixel}");
+    }
+}
+
 /// More channels than one panel of Winograd's kernels has: with few tiles, and with several blocks of them.
 #[test]
 fn wide_3x3_convolutions_equal_the_definition() {

@@ -124,11 +124,25 @@ impl Depthwise {
                         phases.spread(d_output, frame);
                         for (&tap, d_weight) in phases.taps().iter().zip(d_kernel.iter_mut()) {
                             let met = &elements[phases.start(tap)..][..frame.len()];
-                            *d_weight += sum_of(frame.len(), |i| frame[i] * met[i]);
+                            let sum = sum_of(frame.len(), |i| frame[i] * met[i]);
+                            *d_weight += match sum.is_finite() {
+                                true => sum,
+                                // Behind the ends of the lines zeros meet pixels, which may be infinite.
+                                false => self.sum_of_lines(frame, met),
+                            };
                         }
                     }
                 },
             );
+    }
+
+    /// The sum of the products at the positions of results alone.
+    fn sum_of_lines(&self, frame: &[f32], met: &[f32]) -> f32 {
+        let (height, width) = self.phases.sliding().output;
+        let line = self.phases.line();
+        let lines = frame.chunks(line).zip(met.chunks(line)).take(height);
+        let products = lines.flat_map(|(a, b)| a.iter().zip(b).take(width).map(|(a, b)| a * b));
+        products.sum()
     }
 
     fn kernel<'a>(&self, weight: &'a [f32], plane: usize) -> &'a [f32] {
