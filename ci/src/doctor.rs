@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::kernel::features::Features;
 use crate::kernel::template::Template;
 use crate::kernel::{evcxr, manifest, rust_src};
 use crate::toolchain::{self, Toolchain};
@@ -240,7 +241,7 @@ fn jupyterlab() -> Result<String> {
 }
 
 fn template() -> Result<String> {
-    let template = Template::current()?
+    let template = Template::current(&Features::default())?
         .context("not yet, or the crate has changed; the next kernel would build it")?;
     Ok(template.directory.display().to_string())
 }

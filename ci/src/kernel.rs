@@ -10,6 +10,8 @@ mod explain;
 pub mod features;
 mod lean;
 pub mod manifest;
+#[cfg(unix)]
+mod message;
 mod metadata;
 mod outline;
 #[cfg(unix)]
@@ -20,5 +22,7 @@ pub mod shim;
 pub mod start;
 mod stdin;
 pub mod template;
+#[cfg(unix)]
+mod waiting;
 #[cfg(unix)]
 mod wording;

@@ -56,6 +56,8 @@ use outputs::MachinePaths;
 use progress::Progress;
 use run::{CodeCell, Run};
 
+use crate::kernel::features::Features;
+use crate::kernel::start::Parts;
 use crate::paths;
 
 #[derive(clap::Args)]
@@ -85,7 +87,10 @@ pub fn run(args: Args) -> Result<()> {
     }
     let command = match &args.kernel {
         Some(line) => KernelCommand(line.split_whitespace().map(str::to_owned).collect()),
-        None => KernelCommand::ours()?,
+        None => {
+            Parts::ready(&Features::default())?; // no cell's time is for that
+            KernelCommand::ours()?
+        }
     };
     let session = Session {
         command,

@@ -1,12 +1,15 @@
-//! What a reader is told of a cell that ends badly. Needs the notebooks' own kernel, with the crate: `cargo lab --no-browser` sets it
+//! What a reader is told of a cell that ends badly, and of one that waits for the kernel. Needs the notebooks' own kernel, with the crate: `cargo lab --no-browser` sets it
 //! up.
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use jupyter_protocol::{
     ConnectionInfo, ExecuteRequest, ExecutionState, InterruptRequest, JupyterMessage,
-    JupyterMessageContent, KernelInfoRequest, ShutdownRequest, Transport,
+    JupyterMessageContent, KernelInfoReply, KernelInfoRequest, ReplyStatus, ShutdownRequest,
+    Transport,
 };
 use jupyter_zmq_client::{
     ClientControlConnection, ClientIoPubConnection, ClientShellConnection,
@@ -17,6 +20,7 @@ use jupyter_zmq_client::{
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
+use walkdir::WalkDir;
 
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -58,17 +62,33 @@ async fn connection(folder: &Path) -> (PathBuf, ConnectionInfo, Vec<TcpListener>
     (file, info, listeners)
 }
 
+/// The request to run a cell.
+fn cell(code: &str) -> JupyterMessage {
+    let request = ExecuteRequest {
+        code: code.to_owned(),
+        silent: false,
+        store_history: true,
+        user_expressions: None,
+        allow_stdin: false,
+        stop_on_error: true,
+    };
+    JupyterMessage::new(request, None)
+}
+
 impl Kernel {
     async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    /// One whose process gets another environment, say.
+    async fn start_with(set: impl FnOnce(&mut Command)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (file, info, listeners) = connection(folder.path()).await;
         drop(listeners);
-        let process = Command::new(env!("CARGO_BIN_EXE_ci"))
-            .arg("kernel")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ci"));
+        command.arg("kernel").arg(&file).stdout(Stdio::null());
+        set(&mut command);
+        let process = command.spawn().unwrap();
         let connections = async {
             loop {
                 // Refused until the kernel has opened its ports.
@@ -94,13 +114,83 @@ impl Kernel {
             iopub,
             _folder: folder,
         };
+        kernel.info().await;
         kernel
-            .shell
-            .send(JupyterMessage::new(KernelInfoRequest {}, None))
-            .await
-            .unwrap();
-        timeout(LIMIT, kernel.shell.read()).await.unwrap().unwrap();
-        kernel
+    }
+
+    /// What the kernel says of itself.
+    async fn info(&mut self) -> KernelInfoReply {
+        let request = JupyterMessage::new(KernelInfoRequest {}, None);
+        self.shell.send(request).await.unwrap();
+        let reply = timeout(LIMIT, self.shell.read()).await.unwrap().unwrap();
+        match reply.content {
+            JupyterMessageContent::KernelInfoReply(info) => *info,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Sends a cell, and returns its number.
+    async fn send(&mut self, code: &str) -> String {
+        let request = cell(code);
+        let id = request.header.msg_id.clone();
+        self.shell.send(request).await.unwrap();
+        id
+    }
+
+    /// What is published next about this cell.
+    async fn published(&mut self, id: &str) -> JupyterMessageContent {
+        loop {
+            let message = timeout(LIMIT, self.iopub.read()).await.unwrap().unwrap();
+            if message.parent_header.is_some_and(|it| it.msg_id == id) {
+                return message.content;
+            }
+        }
+    }
+
+    /// Asserts that the cell says what it waits for.
+    async fn waits(&mut self, id: &str) {
+        assert_state(self.published(id).await, ExecutionState::Busy);
+        match self.published(id).await {
+            JupyterMessageContent::StreamContent(stream) => {
+                assert!(stream.text.contains("still being built"), "{stream:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Asserts that the cell, which has waited, ends with an error, and returns its words.
+    async fn fails(&mut self, id: &str) -> String {
+        let cleared = self.published(id).await;
+        assert_eq!(cleared.message_type(), "clear_output");
+        let JupyterMessageContent::ErrorOutput(error) = self.published(id).await else {
+            panic!("no error");
+        };
+        assert_state(self.published(id).await, ExecutionState::Idle);
+        assert_eq!(self.status(id).await, ReplyStatus::Error);
+        error.traceback.join("\n")
+    }
+
+    /// How the reply to this cell, the next that comes, says that it ended.
+    async fn status(&mut self, id: &str) -> ReplyStatus {
+        let reply = timeout(LIMIT, self.shell.read()).await.unwrap().unwrap();
+        assert_eq!(reply.parent_header.unwrap().msg_id, id);
+        match reply.content {
+            JupyterMessageContent::ExecuteReply(reply) => reply.status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The end of its process, which has to come soon.
+    async fn ended(&mut self) -> ExitStatus {
+        let end = async {
+            loop {
+                if let Some(status) = self.process.try_wait().unwrap() {
+                    return status;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), end).await.unwrap()
     }
 
     /// What the cell shows: what it printed and its errors.
@@ -119,17 +209,7 @@ impl Kernel {
     }
 
     async fn run(&mut self, code: &str, stop: Option<Stop>) -> String {
-        let request = ExecuteRequest {
-            code: code.to_owned(),
-            silent: false,
-            store_history: true,
-            user_expressions: None,
-            allow_stdin: false,
-            stop_on_error: true,
-        };
-        let request = JupyterMessage::new(request, None);
-        let id = request.header.msg_id.clone();
-        self.shell.send(request).await.unwrap();
+        let id = self.send(code).await;
         let mut shown = String::new();
         loop {
             let message = timeout(LIMIT, self.iopub.read()).await.unwrap().unwrap();
@@ -176,9 +256,150 @@ impl Kernel {
         let request = ShutdownRequest { restart: false };
         let request = JupyterMessage::new(request, None);
         self.control.send(request).await.unwrap();
-        timeout(LIMIT, self.control.read()).await.unwrap().unwrap();
-        self.process.wait().unwrap();
+        let reply = timeout(LIMIT, self.control.read()).await.unwrap().unwrap();
+        assert_eq!(reply.message_type(), "shutdown_reply");
+        self.ended().await;
     }
+}
+
+#[track_caller]
+fn assert_state(content: JupyterMessageContent, state: ExecutionState) {
+    match content {
+        JupyterMessageContent::Status(status) => assert_eq!(status.execution_state, state),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The lab in which the other kernels of these tests run.
+fn real_lab() -> PathBuf {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    std::env::var_os("DLDNA_LAB").map_or(repository.join(".lab"), PathBuf::from)
+}
+
+/// A lab like that, in which the kernel's program is there and the crate has not been built.
+fn lab_without_template() -> TempDir {
+    let (lab, real) = (tempfile::tempdir().unwrap(), real_lab());
+    for name in ["bin", "templates"] {
+        fs::create_dir(lab.path().join(name)).unwrap();
+    }
+    for name in [".cargo", ".crates.toml", "std", "bin/evcxr_jupyter"] {
+        symlink(real.join(name), lab.path().join(name)).unwrap();
+    }
+    lab
+}
+
+/// Puts the templates of the real lab into another, as if they had been built there.
+fn add_templates(lab: &Path) {
+    let real = real_lab();
+    for entry in WalkDir::new(real.join("templates")).min_depth(2) {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), entry.path().strip_prefix(&real).unwrap());
+        let to = lab.join(to);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(to).unwrap();
+        } else if fs::hard_link(from, &to).is_err() {
+            fs::copy(from, to).unwrap(); // on another disk
+        }
+    }
+}
+
+/// Locks a file of a lab, as a process does that builds.
+fn building(lab: &Path, lock: &str) -> File {
+    let lock = File::create(lab.join(lock)).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+/// A kernel in a lab without the kernel's program, which is not to be found elsewhere either.
+async fn without_program(lab: &Path) -> Kernel {
+    Kernel::start_with(|command| {
+        let empty = lab.join("empty");
+        command.env("DLDNA_LAB", lab).env("PATH", &empty);
+        command.env("CARGO_HOME", empty).stderr(Stdio::null());
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cell_says_that_it_waits_for_the_kernel_and_then_runs() {
+    let lab = lab_without_template();
+    let lock = building(lab.path(), "templates/lock");
+    let mut kernel = Kernel::start_with(|command| {
+        command.env("DLDNA_LAB", lab.path());
+    })
+    .await;
+    let info = kernel.info().await;
+    let first = kernel.send("println!(\"{}\", 1 + 1);").await;
+    kernel.waits(&first).await;
+    let second = kernel.send("println!(\"{}\", 2 + 1);").await;
+    add_templates(lab.path());
+    drop(lock);
+    let cleared = kernel.published(&first).await;
+    assert_eq!(cleared.message_type(), "clear_output");
+    for (id, printed) in [(&first, "2\n"), (&second, "3\n")] {
+        let mut shown = String::new();
+        loop {
+            match kernel.published(id).await {
+                JupyterMessageContent::StreamContent(stream) => shown += &stream.text,
+                JupyterMessageContent::Status(status)
+                    if status.execution_state == ExecutionState::Idle =>
+                {
+                    break;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(shown, printed);
+        assert_eq!(kernel.status(id).await, ReplyStatus::Ok);
+    }
+    // What was said in its place is what the kernel's program says.
+    assert_eq!(format!("{info:?}"), format!("{:?}", kernel.info().await));
+    kernel.end().await;
+}
+
+#[tokio::test]
+async fn a_cell_is_told_why_there_is_no_kernel() {
+    let lab = tempfile::tempdir().unwrap();
+    let lock = building(lab.path(), "install.lock");
+    let mut kernel = without_program(lab.path()).await;
+    let (first, second) = (kernel.send("1").await, kernel.send("2").await);
+    kernel.waits(&first).await;
+    drop(lock);
+    let said = kernel.fails(&first).await;
+    let names_it = said.contains("the Rust kernel is missing; run `cargo lab`");
+    assert!(names_it && said.contains("cargo doctor"), "{said}");
+    assert_eq!(kernel.status(&second).await, ReplyStatus::Aborted);
+    assert_state(kernel.published(&second).await, ExecutionState::Idle);
+    assert!(!kernel.ended().await.success());
+}
+
+/// Jupyter starts a kernel that has ended anew: one that fails at once would do so without end.
+#[tokio::test]
+async fn a_kernel_that_failed_ends_when_a_cell_has_been_told() {
+    let lab = tempfile::tempdir().unwrap();
+    let mut kernel = without_program(lab.path()).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(kernel.process.try_wait().unwrap().is_none());
+    let told = kernel.send("1").await;
+    kernel.waits(&told).await;
+    assert!(kernel.fails(&told).await.contains("missing"));
+    assert!(!kernel.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_kernel_that_waits_is_stopped_and_ended_as_any_other() {
+    let lab = tempfile::tempdir().unwrap();
+    let _lock = building(lab.path(), "install.lock");
+    let mut kernel = without_program(lab.path()).await;
+    for _ in 0..2 {
+        let stopped = kernel.send("1").await;
+        kernel.waits(&stopped).await;
+        kernel.interrupt().await;
+        let reply = timeout(LIMIT, kernel.control.read()).await.unwrap();
+        assert_eq!(reply.unwrap().message_type(), "interrupt_reply");
+        assert_eq!(kernel.fails(&stopped).await, "Stopped before it ran.");
+    }
+    kernel.end().await;
 }
 
 /// `cargo nb` reads it when the kernel has ended, and tries other ports.

@@ -1,5 +1,6 @@
 //! The program behind each notebook: `evcxr_jupyter`, the published one, unchanged.
 use anyhow::{Context, Result, bail, ensure};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -53,13 +54,23 @@ fn has_version(root: &Path) -> bool {
         && paths::executable(&root.join("bin"), NAME).is_file()
 }
 
+/// The program, once who may be building it has ended.
+pub fn installed() -> Result<PathBuf> {
+    let _lock = lock(paths::writable_lab()?)?;
+    find().context("the Rust kernel is missing; run `cargo lab`")
+}
+
+fn lock(lab: &Path) -> Result<File> {
+    lock::hold(
+        &lab.join("install.lock"),
+        "Waiting for another start that installs the kernel",
+    )
+}
+
 /// Builds the program into `.lab` unless it is there. An interrupted build goes on where it was.
 pub fn install() -> Result<PathBuf> {
     let lab = paths::writable_lab()?;
-    let _lock = lock::hold(
-        &lab.join("install.lock"),
-        "Waiting for another start that installs the kernel",
-    )?;
+    let _lock = lock(lab)?;
     if let Some(program) = find() {
         return Ok(program);
     }

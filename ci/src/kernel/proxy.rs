@@ -3,20 +3,21 @@
 //! Jupyter is told nothing of it: it opens the ports of the connection file that Jupyter wrote, and the kernel's program gets another
 //! file, with ports of its own. <https://jupyter-client.readthedocs.io/en/stable/messaging.html>
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use jupyter_protocol::ConnectionInfo;
-use ring::hmac;
-use serde_json::Value;
+use serde_json::{Value, json};
 use zeromq::{
     DealerSocket, PubSocket, RepSocket, RouterSocket, Socket, SocketRecv, SocketSend, SubSocket,
     ZmqMessage,
 };
 
+use super::message::{self, CONTENT, HEADER, Key, PARENT, kind, part};
 use super::start::{INTERRUPT, remove_ended_beside};
+use super::waiting::{self, End, Front, News};
 use super::wording::{Passing, Wording};
 use crate::loopback::give_ports;
 use crate::private;
@@ -25,30 +26,74 @@ use crate::private;
 pub struct Args {
     /// The connection file that Jupyter wrote
     front: PathBuf,
-    /// The connection file of the kernel's program
-    back: PathBuf,
-    /// The kernel's folder
-    folder: PathBuf,
+    /// The kernel's folder; without it, standard input will say where it is
+    folder: Option<PathBuf>,
 }
 
 /// Starts the process, and returns the connection file for the kernel's program. Both end when this process does, which becomes that
 /// program.
 pub fn start(front: &Path, folder: &Path) -> Result<PathBuf> {
+    connect(front, folder, || {
+        let command = &mut command(front)?;
+        spawn(command.arg(folder).stdin(Stdio::null())).map(drop)
+    })
+}
+
+/// The process, where it is started before there is a kernel's folder.
+pub struct Waiting(Child);
+
+impl Waiting {
+    pub fn start(front: &Path) -> Result<Self> {
+        spawn(command(front)?.stdin(Stdio::piped())).map(Waiting)
+    }
+
+    /// Tells it where the kernel's folder is, and returns the connection file for the kernel's program.
+    pub fn kernel_starts(mut self, front: &Path, folder: &Path) -> Result<PathBuf> {
+        connect(front, folder, || {
+            self.tell(&News::Starts(folder.to_owned()))
+        })
+    }
+
+    /// Waits until a reader has been told why there is no kernel.
+    pub fn kernel_failed(mut self, why: &anyhow::Error) -> Result<()> {
+        self.tell(&News::Failed(format!("{why:#}")))?;
+        self.0.wait()?;
+        Ok(())
+    }
+
+    fn tell(&mut self, news: &News) -> Result<()> {
+        news.write(self.0.stdin.take().context("a pipe was asked for")?)
+            .context("the kernel's proxy has ended")
+    }
+}
+
+fn command(front: &Path) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("proxy").arg(front);
+    Ok(command)
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    command.spawn().context("starting the kernel's proxy")
+}
+
+/// Writes the connection file of the kernel's program into its folder, and has the proxy read it.
+fn connect(front: &Path, folder: &Path, then: impl FnOnce() -> Result<()>) -> Result<PathBuf> {
     let mut connection = read(front)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     // Kept until both connection files name them.
     let _kept = runtime.block_on(give_ports(&mut connection))?;
-    let back = folder.join("connection.json");
+    let back = back(folder);
     private::write(&back, &serde_json::to_vec(&connection)?)?;
-    Command::new(std::env::current_exe()?)
-        .arg("proxy")
-        .args([front, &back, folder])
-        .stdin(Stdio::null())
-        .spawn()
-        .context("starting the kernel's proxy")?;
+    then()?;
     Ok(back)
+}
+
+/// The connection file of the kernel's program.
+fn back(folder: &Path) -> PathBuf {
+    folder.join("connection.json")
 }
 
 fn read(file: &Path) -> Result<ConnectionInfo> {
@@ -60,13 +105,12 @@ fn read(file: &Path) -> Result<ConnectionInfo> {
 /// What the process does. It ends with the kernel's program, whose child it is.
 pub fn run(args: Args) -> Result<()> {
     let kernel = parent();
-    remove_ended_beside(&args.folder);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let passed = runtime.block_on(async {
         tokio::select! {
-            passed = pass(&args) => passed,
+            passed = speak(&args, kernel) => passed,
             () = end_of(kernel) => Ok(()),
         }
     });
@@ -98,44 +142,107 @@ fn end(kernel: Option<rustix::process::Pid>) {
     }
 }
 
-async fn pass(args: &Args) -> Result<()> {
-    let (front, back) = (read(&args.front)?, read(&args.back)?);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, front.key.as_bytes());
-    let key = (!front.key.is_empty()).then_some(key);
-    let at = |of: &ConnectionInfo, port: u16| format!("tcp://{}:{port}", of.ip);
+/// Ends the process that would have become the kernel, and with it what it builds, where that is a group of processes of its own: so
+/// Jupyter starts it.
+#[cfg(unix)]
+fn end_building(kernel: Option<rustix::process::Pid>) {
+    let leads = |kernel| rustix::process::getpgid(Some(kernel)) == Ok(kernel);
+    match kernel.filter(|&kernel| parent() == Some(kernel) && leads(kernel)) {
+        Some(group) => {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
+        }
+        None => end(kernel),
+    }
+}
+
+/// How long the last words have to reach Jupyter. The sockets do not tell when they have sent all.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+async fn speak(args: &Args, kernel: Option<rustix::process::Pid>) -> Result<()> {
+    let front = read(&args.front)?;
+    let key = Key::new(&front.key);
+    let at = |port: u16| format!("tcp://{}:{port}", front.ip);
     // All ports are open before anything is passed on: what Jupyter sends meanwhile waits.
     let mut heart = RepSocket::new();
     let mut output = PubSocket::new();
     let [mut shell, mut control, mut stdin] = [(); 3].map(|()| RouterSocket::new());
-    heart.bind(&at(&front, front.hb_port)).await?;
-    output.bind(&at(&front, front.iopub_port)).await?;
-    shell.bind(&at(&front, front.shell_port)).await?;
-    control.bind(&at(&front, front.control_port)).await?;
-    stdin.bind(&at(&front, front.stdin_port)).await?;
+    heart.bind(&at(front.hb_port)).await?;
+    output.bind(&at(front.iopub_port)).await?;
+    shell.bind(&at(front.shell_port)).await?;
+    control.bind(&at(front.control_port)).await?;
+    stdin.bind(&at(front.stdin_port)).await?;
 
+    let speaking = async {
+        let (folder, waiting) = match &args.folder {
+            Some(folder) => (folder.clone(), Default::default()),
+            None => {
+                let (shell, control, output) = (&mut shell, &mut control, &mut output);
+                let front = Front {
+                    shell,
+                    control,
+                    output,
+                    key: &key,
+                };
+                match waiting::wait(front).await? {
+                    End::Starts {
+                        folder,
+                        shell,
+                        control,
+                    } => (folder, [shell, control]),
+                    End::Told => return Ok(tokio::time::sleep(LAST_WORDS).await),
+                    End::ShutDown => {
+                        tokio::time::sleep(LAST_WORDS).await;
+                        return Ok(end_building(kernel));
+                    }
+                }
+            }
+        };
+        pass(&folder, waiting, &key, (shell, control, stdin, output)).await
+    };
+    tokio::select! {
+        end = speaking => end,
+        end = beat(heart) => end,
+    }
+}
+
+/// Passes messages between Jupyter and the kernel's program, first the requests that have waited for it.
+async fn pass(
+    folder: &Path,
+    waiting: [Vec<ZmqMessage>; 2],
+    key: &Key,
+    front: (RouterSocket, RouterSocket, RouterSocket, PubSocket),
+) -> Result<()> {
+    remove_ended_beside(folder);
+    let back = read(&back(folder))?;
+    let at = |port: u16| format!("tcp://{}:{port}", back.ip);
     let mut kernel_output = SubSocket::new();
-    kernel_output.connect(&at(&back, back.iopub_port)).await?;
+    kernel_output.connect(&at(back.iopub_port)).await?;
     kernel_output.subscribe("").await?;
     let [mut kernel_shell, mut kernel_control, mut kernel_stdin] =
         [(); 3].map(|()| DealerSocket::new());
-    kernel_shell.connect(&at(&back, back.shell_port)).await?;
-    kernel_control
-        .connect(&at(&back, back.control_port))
-        .await?;
-    kernel_stdin.connect(&at(&back, back.stdin_port)).await?;
+    kernel_shell.connect(&at(back.shell_port)).await?;
+    kernel_control.connect(&at(back.control_port)).await?;
+    kernel_stdin.connect(&at(back.stdin_port)).await?;
+    let [for_shell, for_control] = waiting;
+    for request in for_shell {
+        kernel_shell.send(request).await?;
+    }
+    for request in for_control {
+        kernel_control.send(request).await?;
+    }
 
-    let wording = Mutex::new(Wording::new(args.folder.join("src/lib.rs")));
+    let wording = Mutex::new(Wording::new(folder.join("src/lib.rs")));
     let interrupt = Interrupt {
-        file: args.folder.join(INTERRUPT),
-        key: key.as_ref(),
+        file: folder.join(INTERRUPT),
+        key,
         wording: &wording,
     };
+    let (shell, control, stdin, output) = front;
     tokio::try_join!(
         both_ways(shell, kernel_shell, None),
         both_ways(control, kernel_control, Some(interrupt)),
         both_ways(stdin, kernel_stdin, None),
-        beat(heart),
-        outputs(kernel_output, output, key.as_ref(), &wording),
+        outputs(kernel_output, output, key, &wording),
     )?;
     Ok(())
 }
@@ -144,7 +251,7 @@ async fn pass(args: &Args) -> Result<()> {
 async fn outputs(
     mut from: SubSocket,
     mut to: PubSocket,
-    key: Option<&hmac::Key>,
+    key: &Key,
     wording: &Mutex<Wording>,
 ) -> Result<()> {
     let mut held = Vec::new();
@@ -205,7 +312,7 @@ async fn both_ways(
 /// Stops a cell without the loss of its variables, where that can be.
 struct Interrupt<'a> {
     file: PathBuf,
-    key: Option<&'a hmac::Key>,
+    key: &'a Key,
     wording: &'a Mutex<Wording>,
 }
 
@@ -228,33 +335,13 @@ impl Interrupt<'_> {
         if self.is_running() {
             return None;
         }
-        reply(message, "interrupt_reply", self.key)
+        let done = json!({"status": "ok"});
+        self.key.reply(message, "interrupt_reply", &done)
     }
 
     fn is_running(&self) -> bool {
         lock(self.wording).is_running()
     }
-}
-
-/// "Done" to this request.
-fn reply(request: &ZmqMessage, kind: &str, key: Option<&hmac::Key>) -> Option<ZmqMessage> {
-    let signature = signature_at(request)?;
-    let old = request.get(signature + HEADER)?;
-    let mut header: Value = serde_json::from_slice(old).ok()?;
-    header["msg_type"] = kind.into();
-    header["msg_id"] = uuid::Uuid::new_v4().to_string().into();
-    let parts = [
-        header.to_string().into_bytes(),
-        old.to_vec(),
-        b"{}".to_vec(),
-        br#"{"status": "ok"}"#.to_vec(),
-    ];
-    let signed = key.map(|key| sign(key, &parts)).unwrap_or_default();
-    let mut frames = request.clone().into_vec();
-    frames.truncate(signature);
-    frames.push(signed.into());
-    frames.extend(parts.map(Into::into));
-    ZmqMessage::try_from(frames).ok()
 }
 
 /// As long as the kernel's program lives, this process does.
@@ -265,34 +352,8 @@ async fn beat(mut heart: RepSocket) -> Result<()> {
     }
 }
 
-/// Where the parts of a message begin: the signature, then header, parent's header, metadata and content.
-fn signature_at(message: &ZmqMessage) -> Option<usize> {
-    let delimiter = message
-        .iter()
-        .position(|frame| &frame[..] == b"<IDS|MSG>")?;
-    (message.len() > delimiter + 1 + CONTENT).then_some(delimiter + 1)
-}
-
-/// Where the parts stand, behind the signature.
-const HEADER: usize = 1;
-const PARENT: usize = 2;
-const CONTENT: usize = 4;
-
-fn part(message: &ZmqMessage, at: usize) -> Option<Value> {
-    serde_json::from_slice(message.get(signature_at(message)? + at)?).ok()
-}
-
-/// The kind of the message that this header belongs to.
-fn kind(message: &ZmqMessage, header: usize) -> Option<String> {
-    Some(part(message, header)?["msg_type"].as_str()?.to_owned())
-}
-
 /// The message in its new words, and when it is to be sent.
-fn reword(
-    message: ZmqMessage,
-    key: Option<&hmac::Key>,
-    wording: &mut Wording,
-) -> (ZmqMessage, Passing) {
+fn reword(message: ZmqMessage, key: &Key, wording: &mut Wording) -> (ZmqMessage, Passing) {
     let Some(kind) = kind(&message, HEADER) else {
         return (message, Passing::Now);
     };
@@ -301,29 +362,11 @@ fn reword(
         true => part(&message, CONTENT).unwrap_or_default(),
         false => Value::Null,
     };
-    let request = self::kind(&message, PARENT).unwrap_or_default();
+    let request = message::kind(&message, PARENT).unwrap_or_default();
     let mut new = old.clone();
     let passing = wording.reword(&kind, &request, &mut new);
     if new == old {
         return (message, passing);
     }
-    let signature = signature_at(&message).expect("it has parts");
-    let mut frames = message.into_vec();
-    frames[signature + CONTENT] = new.to_string().into_bytes().into();
-    if let Some(key) = key {
-        frames[signature] = sign(key, &frames[signature + HEADER..=signature + CONTENT]).into();
-    }
-    let message = ZmqMessage::try_from(frames).expect("it has frames");
-    (message, passing)
-}
-
-/// In hexadecimal digits.
-fn sign<B: AsRef<[u8]>>(key: &hmac::Key, parts: &[B]) -> Vec<u8> {
-    let mut signed = hmac::Context::with_key(key);
-    for part in parts {
-        signed.update(part.as_ref());
-    }
-    let tag = signed.sign();
-    let digits = tag.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    digits.collect::<String>().into_bytes()
+    (key.with_content(message, &new), passing)
 }

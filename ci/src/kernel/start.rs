@@ -19,16 +19,72 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let program = evcxr::find().context("the Rust kernel is missing; run `cargo lab`")?;
-    let template = Template::ready(&args.features)?;
-    let folder = KernelFolder::make(&template)?;
-    let mut kernel = Command::new(program);
+    match Parts::found(&args.features)? {
+        Some(parts) => start_at_once(parts, args.connection_file),
+        None => start_when_ready(args),
+    }
+}
+
+/// What a kernel is made of.
+pub struct Parts {
+    program: PathBuf,
+    template: Template,
+}
+
+impl Parts {
+    /// The parts, if nothing has to be built.
+    pub fn found(features: &Features) -> Result<Option<Self>> {
+        let Some(program) = evcxr::find() else {
+            return Ok(None);
+        };
+        let template = Template::current(features)?;
+        Ok(template.map(|template| Parts { program, template }))
+    }
+
+    /// The parts, once they are built: the program by whoever is at it, the crate by this process where nobody else is.
+    pub fn ready(features: &Features) -> Result<Self> {
+        Ok(Parts {
+            program: evcxr::installed()?,
+            template: Template::ready(features)?,
+        })
+    }
+}
+
+fn start_at_once(parts: Parts, connection_file: PathBuf) -> Result<()> {
+    let folder = KernelFolder::make(&parts.template)?;
     #[cfg(unix)]
-    let connection_file = super::proxy::start(&args.connection_file, &folder.directory)?;
-    #[cfg(not(unix))]
-    let connection_file = args.connection_file;
+    let connection_file = super::proxy::start(&connection_file, &folder.directory)?;
+    become_kernel(&parts, folder, &connection_file)
+}
+
+/// The reader hears meanwhile what the kernel waits for, and whether it fails.
+#[cfg(unix)]
+fn start_when_ready(args: Args) -> Result<()> {
+    let waiting = super::proxy::Waiting::start(&args.connection_file)?;
+    let ready = Parts::ready(&args.features).and_then(|parts| {
+        let folder = KernelFolder::make(&parts.template)?;
+        Ok((parts, folder))
+    });
+    let (parts, folder) = match ready {
+        Ok(ready) => ready,
+        Err(error) => {
+            waiting.kernel_failed(&error)?;
+            return Err(error);
+        }
+    };
+    let connection_file = waiting.kernel_starts(&args.connection_file, &folder.directory)?;
+    become_kernel(&parts, folder, &connection_file)
+}
+
+#[cfg(not(unix))]
+fn start_when_ready(args: Args) -> Result<()> {
+    start_at_once(Parts::ready(&args.features)?, args.connection_file)
+}
+
+fn become_kernel(parts: &Parts, folder: KernelFolder, connection_file: &Path) -> Result<()> {
+    let mut kernel = Command::new(&parts.program);
     kernel.arg("--control_file").arg(connection_file);
-    set_environment(&mut kernel, &template, &folder)?;
+    set_environment(&mut kernel, &parts.template, &folder)?;
     start(kernel, folder)
 }
 

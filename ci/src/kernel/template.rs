@@ -77,9 +77,9 @@ impl Template {
         Self::build(&directory, features)
     }
 
-    /// The template for the sources as they are, without features, if it has been built.
-    pub fn current() -> Result<Option<Self>> {
-        Self::read(&templates().join(fingerprint(&Features::default())?))
+    /// The template for the sources as they are, if it has been built.
+    pub fn current(features: &Features) -> Result<Option<Self>> {
+        Self::read(&templates().join(fingerprint(features)?))
     }
 
     /// The template in this folder, if it is complete and its compiler is still there.
