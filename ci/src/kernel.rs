@@ -8,6 +8,8 @@ mod cell_runtime;
 pub mod evcxr;
 mod explain;
 pub mod features;
+#[cfg(unix)]
+mod front;
 mod lean;
 pub mod manifest;
 #[cfg(unix)]

@@ -11,6 +11,9 @@ use crate::kernel::{evcxr, start};
 use crate::steps::{side_by_side, step};
 use crate::{paths, process, python, toolchain, trust};
 
+#[cfg(unix)]
+mod early;
+
 #[derive(clap::Args)]
 pub struct Args {
     /// Open no browser; the address to open is printed
@@ -30,16 +33,56 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    #[cfg(unix)]
+    if !start::Parts::found(&args.features).is_ok_and(|parts| parts.is_some()) {
+        return run_early(&args);
+    }
     // Half of pip's time is the network's and the disk's.
     side_by_side(&[&|| set_up_kernel(&args.features), &|| {
         step("JupyterLab", || python::LAB.install())
     }])?;
+    become_jupyterlab(configured(&args)?)
+}
+
+/// JupyterLab opens before all is built.
+#[cfg(unix)]
+fn run_early(args: &Args) -> Result<()> {
+    let features = args.features.clone();
+    let build = move || set_up_kernel(&features);
+    let set_up = || {
+        step("JupyterLab", || python::LAB.install())?;
+        configured(args)
+    };
+    match early::open(build, set_up)? {
+        early::End::Closed(status) => std::process::exit(status.code().unwrap_or(1)),
+        early::End::Built(jupyterlab) => become_jupyterlab(jupyterlab),
+    }
+}
+
+/// The command line of JupyterLab, with all that it reads in place.
+fn configured(args: &Args) -> Result<Command> {
     write_kernel_specification(&args.features)?;
     step("Trust in the notebooks as committed", || {
         trust::trust_notebooks(jupyter())
     })?;
+    disable_announcements()?;
+    write_default_settings()?;
+    write_config()?;
+    let mut command = jupyter();
+    command
+        .args(["-m", "jupyterlab"])
+        .args(our_options(&args.for_jupyterlab))
+        .args(chosen_options(args))
+        .args(&args.for_jupyterlab);
+    Ok(command)
+}
+
+fn become_jupyterlab(command: Command) -> Result<()> {
     println!("JupyterLab starts. Stop it with Ctrl-C, twice");
-    open(&args)
+    let status = process::become_program(command)
+        .context("JupyterLab does not start; run `cargo doctor`")?;
+    ensure!(status.success(), "JupyterLab ended with {status}");
+    Ok(())
 }
 
 /// All that is needed to run notebooks, with or without JupyterLab. Cargo often waits for one package, or for the network: two
@@ -161,22 +204,6 @@ fn write_default_settings() -> Result<()> {
         "@jupyterlab/filebrowser-extension:browser": {"showLastModifiedColumn": false},
     });
     fs::write(folder.join("overrides.json"), settings.to_string())?;
-    Ok(())
-}
-
-fn open(args: &Args) -> Result<()> {
-    disable_announcements()?;
-    write_default_settings()?;
-    write_config()?;
-    let mut command = jupyter();
-    command
-        .args(["-m", "jupyterlab"])
-        .args(our_options(&args.for_jupyterlab))
-        .args(chosen_options(args))
-        .args(&args.for_jupyterlab);
-    let status = process::become_program(command)
-        .context("JupyterLab does not start; run `cargo doctor`")?;
-    ensure!(status.success(), "JupyterLab ended with {status}");
     Ok(())
 }
 

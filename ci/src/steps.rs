@@ -60,7 +60,8 @@ pub fn run_cargo(name: &str, command: &mut Command) -> Result<bool> {
     }
     let status = cargo.wait()?;
     line.finish_and_clear();
-    if !status.success() {
+    // Ended by a signal it has failed at nothing: the reader has stopped it.
+    if !status.success() && status.code().is_some() {
         say(&said.join("\n"));
     }
     Ok(status.success())

@@ -1,5 +1,6 @@
 //! What a reader is told of a cell that ends badly, and of one that waits for the kernel. Needs the notebooks' own kernel, with the crate: `cargo lab --no-browser` sets it
 //! up.
+#![cfg(unix)] // elsewhere nothing stands between Jupyter and the kernel's program
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

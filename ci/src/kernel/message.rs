@@ -115,13 +115,19 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn message(frames: impl IntoIterator<Item = String>) -> ZmqMessage {
+        let mut message = ZmqMessage::from("who asks");
+        for frame in frames {
+            message.push_back(frame.into());
+        }
+        message
+    }
+
     fn request(key: &Key) -> ZmqMessage {
         let header = json!({"msg_type": "execute_request", "msg_id": "1", "session": "s"});
         let parts = [header.to_string(), "{}".into(), "{}".into(), "{}".into()];
         let signature = String::from_utf8(key.sign(&parts)).unwrap();
-        let start = ["who asks".to_owned(), "<IDS|MSG>".to_owned(), signature];
-        let frames = start.into_iter().chain(parts).map(Into::into);
-        ZmqMessage::try_from(frames.collect::<Vec<_>>()).unwrap()
+        message(["<IDS|MSG>".to_owned(), signature].into_iter().chain(parts))
     }
 
     #[test]
@@ -131,9 +137,8 @@ mod tests {
             assert_eq!(key.has_signed(&request(by)), signed);
         }
         assert!(none.has_signed(&request(&key)));
-        let changed = ["<IDS|MSG>", "x", "{}", "{}", "{}", "{}"].map(Into::into);
-        let changed = ZmqMessage::try_from(changed.to_vec()).unwrap();
-        assert!(!key.has_signed(&changed) && !key.has_signed(&"few frames".into()));
+        let garbled = message(["<IDS|MSG>", "xy", "{}", "{}", "{}", "{}"].map(str::to_owned));
+        assert!(!key.has_signed(&garbled) && !key.has_signed(&message([])));
     }
 
     #[test]

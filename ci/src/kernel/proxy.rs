@@ -15,9 +15,10 @@ use zeromq::{
     ZmqMessage,
 };
 
+use super::front::Front;
 use super::message::{self, CONTENT, HEADER, Key, PARENT, kind, part};
 use super::start::{INTERRUPT, remove_ended_beside};
-use super::waiting::{self, End, Front, News};
+use super::waiting::{self, End, News, Start};
 use super::wording::{Passing, Wording};
 use crate::loopback::give_ports;
 use crate::private;
@@ -159,45 +160,25 @@ fn end_building(kernel: Option<rustix::process::Pid>) {
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 async fn speak(args: &Args, kernel: Option<rustix::process::Pid>) -> Result<()> {
-    let front = read(&args.front)?;
-    let key = Key::new(&front.key);
-    let at = |port: u16| format!("tcp://{}:{port}", front.ip);
     // All ports are open before anything is passed on: what Jupyter sends meanwhile waits.
-    let mut heart = RepSocket::new();
-    let mut output = PubSocket::new();
-    let [mut shell, mut control, mut stdin] = [(); 3].map(|()| RouterSocket::new());
-    heart.bind(&at(front.hb_port)).await?;
-    output.bind(&at(front.iopub_port)).await?;
-    shell.bind(&at(front.shell_port)).await?;
-    control.bind(&at(front.control_port)).await?;
-    stdin.bind(&at(front.stdin_port)).await?;
-
+    let (mut front, heart) = Front::open(&read(&args.front)?).await?;
     let speaking = async {
-        let (folder, waiting) = match &args.folder {
-            Some(folder) => (folder.clone(), Default::default()),
-            None => {
-                let (shell, control, output) = (&mut shell, &mut control, &mut output);
-                let front = Front {
-                    shell,
-                    control,
-                    output,
-                    key: &key,
-                };
-                match waiting::wait(front).await? {
-                    End::Starts {
-                        folder,
-                        shell,
-                        control,
-                    } => (folder, [shell, control]),
-                    End::Told => return Ok(tokio::time::sleep(LAST_WORDS).await),
-                    End::ShutDown => {
-                        tokio::time::sleep(LAST_WORDS).await;
-                        return Ok(end_building(kernel));
-                    }
-                }
-            }
-        };
-        pass(&folder, waiting, &key, (shell, control, stdin, output)).await
+        if let Some(folder) = args.folder.clone() {
+            let start = Start {
+                folder,
+                ..Start::default()
+            };
+            return pass(front, start).await;
+        }
+        let end = waiting::wait(&mut front).await?;
+        if let End::Starts(start) = end {
+            return pass(front, start).await;
+        }
+        tokio::time::sleep(LAST_WORDS).await;
+        if let End::ShutDown = end {
+            end_building(kernel);
+        }
+        Ok(())
     };
     tokio::select! {
         end = speaking => end,
@@ -206,12 +187,8 @@ async fn speak(args: &Args, kernel: Option<rustix::process::Pid>) -> Result<()> 
 }
 
 /// Passes messages between Jupyter and the kernel's program, first the requests that have waited for it.
-async fn pass(
-    folder: &Path,
-    waiting: [Vec<ZmqMessage>; 2],
-    key: &Key,
-    front: (RouterSocket, RouterSocket, RouterSocket, PubSocket),
-) -> Result<()> {
+async fn pass(front: Front, start: Start) -> Result<()> {
+    let folder = &start.folder;
     remove_ended_beside(folder);
     let back = read(&back(folder))?;
     let at = |port: u16| format!("tcp://{}:{port}", back.ip);
@@ -223,26 +200,24 @@ async fn pass(
     kernel_shell.connect(&at(back.shell_port)).await?;
     kernel_control.connect(&at(back.control_port)).await?;
     kernel_stdin.connect(&at(back.stdin_port)).await?;
-    let [for_shell, for_control] = waiting;
-    for request in for_shell {
+    for request in start.shell {
         kernel_shell.send(request).await?;
     }
-    for request in for_control {
+    for request in start.control {
         kernel_control.send(request).await?;
     }
 
     let wording = Mutex::new(Wording::new(folder.join("src/lib.rs")));
     let interrupt = Interrupt {
         file: folder.join(INTERRUPT),
-        key,
+        key: &front.key,
         wording: &wording,
     };
-    let (shell, control, stdin, output) = front;
     tokio::try_join!(
-        both_ways(shell, kernel_shell, None),
-        both_ways(control, kernel_control, Some(interrupt)),
-        both_ways(stdin, kernel_stdin, None),
-        outputs(kernel_output, output, key, &wording),
+        both_ways(front.shell, kernel_shell, None),
+        both_ways(front.control, kernel_control, Some(interrupt)),
+        both_ways(front.stdin, kernel_stdin, None),
+        outputs(kernel_output, front.output, &front.key, &wording),
     )?;
     Ok(())
 }

@@ -9,15 +9,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use zeromq::{PubSocket, RouterSocket, SocketRecv, SocketSend, ZmqMessage};
+use zeromq::{SocketRecv, ZmqMessage};
 
 use super::evcxr;
-use super::message::{CONTENT, HEADER, Key, kind, part};
+use super::front::Front;
+use super::message::{CONTENT, HEADER, kind, part};
 
 /// What the first cell that waits shows. It goes when the cell runs.
 const WAITS: &str = "The Rust kernel is still being built (some minutes; the terminal of `cargo lab` shows how far it is). \
                      This cell runs as soon as it is ready.\n";
-const STOPPED: &str = "Stopped before it ran.";
+
+const CELL: &str = "execute_request";
+const STATUS: &str = "status";
+const INFO: &str = "kernel_info_reply";
+const SHUT_DOWN: &str = "shutdown_reply";
 
 /// What the process that starts the kernel writes, once, to the standard input of the one that speaks to Jupyter.
 #[derive(Serialize, Deserialize)]
@@ -49,31 +54,26 @@ impl News {
     }
 }
 
-/// The sockets that requests come in by, and the one for all that is published.
-pub struct Front<'a> {
-    pub shell: &'a mut RouterSocket,
-    pub control: &'a mut RouterSocket,
-    pub output: &'a mut PubSocket,
-    pub key: &'a Key,
+/// A kernel that starts, and the requests that wait for its program.
+#[derive(Default)]
+pub struct Start {
+    pub folder: PathBuf,
+    pub shell: Vec<ZmqMessage>,
+    pub control: Vec<ZmqMessage>,
 }
 
 /// How the waiting ended.
 pub enum End {
-    /// The kernel's folder is there; these requests wait for its program.
-    Starts {
-        folder: PathBuf,
-        shell: Vec<ZmqMessage>,
-        control: Vec<ZmqMessage>,
-    },
+    Starts(Start),
     /// The reader wants no kernel any more.
     ShutDown,
-    /// There will be no kernel, and the reader has been told.
+    /// There will be no kernel, and whom it concerns knows it.
     Told,
 }
 
-/// Speaks to Jupyter until there is a kernel, or a reason why there is none has been told to a cell: so Jupyter, which starts a
-/// kernel that has ended anew, does not do so without end.
-pub async fn wait(front: Front<'_>) -> Result<End> {
+/// Speaks to Jupyter until there is a kernel. If there will be none, until a cell has been told why: Jupyter starts a kernel that has
+/// ended anew, and one that fails at once would do so without end.
+pub async fn wait(front: &mut Front) -> Result<End> {
     let mut news = std::pin::pin!(News::read());
     let mut waiting = Waiting {
         front,
@@ -84,9 +84,9 @@ pub async fn wait(front: Front<'_>) -> Result<End> {
     loop {
         tokio::select! {
             news = &mut news, if failure.is_none() => match news? {
-                Some(News::Starts(folder)) => return waiting.starts(folder).await,
+                Some(News::Starts(folder)) => return waiting.starts(folder).await.map(End::Starts),
                 Some(News::Failed(reason)) => failure = Some(reason),
-                None => return Ok(End::Told), // to whom it was known
+                None => return Ok(End::Told), // the process that would be the kernel has ended
             },
             request = waiting.front.shell.recv() => waiting.shell_request(request?).await?,
             request = waiting.front.control.recv() => {
@@ -114,7 +114,7 @@ fn why_not(reason: &str) -> [String; 2] {
 }
 
 struct Waiting<'a> {
-    front: Front<'a>,
+    front: &'a mut Front,
     shell: Vec<ZmqMessage>,
     control: Vec<ZmqMessage>,
 }
@@ -123,54 +123,46 @@ impl Waiting<'_> {
     async fn shell_request(&mut self, request: ZmqMessage) -> Result<()> {
         match kind(&request, HEADER).as_deref() {
             Some("kernel_info_request") => {
-                self.publish(&request, "status", &status("busy")).await?;
-                let reply = self.front.key.reply(&request, INFO_REPLY, &kernel_info());
-                send(self.front.shell, reply).await;
-                self.publish(&request, "status", &status("idle")).await
+                self.front.publish(&request, STATUS, &state("busy")).await?;
+                self.front.reply(&request, INFO, &kernel_info()).await;
+                self.front.publish(&request, STATUS, &state("idle")).await?;
+                return Ok(());
             }
-            Some("execute_request") => {
-                if self.first_cell().is_none() {
-                    self.publish(&request, "status", &status("busy")).await?;
-                    let text = json!({"name": "stdout", "text": WAITS});
-                    self.publish(&request, "stream", &text).await?;
-                }
-                self.shell.push(request);
-                Ok(())
+            Some(CELL) if self.first_cell().is_none() => {
+                let text = json!({"name": "stdout", "text": WAITS});
+                self.front.publish(&request, STATUS, &state("busy")).await?;
+                self.front.publish(&request, "stream", &text).await?;
             }
-            _ => {
-                self.shell.push(request);
-                Ok(())
-            }
+            _ => (),
         }
+        self.shell.push(request);
+        Ok(())
     }
 
     /// Returns whether this is the end of the kernel.
     async fn control_request(&mut self, request: ZmqMessage) -> Result<bool> {
-        let Some(kind) = kind(&request, HEADER) else {
-            return Ok(false);
-        };
         if !self.front.key.has_signed(&request) {
             return Ok(false);
         }
-        let key = self.front.key;
-        let reply = match kind.as_str() {
-            "kernel_info_request" => key.reply(&request, INFO_REPLY, &kernel_info()),
-            "interrupt_request" => {
-                self.end_cells(&[STOPPED.to_owned()]).await?;
-                key.reply(&request, "interrupt_reply", &json!({"status": "ok"}))
+        let (reply, content) = match kind(&request, HEADER).as_deref() {
+            Some("kernel_info_request") => (INFO, kernel_info()),
+            Some("interrupt_request") => {
+                self.end_cells(&["Stopped before it ran.".to_owned()])
+                    .await?;
+                ("interrupt_reply", json!({"status": "ok"}))
             }
-            "shutdown_request" => {
+            Some("shutdown_request") => {
                 let content = part(&request, CONTENT).unwrap_or_default();
-                let content = json!({"status": "ok", "restart": content["restart"] == true});
-                key.reply(&request, "shutdown_reply", &content)
+                let restart = content["restart"] == true;
+                (SHUT_DOWN, json!({"status": "ok", "restart": restart}))
             }
             _ => {
                 self.control.push(request);
                 return Ok(false);
             }
         };
-        send(self.front.control, reply).await;
-        Ok(kind == "shutdown_request")
+        self.front.reply_to_control(&request, reply, &content).await;
+        Ok(reply == SHUT_DOWN)
     }
 
     fn first_cell(&self) -> Option<&ZmqMessage> {
@@ -179,63 +171,51 @@ impl Waiting<'_> {
 
     /// The first cell that waits shows an error, those behind it nothing, as where a cell fails that runs.
     async fn end_cells(&mut self, lines: &[String]) -> Result<()> {
-        let (cells, others) = self.shell.drain(..).partition(is_cell);
+        self.take_back_what_was_said().await?;
+        let (cells, others): (Vec<_>, _) = self.shell.drain(..).partition(is_cell);
         self.shell = others;
         let error = json!({"ename": "Error", "evalue": lines.join(" "), "traceback": lines});
-        let mut reply = error.clone();
-        reply["status"] = "error".into();
-        for (index, cell) in Vec::into_iter(cells).enumerate() {
+        let failed = json!({
+            "status": "error", "execution_count": 0,
+            "ename": "Error", "evalue": lines.join(" "), "traceback": lines,
+        });
+        let aborted = json!({"status": "aborted", "execution_count": 0});
+        for (index, cell) in cells.iter().enumerate() {
+            let reply = if index == 0 { &failed } else { &aborted };
             if index == 0 {
-                self.publish(&cell, "clear_output", &json!({"wait": false}))
-                    .await?;
-                self.publish(&cell, "error", &error).await?;
-            } else {
-                reply = json!({"status": "aborted"});
+                self.front.publish(cell, "error", &error).await?;
             }
-            reply["execution_count"] = 0.into();
-            let reply = self.front.key.reply(&cell, "execute_reply", &reply);
-            send(self.front.shell, reply).await;
-            self.publish(&cell, "status", &status("idle")).await?;
+            self.front.reply(cell, "execute_reply", reply).await;
+            self.front.publish(cell, STATUS, &state("idle")).await?;
         }
         Ok(())
     }
 
-    async fn starts(mut self, folder: PathBuf) -> Result<End> {
+    async fn take_back_what_was_said(&mut self) -> Result<()> {
         if let Some(cell) = self.first_cell().cloned() {
-            self.publish(&cell, "clear_output", &json!({"wait": false}))
-                .await?;
+            let now = json!({"wait": false});
+            self.front.publish(&cell, "clear_output", &now).await?;
         }
-        Ok(End::Starts {
+        Ok(())
+    }
+
+    async fn starts(mut self, folder: PathBuf) -> Result<Start> {
+        self.take_back_what_was_said().await?;
+        Ok(Start {
             folder,
             shell: self.shell,
             control: self.control,
         })
     }
-
-    async fn publish(&mut self, request: &ZmqMessage, kind: &str, content: &Value) -> Result<()> {
-        if let Some(message) = self.front.key.publication(request, kind, content) {
-            self.front.output.send(message).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Whoever asked may be gone.
-async fn send(socket: &mut RouterSocket, reply: Option<ZmqMessage>) {
-    if let Some(reply) = reply {
-        let _ = socket.send(reply).await;
-    }
 }
 
 fn is_cell(request: &ZmqMessage) -> bool {
-    kind(request, HEADER).as_deref() == Some("execute_request")
+    kind(request, HEADER).as_deref() == Some(CELL)
 }
 
-fn status(state: &str) -> Value {
+fn state(state: &str) -> Value {
     json!({"execution_state": state})
 }
-
-const INFO_REPLY: &str = "kernel_info_reply";
 
 /// What the kernel's program says of itself.
 fn kernel_info() -> Value {
