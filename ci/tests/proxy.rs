@@ -1,8 +1,6 @@
 //! What a reader is told of a cell that ends badly, and of one that waits for the kernel. Needs the notebooks' own kernel, with the crate: `cargo lab --no-browser` sets it
 //! up.
 #![cfg(unix)] // elsewhere nothing stands between Jupyter and the kernel's program
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -21,7 +19,8 @@ use jupyter_zmq_client::{
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
-use walkdir::WalkDir;
+
+mod labs;
 
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -271,46 +270,6 @@ fn assert_state(content: JupyterMessageContent, state: ExecutionState) {
     }
 }
 
-/// The lab in which the other kernels of these tests run.
-fn real_lab() -> PathBuf {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    std::env::var_os("DLDNA_LAB").map_or(repository.join(".lab"), PathBuf::from)
-}
-
-/// A lab like that, in which the kernel's program is there and the crate has not been built.
-fn lab_without_template() -> TempDir {
-    let (lab, real) = (tempfile::tempdir().unwrap(), real_lab());
-    for name in ["bin", "templates"] {
-        fs::create_dir(lab.path().join(name)).unwrap();
-    }
-    for name in [".cargo", ".crates.toml", "std", "bin/evcxr_jupyter"] {
-        symlink(real.join(name), lab.path().join(name)).unwrap();
-    }
-    lab
-}
-
-/// Puts the templates of the real lab into another, as if they had been built there.
-fn add_templates(lab: &Path) {
-    let real = real_lab();
-    for entry in WalkDir::new(real.join("templates")).min_depth(2) {
-        let entry = entry.unwrap();
-        let (from, to) = (entry.path(), entry.path().strip_prefix(&real).unwrap());
-        let to = lab.join(to);
-        if entry.file_type().is_dir() {
-            fs::create_dir_all(to).unwrap();
-        } else if fs::hard_link(from, &to).is_err() {
-            fs::copy(from, to).unwrap(); // on another disk
-        }
-    }
-}
-
-/// Locks a file of a lab, as a process does that builds.
-fn building(lab: &Path, lock: &str) -> File {
-    let lock = File::create(lab.join(lock)).unwrap();
-    lock.lock().unwrap();
-    lock
-}
-
 /// A kernel in a lab without the kernel's program, which is not to be found elsewhere either.
 async fn without_program(lab: &Path) -> Kernel {
     Kernel::start_with(|command| {
@@ -323,8 +282,8 @@ async fn without_program(lab: &Path) -> Kernel {
 
 #[tokio::test]
 async fn a_cell_says_that_it_waits_for_the_kernel_and_then_runs() {
-    let lab = lab_without_template();
-    let lock = building(lab.path(), "templates/lock");
+    let lab = labs::without_template();
+    let lock = labs::building(lab.path(), "templates/lock");
     let mut kernel = Kernel::start_with(|command| {
         command.env("DLDNA_LAB", lab.path());
     })
@@ -333,7 +292,7 @@ async fn a_cell_says_that_it_waits_for_the_kernel_and_then_runs() {
     let first = kernel.send("println!(\"{}\", 1 + 1);").await;
     kernel.waits(&first).await;
     let second = kernel.send("println!(\"{}\", 2 + 1);").await;
-    add_templates(lab.path());
+    labs::add_templates(lab.path());
     drop(lock);
     let cleared = kernel.published(&first).await;
     assert_eq!(cleared.message_type(), "clear_output");
@@ -361,7 +320,7 @@ async fn a_cell_says_that_it_waits_for_the_kernel_and_then_runs() {
 #[tokio::test]
 async fn a_cell_is_told_why_there_is_no_kernel() {
     let lab = tempfile::tempdir().unwrap();
-    let lock = building(lab.path(), "install.lock");
+    let lock = labs::building(lab.path(), "install.lock");
     let mut kernel = without_program(lab.path()).await;
     let (first, second) = (kernel.send("1").await, kernel.send("2").await);
     kernel.waits(&first).await;
@@ -390,7 +349,7 @@ async fn a_kernel_that_failed_ends_when_a_cell_has_been_told() {
 #[tokio::test]
 async fn a_kernel_that_waits_is_stopped_and_ended_as_any_other() {
     let lab = tempfile::tempdir().unwrap();
-    let _lock = building(lab.path(), "install.lock");
+    let _lock = labs::building(lab.path(), "install.lock");
     let mut kernel = without_program(lab.path()).await;
     for _ in 0..2 {
         let stopped = kernel.send("1").await;

@@ -145,7 +145,6 @@ fn end(kernel: Option<rustix::process::Pid>) {
 
 /// Ends the process that would have become the kernel, and with it what it builds, where that is a group of processes of its own: so
 /// Jupyter starts it.
-#[cfg(unix)]
 fn end_building(kernel: Option<rustix::process::Pid>) {
     let leads = |kernel| rustix::process::getpgid(Some(kernel)) == Ok(kernel);
     match kernel.filter(|&kernel| parent() == Some(kernel) && leads(kernel)) {
