@@ -214,7 +214,7 @@ fn our_options(given: &[OsString]) -> Vec<String> {
         ("--ServerApp.root_dir", root.display().to_string()),
         ("--LabApp.default_url", "/lab/tree/README.md".to_owned()),
         ("--LabApp.custom_css", "True".to_owned()),
-        // After a change of the crate a kernel builds it before it answers.
+        // On Windows a kernel does not answer before the crate is built that has changed.
         (
             "--MappingKernelManager.kernel_info_timeout",
             "600".to_owned(),

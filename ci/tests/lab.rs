@@ -3,17 +3,18 @@
 #![cfg(unix)]
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 mod labs;
+use labs::script;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// In place of the environment's Python: as JupyterLab it runs until there is a file `close`, and ends with status 7, or until it is
 /// terminated, and ends with 5.
@@ -27,12 +28,6 @@ case "$*" in
         exit 7 ;;
 esac
 "#;
-
-fn script(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
 
 /// Puts the stand-in in place, such that it counts as installed.
 fn install_python(lab: &Path) {
@@ -49,7 +44,7 @@ fn install_python(lab: &Path) {
 /// `cargo lab` that runs.
 struct Lab {
     process: Child,
-    says: BufReader<ChildStderr>,
+    lines: Receiver<String>,
     said: String,
 }
 
@@ -66,9 +61,15 @@ impl Lab {
         set(&mut command);
         let mut process = command.spawn().unwrap();
         let says = BufReader::new(process.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in says.lines() {
+                let _ = sender.send(line.unwrap());
+            }
+        });
         Lab {
             process,
-            says,
+            lines,
             said: String::new(),
         }
     }
@@ -77,8 +78,9 @@ impl Lab {
     #[track_caller]
     fn says(&mut self, words: &str) {
         while !self.said.contains(words) {
-            let read = self.says.read_line(&mut self.said).unwrap();
-            assert!(read > 0, "it does not say {words:?}:\n{}", self.said);
+            let line = self.lines.recv_timeout(LIMIT);
+            let line = line.unwrap_or_else(|_| panic!("no {words:?} in:\n{}", self.said));
+            self.said += &format!("{line}\n");
         }
     }
 
@@ -91,6 +93,15 @@ impl Lab {
     fn ends(mut self) -> Option<i32> {
         wait_for("the end", || self.process.try_wait().unwrap().is_some());
         self.process.wait().unwrap().code()
+    }
+}
+
+/// A test that fails leaves nothing that runs.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.process.try_wait().is_ok_and(|ended| ended.is_none()) {
+            self.signal(Signal::TERM);
+        }
     }
 }
 
@@ -183,12 +194,11 @@ fn one_signal_ends_jupyterlab_and_the_builds() {
         let mut running = Lab::start(lab.path(), |command| without_kernel(command, lab.path()));
         running.says("JupyterLab logs");
         wait_for("the build", || build.exists());
-        let process = fs::read_to_string(&build).unwrap().trim().parse().unwrap();
-        let process = Pid::from_raw(process).unwrap();
-        assert!(test_kill_process(process).is_ok());
+        let build = labs::process(&build);
+        assert!(labs::runs(build));
         running.signal(signal);
         running.says("What is built so far is kept");
         assert_eq!(running.ends(), Some(5));
-        wait_for("the build's end", || test_kill_process(process).is_err());
+        wait_for("the build's end", || !labs::runs(build));
     }
 }

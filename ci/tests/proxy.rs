@@ -262,6 +262,13 @@ impl Kernel {
     }
 }
 
+/// A test that fails leaves no kernel.
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+    }
+}
+
 #[track_caller]
 fn assert_state(content: JupyterMessageContent, state: ExecutionState) {
     match content {
@@ -344,6 +351,51 @@ async fn a_kernel_that_failed_ends_when_a_cell_has_been_told() {
     kernel.waits(&told).await;
     assert!(kernel.fails(&told).await.contains("missing"));
     assert!(!kernel.ended().await.success());
+}
+
+/// In place of rustup, cargo and rustc: a cargo that builds without end, and notes its process.
+const ENDLESS: &str = r#"#!/bin/sh
+here=$(dirname "$0")
+case "$(basename "$0") $*" in
+    "rustup which "*) echo "$here/$2" ;;
+    "rustc -vV") echo "rustc 1.0.0"; echo "host: none" ;;
+    "rustc --print"*) echo "$here" ;;
+    "cargo build"*) echo $$ > "$here/new"; mv "$here/new" "$here/process"; exec sleep 600 ;;
+esac
+"#;
+
+/// Where a kernel builds the crate itself, since nobody else does.
+#[tokio::test]
+async fn with_a_kernel_that_builds_the_build_ends() {
+    let lab = labs::without_template();
+    let programs = lab.path().join("toolchain/bin");
+    for name in ["rustup", "cargo", "rustc"] {
+        labs::script(&programs.join(name), ENDLESS);
+    }
+    let source = lab.path().join("toolchain/lib/rustlib/src/rust/library");
+    std::fs::create_dir_all(source).unwrap();
+    let kernel = Kernel::start_with(|command| {
+        let path = format!("{}:/usr/bin:/bin", programs.display());
+        command.env("DLDNA_LAB", lab.path()).env("PATH", path);
+        std::os::unix::process::CommandExt::process_group(command, 0); // as Jupyter does
+    })
+    .await;
+    let build = programs.join("process");
+    let begins = async {
+        while !build.exists() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(LIMIT, begins).await.unwrap();
+    let build = labs::process(&build);
+    assert!(labs::runs(build));
+    kernel.end().await;
+    let ends = async {
+        while labs::runs(build) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), ends).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Labs in which something is still built, for tests.
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
@@ -44,4 +45,21 @@ pub fn building(lab: &Path, lock: &str) -> File {
     let lock = File::create(lab.join(lock)).unwrap();
     lock.lock().unwrap();
     lock
+}
+
+/// A program that stands in for another.
+pub fn script(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The process that has noted its number in a file.
+pub fn process(noted: &Path) -> Pid {
+    let number = fs::read_to_string(noted).unwrap();
+    Pid::from_raw(number.trim().parse().unwrap()).unwrap()
+}
+
+pub fn runs(process: Pid) -> bool {
+    test_kill_process(process).is_ok()
 }
