@@ -34,10 +34,9 @@ pub struct Args {
 /// Starts the process, and returns the connection file for the kernel's program. Both end when this process does, which becomes that
 /// program.
 pub fn start(front: &Path, folder: &Path) -> Result<PathBuf> {
-    connect(front, folder, || {
-        let command = &mut command(front)?;
-        spawn(command.arg(folder).stdin(Stdio::null())).map(drop)
-    })
+    let back = write_back(front, folder)?;
+    spawn(command(front)?.arg(folder).stdin(Stdio::null()))?;
+    Ok(back)
 }
 
 /// The process, where it is started before there is a kernel's folder.
@@ -50,9 +49,9 @@ impl Waiting {
 
     /// Tells it where the kernel's folder is, and returns the connection file for the kernel's program.
     pub fn kernel_starts(mut self, front: &Path, folder: &Path) -> Result<PathBuf> {
-        connect(front, folder, || {
-            self.tell(&News::Starts(folder.to_owned()))
-        })
+        let back = write_back(front, folder)?;
+        self.tell(&News::Starts(folder.to_owned()))?;
+        Ok(back)
     }
 
     /// Waits until a reader has been told why there is no kernel.
@@ -78,17 +77,17 @@ fn spawn(command: &mut Command) -> Result<Child> {
     command.spawn().context("starting the kernel's proxy")
 }
 
-/// Writes the connection file of the kernel's program into its folder, and has the proxy read it.
-fn connect(front: &Path, folder: &Path, then: impl FnOnce() -> Result<()>) -> Result<PathBuf> {
+/// Writes the connection file of the kernel's program into its folder. Its ports are closed again before the proxy is told of them: it
+/// would connect to this process.
+fn write_back(front: &Path, folder: &Path) -> Result<PathBuf> {
     let mut connection = read(front)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    // Kept until both connection files name them.
+    // Kept until the connection file names them.
     let _kept = runtime.block_on(give_ports(&mut connection))?;
     let back = back(folder);
     private::write(&back, &serde_json::to_vec(&connection)?)?;
-    then()?;
     Ok(back)
 }
 
