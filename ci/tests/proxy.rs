@@ -6,9 +6,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use jupyter_protocol::{
-    ConnectionInfo, ExecuteRequest, ExecutionState, InterruptRequest, JupyterMessage,
-    JupyterMessageContent, KernelInfoReply, KernelInfoRequest, ReplyStatus, ShutdownRequest,
-    Transport,
+    CommInfoRequest, ConnectionInfo, ExecuteRequest, ExecutionState, InterruptRequest,
+    JupyterMessage, JupyterMessageContent, KernelInfoReply, KernelInfoRequest, ReplyStatus,
+    ShutdownRequest, Transport,
 };
 use jupyter_zmq_client::{
     ClientControlConnection, ClientIoPubConnection, ClientShellConnection,
@@ -405,6 +405,13 @@ async fn a_kernel_that_waits_is_stopped_and_ended_as_any_other() {
     let lab = tempfile::tempdir().unwrap();
     let _lock = labs::building(lab.path(), "install.lock");
     let mut kernel = without_program(lab.path()).await;
+    // JupyterLab reads from such a request that the kernel is idle.
+    let request = JupyterMessage::new(CommInfoRequest { target_name: None }, None);
+    let id = request.header.msg_id.clone();
+    kernel.shell.send(request).await.unwrap();
+    for state in [ExecutionState::Busy, ExecutionState::Idle] {
+        assert_state(kernel.published(&id).await, state);
+    }
     for _ in 0..2 {
         let stopped = kernel.send("1").await;
         kernel.waits(&stopped).await;

@@ -128,6 +128,12 @@ impl Waiting<'_> {
                 self.front.publish(&request, STATUS, &state("idle")).await?;
                 return Ok(());
             }
+            // The kernel's program has no reply to them either. JupyterLab, which misses the states before, takes the kernel's from here.
+            Some("history_request" | "comm_info_request") if self.first_cell().is_none() => {
+                self.front.publish(&request, STATUS, &state("busy")).await?;
+                self.front.publish(&request, STATUS, &state("idle")).await?;
+                return Ok(());
+            }
             Some(CELL) if self.first_cell().is_none() => {
                 let text = json!({"name": "stdout", "text": WAITS});
                 self.front.publish(&request, STATUS, &state("busy")).await?;
