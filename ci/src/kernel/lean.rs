@@ -67,7 +67,7 @@ pub fn is_told(said: &str) -> bool {
         && errors.all(|error| {
             let message = error["message"].as_str().unwrap_or_default();
             match error["code"]["code"].as_str() {
-                Some("E0599") => message.contains("`evcxr_display`"),
+                Some("E0599" | "E0689") => message.contains("`evcxr_display`"),
                 Some(code) => OWNERSHIP.contains(&code),
                 None => message.starts_with("aborting due to"),
             }
@@ -604,8 +604,10 @@ impl Copy for A {}
         };
         let moved = error("E0382", "use of moved value: `kept`");
         let shown = error("E0599", "no method named `evcxr_display` found");
+        let number = "can't call method `evcxr_display` on ambiguous numeric type `{integer}`";
+        let number = error("E0689", number);
         let unknown = error("E0425", "cannot find value `left` in this scope");
-        assert!(is_told(&moved) && is_told(&(moved.clone() + &shown)));
+        assert!(is_told(&moved) && is_told(&(moved.clone() + &shown)) && is_told(&number));
         assert!(!is_told(&unknown) && !is_told(&(moved + &unknown)) && !is_told(""));
     }
 

@@ -3,6 +3,8 @@
 //! The Rust kernel (evcxr) shows the last value of a cell through the method `evcxr_display(&self)`, if the value has one. What that method
 //! prints between two marker lines is taken as content of the named MIME type. [`emit`] is the one place that knows these markers.
 
+use dfdx::shapes::Shape;
+
 /// Content of one MIME type.
 #[derive(Clone, Copy, Debug)]
 pub enum Content<'a> {
@@ -55,9 +57,57 @@ pub fn emit(parts: &[Content]) {
     print!("{}", message(parts));
 }
 
+/// Shows a shape by its numbers. dfdx prints a size that is part of the type as `Const`.
+///
+/// A prelude brings it into scope, so that a cell may end with `x.shape()`.
+///
+/// ```
+/// use dldna_nn::prelude::*;
+/// let dev = Cpu::default();
+/// let x: Tensor<(usize, Const<3>), f32, _> = dev.zeros_like(&(4, Const));
+/// x.shape().evcxr_display(); // (4, 3)
+/// ```
+pub trait DisplayShape {
+    /// Shows it in a notebook.
+    fn evcxr_display(&self);
+}
+
+impl<S: Shape> DisplayShape for S {
+    fn evcxr_display(&self) {
+        emit(&[Content::Text("text/plain", &in_numbers(self))]);
+    }
+}
+
+fn in_numbers(shape: &impl Shape) -> String {
+    let debug = format!("{shape:?}");
+    let sizes: Vec<String> = shape
+        .concrete()
+        .into_iter()
+        .map(|n| n.to_string())
+        .collect();
+    match (debug.contains("Const"), &sizes[..]) {
+        (false, _) => debug,
+        (true, [size]) => format!("({size},)"),
+        (true, sizes) => format!("({})", sizes.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dfdx::shapes::Const;
+
+    #[test]
+    fn a_shape_is_shown_as_rust_shows_its_numbers() {
+        assert_eq!(
+            in_numbers(&(4, Const::<3>, 28, 28)),
+            format!("{:?}", (4, 3, 28, 28))
+        );
+        assert_eq!(in_numbers(&(Const::<10>,)), format!("{:?}", (10,)));
+        assert_eq!(in_numbers(&(2, 3)), format!("{:?}", (2, 3)));
+        assert_eq!(in_numbers(&[2, 3]), format!("{:?}", [2, 3]));
+        assert_eq!(in_numbers(&()), format!("{:?}", ()));
+    }
 
     #[test]
     fn bytes_travel_in_base64_and_parts_keep_their_order() {

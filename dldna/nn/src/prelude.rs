@@ -5,6 +5,7 @@
 pub use dfdx::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 pub use dfdx::prelude::*;
 
+pub use crate::display::DisplayShape as _;
 pub use crate::network;
 pub use crate::nn::{
     AdaptiveAvgPool2D, AvgPool2D, AvgPoolGlobal, BatchNorm2D, BiasedConv2D, BiasedConvTranspose2D,
