@@ -141,7 +141,7 @@ fn row(name: &str, ours: &[Measurement], torch: &[Vec<Measurement>; 3]) -> Strin
     let faster = |a, b| if time(a) <= time(b) { a } else { b };
     let best = faster(faster(eager, channels_last), compiled);
     format!(
-        "{name:28} {:8.1} {:8.1} {:13.1} {:8.1} {:8.1} {:6.2} {:6.2} {:9.0} {:6.2}",
+        "{name:28} {:8.2} {:8.2} {:13.2} {:8.2} {:8.2} {:6.2} {:6.2} {:9.0} {:6.2}",
         time(ours),
         time(eager),
         time(channels_last),
@@ -193,7 +193,7 @@ mod tests {
         );
         let words: Vec<&str> = row.split_whitespace().collect();
         let expected = [
-            "a", "5.0", "10.0", "8.0", "12.0", "8.0", "1.60", "1.50", "100", "0.20",
+            "a", "5.00", "10.00", "8.00", "12.00", "8.00", "1.60", "1.50", "100", "0.20",
         ];
         assert_eq!(words, expected);
     }

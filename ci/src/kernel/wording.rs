@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 use serde_json::{Value, json};
 
-/// What became of the notebook when the process that runs its cells ended.
-const GONE: &str = "The variables of this notebook are gone. To make them again: Run > Run All Above Selected Cell.";
+/// What became of the notebook when the process that runs its cells ended. (JupyterLab does not break the lines of an error.)
+const GONE: &str = "The variables of this notebook are gone. To make them again:\nRun > Run All Above Selected Cell.";
 
 static PANIC: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(thread '.*' )(?:\(\d+\) )?panicked at (.+?):(\d+):(\d+):\n$")
@@ -184,8 +184,9 @@ impl Wording {
         Some(if self.interrupted {
             "Stopped."
         } else if status.contains("signal: 6") || status.contains("signal: 11") {
-            "The cell ended its process: its stack overflowed, by a function that calls itself without end or by large arrays (a Vec \
-             keeps its elements elsewhere), or something called abort."
+            "The cell ended its process: its stack overflowed, by a function that calls itself\n\
+             without end or by large arrays (a Vec keeps its elements elsewhere), or something\n\
+             called abort."
         } else if status.contains("signal: 9") {
             "The system ended the cell's process, as it does when memory runs out."
         } else {

@@ -53,7 +53,7 @@ fn main() {
 /// The same line as `torch_reference.py`.
 fn print(name: &str, seconds: f64, images: usize) {
     println!(
-        "{name:34} {:9.1} ms {:9.1} img/s {:8.0} MiB",
+        "{name:34} {:9.2} ms {:9.1} img/s {:8.0} MiB",
         seconds * 1e3,
         images as f64 / seconds,
         peak_mebibytes()

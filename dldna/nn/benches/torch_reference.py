@@ -144,4 +144,4 @@ torch.set_num_threads(options.threads)
 torch.manual_seed(0)
 seconds, images = measure(options.case, options.mode, options.repeats)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(f"{options.case:34s} {seconds * 1e3:9.1f} ms {images / seconds:9.1f} img/s {peak:8.0f} MiB", flush=True)
+print(f"{options.case:34s} {seconds * 1e3:9.2f} ms {images / seconds:9.1f} img/s {peak:8.0f} MiB", flush=True)
