@@ -47,6 +47,9 @@ impl CellTime {
     }
 }
 
+/// Up to this time of running a cell computes little: the reader waits for the compiler.
+const LITTLE: Duration = Duration::from_millis(100);
+
 /// How many of the slowest cells are listed.
 const SLOWEST: usize = 3;
 
@@ -94,8 +97,8 @@ fn seconds(time: Option<Duration>) -> String {
     time.map_or("-".to_owned(), |time| format!("{:.2}", time.as_secs_f64()))
 }
 
-/// The table of all notebooks, times in seconds: a line for each and, below several, one over all. Inference, compilation and
-/// run are medians of the later cells, too.
+/// The table of all notebooks, times in seconds: a line for each and, below several, one over all. The 95% are those of the later
+/// cells that compute little. Inference, compilation and run are medians of the later cells, too.
 pub fn table<'a>(runs: impl IntoIterator<Item = (&'a str, &'a Timings)>) -> String {
     let heading = [
         "seconds",
@@ -103,7 +106,7 @@ pub fn table<'a>(runs: impl IntoIterator<Item = (&'a str, &'a Timings)>) -> Stri
         "first cell",
         "first figure",
         "later cells: median",
-        "95%",
+        "95% that compute little",
         "inference",
         "compilation",
         "run",
@@ -133,13 +136,14 @@ pub fn table<'a>(runs: impl IntoIterator<Item = (&'a str, &'a Timings)>) -> Stri
 /// The medians over these notebooks, and over all their later cells together.
 fn row(name: &str, of: &[&Timings], slowest: String) -> [String; 10] {
     let later = || of.iter().flat_map(|timings| timings.later_cells());
+    let compiled = || later().filter(|cell| cell.run <= LITTLE);
     [
         name.to_owned(),
         seconds(median(of.iter().map(|timings| timings.ready))),
         seconds(median(of.iter().filter_map(|timings| timings.first_cell()))),
         seconds(median(of.iter().filter_map(|timings| timings.first_figure))),
         seconds(median(later().map(|cell| cell.whole))),
-        seconds(percentile_95(later().map(|cell| cell.whole))),
+        seconds(percentile_95(compiled().map(|cell| cell.whole))),
         seconds(median(later().map(|cell| cell.inference))),
         seconds(median(later().map(|cell| cell.compilation))),
         seconds(median(later().map(|cell| cell.run))),
@@ -178,10 +182,10 @@ mod tests {
         };
         let empty = Timings::default();
         let expected = "\
-seconds  ready  first cell  first figure  later cells: median   95%  inference  compilation   run  slowest cells
-07_01     3.30        0.20          4.00                 0.55  0.90       0.28         0.14  0.14  3 (0.90), 5 (0.60), 4 (0.50)
-empty     0.00           -             -                    -     -          -            -     -
-all       1.65        0.20          4.00                 0.55  0.90       0.28         0.14  0.14";
+seconds  ready  first cell  first figure  later cells: median  95% that compute little  inference  compilation   run  slowest cells
+07_01     3.30        0.20          4.00                 0.55                     0.40       0.28         0.14  0.14  3 (0.90), 5 (0.60), 4 (0.50)
+empty     0.00           -             -                    -                        -          -            -     -
+all       1.65        0.20          4.00                 0.55                     0.40       0.28         0.14  0.14";
         assert_eq!(table([("07_01", &timings), ("empty", &empty)]), expected);
         assert_eq!(table([("07_01", &timings)]).lines().count(), 2);
     }
