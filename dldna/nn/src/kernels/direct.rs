@@ -202,13 +202,14 @@ impl Direct {
 
     /// The gradient with respect to the weights from some images, on the calling thread.
     fn sums(&self, input: &[f32], d_output: &[f32]) -> Scratch {
-        let depth = self.in_channels * self.phases.taps().len();
+        let starts = self.starts();
+        let depth = starts.len();
         let mut sums = Scratch::zeros(self.out_channels * depth);
         let images = self.images_together();
         let inputs = input.chunks(images * self.image_size());
         for (input, d_output) in inputs.zip(d_output.chunks(images * self.result_size())) {
             let result = MatrixMut::new(&mut sums, self.out_channels, depth, depth);
-            self.add_images(input, d_output, result);
+            self.add_images(input, d_output, &starts, result);
         }
         sums
     }
@@ -219,9 +220,8 @@ impl Direct {
         (BLOCK / elements).max(1)
     }
 
-    fn add_images(&self, input: &[f32], d_output: &[f32], sums: MatrixMut) {
+    fn add_images(&self, input: &[f32], d_output: &[f32], starts: &[usize], sums: MatrixMut) {
         let run = self.run();
-        let starts = self.starts();
         let channels: Vec<usize> = (0..self.out_channels)
             .map(|channel| channel * run)
             .collect();
@@ -234,7 +234,7 @@ impl Direct {
             .iter()
             .map(|(d_output, input)| {
                 let d_output = Lines::new(d_output, &channels, run);
-                (d_output, Lines::new(input, &starts, run))
+                (d_output, Lines::new(input, starts, run))
             })
             .collect();
         add_dot_products(sums, &pairs);

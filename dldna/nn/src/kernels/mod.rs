@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`window`] | where a sliding window lands: output sizes, which inputs a kernel tap meets |
 //! | [`conv2d`] | convolution, forward and both gradients: the best of three ways, of which unfolded windows are one |
-//! | [`direct`] | convolution without unfolding, for few channels |
+//! | [`direct`] | convolution without unfolding |
 //! | [`winograd`] | 3x3 convolution of stride 1 with a quarter of the multiplications |
 //! | [`depthwise`] | convolution of each channel with its own kernel |
 //! | [`grouped`] | convolution in groups of channels |

@@ -15,7 +15,7 @@
 //! compiler turns into vector instructions. They also make a few results that lie behind the end of each line and that
 //! nobody reads.
 
-use super::vector::vectorized;
+use super::vector::{WIDTH, vectorized};
 use super::window::{Sliding, Window, reach};
 
 /// Results that are computed at a time, in registers. (`depthwise/fwd/b64/c144/32/k5`: 9.2 ms, with 32 of them 10.3, with 16
@@ -243,7 +243,6 @@ pub fn copy_every(stride: usize, from: &[f32], to: &mut [f32]) {
 
 #[inline(always)]
 fn copy_every_second(from: &[f32], to: &mut [f32]) {
-    const WIDTH: usize = 16;
     let (blocks, _) = from.as_chunks::<{ 2 * WIDTH }>();
     let done = blocks.len().min(to.len() / WIDTH) * WIDTH;
     for (to, from) in to.as_chunks_mut::<WIDTH>().0.iter_mut().zip(blocks) {

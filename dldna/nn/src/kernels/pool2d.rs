@@ -2,7 +2,7 @@
 
 use super::phases::{Phases, copy_every};
 use super::scratch::Scratch;
-use super::vector::vectorized;
+use super::vector::{WIDTH, vectorized};
 use super::window::{Sliding, Window};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -284,8 +284,6 @@ struct LineOfWindows {
 
 impl LineOfWindows {
     fn new(sliding: Sliding) -> Self {
-        /// Elements of the widest vector.
-        const WIDTH: usize = 16;
         let Window {
             stride,
             kernel,
@@ -340,8 +338,6 @@ fn take_larger(largest: &mut [f32], elements: &[f32]) {
 
 /// `largest[p] = ` the largest of `elements[start + p]` over the starts, one for each tap, and `winners[p] = ` the tap whose it is.
 fn find_winners(starts: &[usize], elements: &[f32], largest: &mut [f32], winners: &mut [u32]) {
-    /// What is kept in registers at a time.
-    const WIDTH: usize = 16;
     let (blocks, _) = largest.as_chunks_mut::<WIDTH>();
     let (winners, _) = winners.as_chunks_mut::<WIDTH>();
     vectorized(

@@ -2,6 +2,9 @@
 
 use pulp::Arch;
 
+/// Elements of the widest vector that any processor has. Arrays of as many stay in registers on all.
+pub const WIDTH: usize = 16;
+
 /// Runs `work`, compiled once for each kind of vector instruction, in the widest kind that is there.
 ///
 /// A program built for any x86-64 processor may otherwise use nothing newer than those of 2003: four elements at a
