@@ -1,6 +1,7 @@
 //! The Rust kernel behind each notebook: the published `evcxr_jupyter`, made quick from the outside.
 //!
 //! `ci/README.md` draws how these files work together.
+mod ahead;
 mod answers;
 pub mod calls;
 #[cfg(test)] // else it is compiled for the cells, and not for this program
@@ -15,6 +16,7 @@ pub mod manifest;
 #[cfg(unix)]
 mod message;
 mod metadata;
+mod moves;
 mod outline;
 #[cfg(unix)]
 pub mod proxy;
@@ -28,3 +30,4 @@ pub mod template;
 mod waiting;
 #[cfg(unix)]
 mod wording;
+mod work;

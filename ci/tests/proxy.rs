@@ -64,15 +64,7 @@ async fn connection(folder: &Path) -> (PathBuf, ConnectionInfo, Vec<TcpListener>
 
 /// The request to run a cell.
 fn cell(code: &str) -> JupyterMessage {
-    let request = ExecuteRequest {
-        code: code.to_owned(),
-        silent: false,
-        store_history: true,
-        user_expressions: None,
-        allow_stdin: false,
-        stop_on_error: true,
-    };
-    JupyterMessage::new(request, None)
+    JupyterMessage::new(ExecuteRequest::new(code.to_owned()), None)
 }
 
 impl Kernel {
@@ -323,6 +315,32 @@ async fn a_cell_says_that_it_waits_for_the_kernel_and_then_runs() {
     }
     // What was said in its place is what the kernel's program says.
     assert_eq!(format!("{info:?}"), format!("{:?}", kernel.info().await));
+    kernel.end().await;
+}
+
+/// The compiler is called for what is expected to be moved, at the same time as for the whole: what is right does not depend on it.
+#[tokio::test]
+async fn what_a_cell_moves_is_gone_and_all_else_stays() {
+    let mut kernel = Kernel::start().await;
+    let shown = kernel
+        .shown(
+            "#[derive(Clone, Copy)] struct Copied(i32);\n\
+             let (first, other, copied) = (vec![1, 2], vec![3], Copied(4));",
+        )
+        .await;
+    assert_eq!(shown, "");
+    let moves =
+        "let second = first; let same = copied; println!(\"{}\", second.len() + same.0 as usize);";
+    assert_eq!(kernel.shown(moves).await, "6\n");
+    let stays = "println!(\"{} {} {}\", second.len(), other.len(), copied.0);";
+    assert_eq!(kernel.shown(stays).await, "2 1 4\n");
+    let shown = kernel.shown("let third = first;").await;
+    assert!(shown.contains("cannot find value `first`"), "{shown}");
+    let twice = kernel
+        .shown("let third = second; let fourth = second;")
+        .await;
+    assert!(twice.contains("use of moved value: `second`"), "{twice}");
+    assert_eq!(kernel.shown("println!(\"{}\", second.len());").await, "2\n");
     kernel.end().await;
 }
 

@@ -10,8 +10,10 @@
 //! finds it, and is given the whole source instead.
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use serde_json::Value;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
+
+use super::work;
 
 /// The library that stands for the module in which the kernel's program keeps variables between cells.
 pub const RUNTIME: &str = "cell_runtime";
@@ -20,9 +22,10 @@ pub const RUNTIME: &str = "cell_runtime";
 #[derive(Debug, PartialEq)]
 pub struct Lean {
     pub source: String,
-    /// Whether the reader's code gains from being optimised: it has a loop, and computes by itself. Where it only calls
-    /// the crate, in a loop or not, the time goes there, and the crate is optimised.
+    /// Whether the reader's code gains from being optimised.
     pub computes: bool,
+    /// All names in what was left out.
+    left_out: HashSet<String>,
 }
 
 /// Leaves out what the cell does not use; `None` where the source does not look as the kernel's program writes it. `before` is
@@ -41,24 +44,30 @@ pub fn lean(source: &str, before: &str) -> Option<Lean> {
         .filter(|&index| index == cell || is_new(&items[index]))
         .collect();
     let used = used(&items, roots);
+    let mut left_out = HashSet::new();
     for (index, item) in items.iter().enumerate() {
         if !used.contains(&index) {
             blank(&mut source, item.range.clone());
+            left_out.extend(item.words.iter().cloned());
         }
     }
-    let of_used = |what: fn(&Item) -> bool| used.iter().any(|&index| what(&items[index]));
-    let computes = of_used(|item| item.repeats) && of_used(|item| item.computes);
-    Some(Lean { source, computes })
+    let mut named: HashMap<&str, Vec<TokenStream>> = HashMap::new();
+    for item in used.iter().map(|&index| &items[index]) {
+        for name in &item.names {
+            named.entry(name).or_default().push(item.code.clone());
+        }
+    }
+    let computes = work::is_much(items[cell].code.clone(), named);
+    Some(Lean {
+        source,
+        computes,
+        left_out,
+    })
 }
 
-/// Whether all errors that the compiler has printed, line by line, are those of the whole source, too. It looks at who owns what
-/// only when all names and types are right; and the kernel's program itself tries first whether a value has a
-/// method that shows it.
-pub fn is_told(said: &str) -> bool {
-    const OWNERSHIP: [&str; 14] = [
-        "E0373", "E0381", "E0382", "E0384", "E0499", "E0502", "E0503", "E0505", "E0506", "E0507",
-        "E0594", "E0596", "E0597", "E0716",
-    ];
+/// Whether all errors that the compiler has printed, line by line, are those of the whole source, too. The kernel's program itself tries
+/// first whether a value has a method that shows it.
+pub fn is_told(said: &str, lean: &Lean) -> bool {
     let diagnostics = said
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -67,16 +76,43 @@ pub fn is_told(said: &str) -> bool {
         && errors.all(|error| {
             let message = error["message"].as_str().unwrap_or_default();
             match error["code"]["code"].as_str() {
-                Some("E0599" | "E0689") => message.contains("`evcxr_display`"),
-                Some(code) => OWNERSHIP.contains(&code),
+                Some("E0599" | "E0689") if message.contains("`evcxr_display`") => true,
+                Some(code) if OF_NAMES.contains(&code) => false,
+                Some(code) => OF_THE_CELL.contains(&code) || lean.has_all_about(message),
                 None => message.starts_with("aborting due to"),
             }
         })
 }
 
+/// Errors of a name that is not found: the compiler tells then what is similar, which may have been left out.
+const OF_NAMES: [&str; 12] = [
+    "E0405", "E0407", "E0412", "E0422", "E0423", "E0424", "E0425", "E0432", "E0433", "E0531",
+    "E0574", "E0599",
+];
+
+/// Errors that an item cannot mend which the cell does not name: who owns what (the compiler looks at it only when all names and types
+/// are right), types of values and arguments, what a constant computes.
+const OF_THE_CELL: [&str; 22] = [
+    "E0061", "E0063", "E0070", "E0080", "E0107", "E0308", "E0373", "E0381", "E0382", "E0384",
+    "E0499", "E0502", "E0503", "E0505", "E0506", "E0507", "E0594", "E0596", "E0597", "E0604",
+    "E0609", "E0716",
+];
+
+impl Lean {
+    /// Whether nothing was left out that mentions a name which the message has in quotes.
+    fn has_all_about(&self, message: &str) -> bool {
+        let quoted = message.split('`').skip(1).step_by(2);
+        let mut names = quoted
+            .flat_map(words)
+            .filter(|name| !name.is_empty())
+            .peekable();
+        names.peek().is_some() && names.all(|name| !self.left_out.contains(name))
+    }
+}
+
 /// The variable that one of the kernel's own statements is about: `evcxr_variable_store.put_variable::<T>(stringify!(x), x);`. (Not
 /// by a regular expression: to compile that takes longer than all else that is done here for a cell.)
-fn variable(line: &str) -> Option<&str> {
+pub fn variable(line: &str) -> Option<&str> {
     const STORE: &str = "evcxr_variable_store.";
     let (assignment, call) = line.split_at(line.find(STORE)?);
     let bound = assignment
@@ -112,7 +148,8 @@ fn without_unused_variables(function: &str) -> String {
     kept.collect::<Vec<_>>().join("\n")
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+/// The names in a text, and what stands between others of its signs.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
 }
 
@@ -179,27 +216,23 @@ struct Item {
     names: Vec<String>,
     /// All names that it mentions.
     words: HashSet<String>,
-    /// Whether there is a loop in it.
-    repeats: bool,
-    /// Whether there is arithmetic or an index in it.
-    computes: bool,
+    code: TokenStream,
 }
 
 impl Item {
     fn new(tokens: &[TokenTree]) -> Item {
         let range =
             tokens[0].span().byte_range().start..tokens[tokens.len() - 1].span().byte_range().end;
-        let stream: TokenStream = tokens.iter().cloned().collect();
+        let code: TokenStream = tokens.iter().cloned().collect();
         let mut words = HashSet::new();
-        mention(stream.clone(), &mut words);
+        mention(code.clone(), &mut words);
         let (kind, names) = kind_and_names(tokens);
         Item {
             range,
             kind,
             names,
             words,
-            computes: computes(stream.clone()),
-            repeats: repeats(stream),
+            code,
         }
     }
 
@@ -372,48 +405,6 @@ fn mention(tokens: TokenStream, named: &mut HashSet<String>) {
     }
 }
 
-/// Whether there is a loop in these tokens.
-fn repeats(tokens: TokenStream) -> bool {
-    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-    tokens.iter().enumerate().any(|(place, token)| match token {
-        TokenTree::Group(group) => repeats(group.stream()),
-        // Not the one of `impl Trait for Type`.
-        TokenTree::Ident(ident) if ident == "for" => tokens[place..]
-            .iter()
-            .take_while(|token| !is_braces(token))
-            .any(|token| is_word(token, "in")),
-        TokenTree::Ident(ident) => ident == "while" || ident == "loop",
-        _ => false,
-    })
-}
-
-fn is_sign(token: &TokenTree, sign: char) -> bool {
-    matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign)
-}
-
-/// Whether there is an arithmetic operator or an index in these tokens: either stands behind a name, a number or a bracket.
-fn computes(tokens: TokenStream) -> bool {
-    let mut after_value = false;
-    let mut tokens = tokens.into_iter().peekable();
-    while let Some(token) = tokens.next() {
-        let found = match &token {
-            TokenTree::Punct(sign) => {
-                let is_arrow = tokens.peek().is_some_and(|next| is_sign(next, '>'));
-                after_value && "+-*/%".contains(sign.as_char()) && !is_arrow
-            }
-            TokenTree::Group(group) => {
-                (after_value && group.delimiter() == Delimiter::Bracket) || computes(group.stream())
-            }
-            _ => false,
-        };
-        if found {
-            return true;
-        }
-        after_value = !matches!(token, TokenTree::Punct(_)) && !is_word(&token, "in");
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -571,24 +562,17 @@ macro_rules! shout { () => {} }
     }
 
     #[test]
-    fn what_has_a_loop_and_computes_is_optimised() {
+    fn what_computes_much_is_optimised() {
         let items = "\
-fn sum() -> i32 { let mut all = 0; for i in 0..9 { all += i; } all }
-fn twice(of: i32) -> i32 { of * 2 }
+fn sum(n: u64) -> u64 { let mut all = 0; for i in 0..1000 { all += i * n; } all }
 struct A;
 impl Copy for A {}
 ";
         for (reader, computes) in [
-            ("sum();", true),
+            ("sum(1);", false),
+            ("for i in 0..1000 { sum(i); }", false),
+            ("for i in 0..10_000 { sum(i); }", true),
             ("A;", false),
-            ("while a[0] {}", true),
-            ("twice(3);", false),
-            ("loop { twice(3); }", true),
-            (
-                "for &x in [-1, 2] { let n: [f32; 3] = *call(&x, -1); }",
-                false,
-            ),
-            ("for f in all { f as fn() -> f32; vec![1]; }", false),
             ("kept;", false),
         ] {
             assert_eq!(of(items, reader).computes, computes, "{reader}");
@@ -596,7 +580,7 @@ impl Copy for A {}
     }
 
     #[test]
-    fn errors_about_ownership_are_told_at_once_and_others_of_the_whole_source() {
+    fn errors_about_what_was_left_out_are_those_of_the_whole_source() {
         let error = |code: &str, message: &str| {
             serde_json::json!({"level": "error", "message": message, "code": {"code": code}})
                 .to_string()
@@ -607,8 +591,15 @@ impl Copy for A {}
         let number = "can't call method `evcxr_display` on ambiguous numeric type `{integer}`";
         let number = error("E0689", number);
         let unknown = error("E0425", "cannot find value `left` in this scope");
+        let lean = of("fn right() { left(); }", "");
+        let is_told = |said: &str| super::is_told(said, &lean);
         assert!(is_told(&moved) && is_told(&(moved.clone() + &shown)) && is_told(&number));
         assert!(!is_told(&unknown) && !is_told(&(moved + &unknown)) && !is_told(""));
+        let similar = error("E0425", "cannot find value `lift` in this scope");
+        let types = error("E0308", "mismatched types");
+        let bound = |ty| error("E0277", &format!("`{ty}` is no iterator"));
+        assert!(!is_told(&similar) && is_told(&types) && is_told(&bound("f32")));
+        assert!(!is_told(&bound("left")) && !is_told(&error("E0277", "it does not say what")));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 #[cfg(unix)]
@@ -14,10 +15,12 @@ use std::sync::mpsc::{RecvTimeoutError, Sender};
 #[cfg(unix)]
 use std::time::Duration;
 
+use super::ahead::{self, Ahead};
 use super::answers::Call;
 use super::features::Features;
+use super::lean::{self, Lean};
 use super::start::INTERRUPT;
-use super::{explain, lean, manifest, template};
+use super::{explain, manifest, template};
 use crate::private;
 use crate::toolchain::Toolchain;
 
@@ -140,13 +143,14 @@ pub fn compile(
     if ![manifest::with_crate(), manifest::without_crate()].contains(&written) {
         return Ok(None);
     }
+    let library = library(kernel, toolchain)?;
     let compiler = Compiler {
         kernel,
         toolchain,
         recorded: serde_json::from_slice(&recorded)?,
+        library: &library,
     };
     fs::create_dir_all(kernel.join("lean/src"))?;
-    let library = library(kernel, toolchain)?;
     let start = template.filter(|_| !has_started(&library));
     let start = start.and_then(|template| Call::of_start(template, &written, source));
     let known = start.as_ref().and_then(|call| call.answer(&library));
@@ -170,17 +174,28 @@ struct Compiler<'a> {
     kernel: &'a Path,
     toolchain: &'a Toolchain,
     recorded: Recorded,
+    /// Where the cell's library goes.
+    library: &'a Path,
 }
 
 impl Compiler<'_> {
     /// Whether the cell compiles, and what is said about it.
     fn compile(&self, source: &str) -> Result<(bool, String)> {
+        if let Some(said) = ahead::take(&self.kernel.join(ahead::FOLDER), source, self.library) {
+            return Ok((true, said));
+        }
+        let ahead = self.start_ahead(source);
         let output = match self.run_lean(source)? {
             Some(output) => output,
-            None => self.run(self.kernel, &[])?,
+            None => self.run(&[])?,
         };
         let compiles = output.status.success();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if let (Some(ahead), false) = (ahead, compiles) {
+            #[cfg(unix)]
+            let _watch = end_if_asked(ahead.id(), self.kernel.join(INTERRUPT));
+            ahead.keep_if_it_follows(&said, source)?;
+        }
         let said = match compiles {
             true => said,
             false if self.is_stopped() => format!("{}\n", stopped()),
@@ -191,23 +206,49 @@ impl Compiler<'_> {
 
     /// Compiles what the cell uses, if that is enough to compile it or to say why it cannot be.
     fn run_lean(&self, source: &str) -> Result<Option<Output>> {
-        let folder = self.kernel.join("lean");
+        let Some((call, lean)) = self.lean_call(source, "lean", self.library)? else {
+            return Ok(None);
+        };
+        let output = self.wait_for(call)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let is_told = output.status.success() || self.is_stopped() || lean::is_told(&said, &lean);
+        Ok(is_told.then_some(output))
+    }
+
+    /// The call of the compiler for what the cell uses. Its source lies in the kernel's folder of this name.
+    fn lean_call(
+        &self,
+        source: &str,
+        folder: &str,
+        cell_library: &Path,
+    ) -> Result<Option<(Command, Lean)>> {
         let before = fs::read_to_string(self.compiled()).unwrap_or_default();
         let Some(lean) = lean::lean(source, &before) else {
             return Ok(None);
         };
+        let folder = self.kernel.join(folder);
+        fs::create_dir_all(folder.join("src"))?;
         fs::write(folder.join("src/lib.rs"), &lean.source)?;
         let library = self.kernel.join(runtime_library());
         let library = library.to_str().context("the folder's name is not UTF-8")?;
-        let mut more = vec![format!("--extern={}={library}", lean::RUNTIME)];
+        let mut call = self.call(&folder, cell_library)?;
+        call.arg(format!("--extern={}={library}", lean::RUNTIME));
         if !lean.computes {
             // The compiler takes the last of several. One unit, since there is little to share out.
-            more.extend(["-Copt-level=0", "-Ccodegen-units=1"].map(str::to_owned));
+            call.args(["-Copt-level=0", "-Ccodegen-units=1"]);
         }
-        let output = self.run(&folder, &more)?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let is_told = output.status.success() || self.is_stopped() || lean::is_told(&said);
-        Ok(is_told.then_some(output))
+        Ok(Some((call, lean)))
+    }
+
+    /// Begins the call that is expected to follow this one, if there is a core for it: a cell that is optimised has work for several.
+    fn start_ahead(&self, source: &str) -> Option<Ahead> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let expected = ahead::expected(source).filter(|_| cores > 1)?;
+        let library = ahead::library(self.library)?;
+        fs::create_dir_all(library.parent()?).ok()?;
+        let call = self.lean_call(&expected.source, ahead::FOLDER, &library);
+        let (call, _) = call.ok()?.filter(|(_, lean)| !lean.computes)?;
+        Ahead::start(expected, call, &self.kernel.join(ahead::FOLDER)).ok()
     }
 
     /// Whether the reader has stopped the cell.
@@ -220,8 +261,15 @@ impl Compiler<'_> {
         self.kernel.join("lean/compiled.rs")
     }
 
-    /// Calls the compiler for the cell in a folder.
-    fn run(&self, folder: &Path, more: &[String]) -> Result<Output> {
+    /// Calls the compiler for the whole cell.
+    fn run(&self, more: &[String]) -> Result<Output> {
+        let mut call = self.call(self.kernel, self.library)?;
+        call.args(more);
+        self.wait_for(call)
+    }
+
+    /// The call of the compiler for the source in a folder, with the library in the place of this one.
+    fn call(&self, folder: &Path, library: &Path) -> Result<Command> {
         let kernel = self
             .kernel
             .to_str()
@@ -231,12 +279,22 @@ impl Compiler<'_> {
             arguments,
             environment,
         } = &self.recorded;
-        let compiler = Command::new(&self.toolchain.rustc)
-            .args(arguments.iter().map(|argument| here(argument)))
-            .args(more)
+        let mut arguments: Vec<String> = arguments.iter().map(|it| here(it)).collect();
+        let libraries = library.parent().and_then(Path::to_str);
+        set_out_dir(
+            &mut arguments,
+            libraries.context("a library is in a folder")?,
+        );
+        let mut call = Command::new(&self.toolchain.rustc);
+        call.args(arguments)
             .envs(environment.iter().map(|(name, value)| (name, here(value))))
             .current_dir(folder)
-            .stdin(Stdio::null())
+            .stdin(Stdio::null());
+        Ok(call)
+    }
+
+    fn wait_for(&self, mut call: Command) -> Result<Output> {
+        let compiler = call
             .stdout(Stdio::inherit())
             .stderr(Stdio::piped())
             .spawn()
@@ -252,7 +310,7 @@ impl Compiler<'_> {
         if !explain::is_shortened(said) {
             return Ok(explain::explain_output(said, said, source));
         }
-        let whole = self.run(self.kernel, &[explain::WHOLE_TYPES.to_owned()])?;
+        let whole = self.run(&[explain::WHOLE_TYPES.to_owned()])?;
         let whole = String::from_utf8_lossy(&whole.stderr);
         Ok(explain::explain_output(said, &whole, source))
     }
@@ -296,6 +354,14 @@ fn without_incremental(arguments: Vec<String>) -> Vec<String> {
         }
     }
     kept
+}
+
+/// Changes the folder in which the compiler puts libraries.
+fn set_out_dir(arguments: &mut [String], folder: &str) {
+    let option = arguments.iter().position(|it| it == "--out-dir");
+    if let Some(value) = option.and_then(|option| arguments.get_mut(option + 1)) {
+        folder.clone_into(value);
+    }
 }
 
 /// Where the compiler puts a cell's library.
