@@ -293,17 +293,8 @@ impl Kernel {
         limit: Duration,
         mark: Option<&str>,
     ) -> Result<Answer> {
-        let request: JupyterMessage = JupyterMessage::new(
-            ExecuteRequest {
-                code: code.to_owned(),
-                silent: false,
-                store_history: true,
-                user_expressions: None,
-                allow_stdin: false,
-                stop_on_error: true,
-            },
-            None,
-        );
+        let request: JupyterMessage =
+            JupyterMessage::new(ExecuteRequest::new(code.to_owned()), None);
         let id = request.header.msg_id.clone();
         self.shell.send(request).await?;
 
