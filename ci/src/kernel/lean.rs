@@ -65,7 +65,31 @@ pub fn lean(source: &str, before: &str) -> Option<Lean> {
     })
 }
 
-/// Whether all errors that the compiler has printed, line by line, are those of the whole source, too. The kernel's program itself tries
+/// How the kernel's program goes on with a cell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Source {
+    /// It runs what compiles, and learns from errors what to write in another way. What else is wrong it has said about a `Failed` one.
+    Tried,
+    /// The source of a cell that does not compile, without what catches panics. The reader is shown what is said about this one.
+    Failed,
+    /// It has only items, say: what is wrong is shown at once.
+    Other,
+}
+
+impl Source {
+    /// Of which kind a source is.
+    pub fn of(source: &str) -> Self {
+        if source.contains("std::panic::catch_unwind(") {
+            Source::Tried
+        } else if source.contains("\nlet evcxr_variable_store = ") {
+            Source::Failed
+        } else {
+            Source::Other
+        }
+    }
+}
+
+/// Whether all errors that the compiler has printed, line by line, are errors of the whole source, too. The kernel's program itself tries
 /// first whether a value has a method that shows it.
 pub fn is_told(said: &str, lean: &Lean) -> bool {
     let diagnostics = said
@@ -77,18 +101,11 @@ pub fn is_told(said: &str, lean: &Lean) -> bool {
             let message = error["message"].as_str().unwrap_or_default();
             match error["code"]["code"].as_str() {
                 Some("E0599" | "E0689") if message.contains("`evcxr_display`") => true,
-                Some(code) if OF_NAMES.contains(&code) => false,
                 Some(code) => OF_THE_CELL.contains(&code) || lean.has_all_about(message),
                 None => message.starts_with("aborting due to"),
             }
         })
 }
-
-/// Errors of a name that is not found: the compiler tells then what is similar, which may have been left out.
-const OF_NAMES: [&str; 12] = [
-    "E0405", "E0407", "E0412", "E0422", "E0423", "E0424", "E0425", "E0432", "E0433", "E0531",
-    "E0574", "E0599",
-];
 
 /// Errors that an item cannot mend which the cell does not name: who owns what (the compiler looks at it only when all names and types
 /// are right), types of values and arguments, what a constant computes.
@@ -595,11 +612,24 @@ impl Copy for A {}
         let is_told = |said: &str| super::is_told(said, &lean);
         assert!(is_told(&moved) && is_told(&(moved.clone() + &shown)) && is_told(&number));
         assert!(!is_told(&unknown) && !is_told(&(moved + &unknown)) && !is_told(""));
-        let similar = error("E0425", "cannot find value `lift` in this scope");
+        let elsewhere = error("E0425", "cannot find value `up` in this scope");
         let types = error("E0308", "mismatched types");
         let bound = |ty| error("E0277", &format!("`{ty}` is no iterator"));
-        assert!(!is_told(&similar) && is_told(&types) && is_told(&bound("f32")));
+        assert!(is_told(&elsewhere) && is_told(&types) && is_told(&bound("f32")));
         assert!(!is_told(&bound("left")) && !is_told(&error("E0277", "it does not say what")));
+    }
+
+    #[test]
+    fn a_cell_that_failed_catches_no_panics() {
+        let store = "\nlet evcxr_variable_store = unsafe {&mut *evcxr_variable_store};\n";
+        let caught = "match std::panic::catch_unwind(\n";
+        for (source, expected) in [
+            (store.to_owned() + caught, Source::Tried),
+            (store.to_owned(), Source::Failed),
+            (String::new(), Source::Other),
+        ] {
+            assert_eq!(Source::of(&source), expected, "{source}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::ahead::{self, Ahead};
 use super::answers::Call;
 use super::features::Features;
-use super::lean::{self, Lean};
+use super::lean::{self, Lean, Source};
 use super::start::INTERRUPT;
 use super::{explain, manifest, template};
 use crate::private;
@@ -184,10 +184,13 @@ impl Compiler<'_> {
         if let Some(said) = ahead::take(&self.kernel.join(ahead::FOLDER), source, self.library) {
             return Ok((true, said));
         }
+        if Source::of(source) == Source::Failed {
+            return self.compile_whole(source);
+        }
         let ahead = self.start_ahead(source);
-        let output = match self.run_lean(source)? {
-            Some(output) => output,
-            None => self.run(&[])?,
+        let Some(output) = self.run_lean(source)? else {
+            drop(ahead);
+            return self.compile_whole(source);
         };
         let compiles = output.status.success();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -196,10 +199,26 @@ impl Compiler<'_> {
             let _watch = end_if_asked(ahead.id(), self.kernel.join(INTERRUPT));
             ahead.keep_if_it_follows(&said, source)?;
         }
-        let said = match compiles {
-            true => said,
-            false if self.is_stopped() => format!("{}\n", stopped()),
-            false => self.explain(&said, source)?,
+        self.told(compiles, said, source)
+    }
+
+    /// The same by all of the source, which has also what the compiler may mention as similar to a name that it does not find.
+    fn compile_whole(&self, source: &str) -> Result<(bool, String)> {
+        let output = self.run(&[])?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        self.told(output.status.success(), said, source)
+    }
+
+    /// What the kernel's program gets to read about a cell.
+    fn told(&self, compiles: bool, said: String, source: &str) -> Result<(bool, String)> {
+        let said = if compiles {
+            said
+        } else if self.is_stopped() {
+            format!("{}\n", stopped())
+        } else if Source::of(source) == Source::Tried {
+            said // nobody else reads it
+        } else {
+            self.explain(&said, source)?
         };
         Ok((compiles, said))
     }
@@ -211,8 +230,9 @@ impl Compiler<'_> {
         };
         let output = self.wait_for(call)?;
         let said = String::from_utf8_lossy(&output.stderr);
-        let is_told = output.status.success() || self.is_stopped() || lean::is_told(&said, &lean);
-        Ok(is_told.then_some(output))
+        let is_told = || Source::of(source) == Source::Tried && lean::is_told(&said, &lean);
+        let is_enough = output.status.success() || self.is_stopped() || is_told();
+        Ok(is_enough.then_some(output))
     }
 
     /// The call of the compiler for what the cell uses. Its source lies in the kernel's folder of this name.
