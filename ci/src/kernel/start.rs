@@ -120,6 +120,8 @@ fn set_environment(kernel: &mut Command, template: &Template, folder: &KernelFol
             rust_src::link_empty(&folder.directory, &template.toolchain)?,
         )
         .env("DLDNA_INTERRUPT", folder.directory.join(INTERRUPT))
+        // The program's allocator asks for pages of 2 MB, each of which the system clears first: a sixth of a start, and 50 MB.
+        .env("MIMALLOC_ALLOW_THP", "0")
         // The program would renew its own entry in the reader's list of kernels, if there is one.
         .env("JUPYTER_PATH", paths::lab().join("none"));
     lock::set_incremental(kernel, &folder.directory)?; // as in the template
