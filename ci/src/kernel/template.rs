@@ -117,7 +117,12 @@ impl Template {
             if unfinished.exists() {
                 fs::remove_dir_all(&unfinished)?; // headers, see below
             }
-            copy(previous, &unfinished, Contents::All)?;
+            // All else is made anew, and what only an older version made is left behind.
+            copy(
+                &previous.join("target"),
+                &unfinished.join("target"),
+                Contents::All,
+            )?;
         }
         rust_src::install(&toolchain)?;
         private::create_folder(&unfinished)?;
@@ -328,7 +333,7 @@ fn copy(from: &Path, to: &Path, contents: Contents) -> Result<()> {
         match contents {
             // What is built in a copy is not complete before it has a record of its own.
             _ if name == answers::FOLDER => false,
-            Contents::All => name != RECORD,
+            Contents::All => true,
             Contents::ForCells => {
                 let of_a_build = Path::new(name)
                     .extension()
@@ -441,15 +446,13 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_a_record_only_for_a_kernel() {
+    fn a_copy_for_a_kernel_has_the_record() {
         let folder = tempfile::tempdir().unwrap();
-        let [template, all, kernel] =
-            ["template", "all", "kernel"].map(|name| folder.path().join(name));
+        let [template, kernel] = ["template", "kernel"].map(|name| folder.path().join(name));
         fs::create_dir(&template).unwrap();
         fs::write(template.join(RECORD), "{}").unwrap();
-        copy(&template, &all, Contents::All).unwrap();
         copy(&template, &kernel, Contents::ForCells).unwrap();
-        assert!(!all.join(RECORD).exists() && kernel.join(RECORD).exists());
+        assert!(kernel.join(RECORD).exists());
     }
 
     #[test]
