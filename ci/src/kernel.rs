@@ -26,6 +26,7 @@ pub mod shim;
 pub mod start;
 mod stdin;
 pub mod template;
+mod tokens;
 #[cfg(unix)]
 mod waiting;
 #[cfg(unix)]

@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
+use super::tokens::{is_braces, is_word};
 use super::work;
 
 /// The library that stands for the module in which the kernel's program keeps variables between cells.
@@ -340,10 +341,6 @@ fn keyword(tokens: &[TokenTree]) -> Option<(&'static str, usize)> {
     })
 }
 
-fn is_word(token: &TokenTree, word: &str) -> bool {
-    matches!(token, TokenTree::Ident(ident) if ident == word)
-}
-
 fn kind_and_names(tokens: &[TokenTree]) -> (Kind, Vec<String>) {
     let Some((keyword, place)) = keyword(tokens) else {
         return (Kind::Other, Vec::new());
@@ -392,10 +389,6 @@ fn kind_and_names(tokens: &[TokenTree]) -> (Kind, Vec<String>) {
         }
         _ => (Kind::Named, Vec::from_iter(name)),
     }
-}
-
-fn is_braces(token: &TokenTree) -> bool {
-    matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
 }
 
 fn ident(token: &TokenTree) -> Option<String> {

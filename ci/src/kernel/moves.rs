@@ -6,6 +6,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::lean;
+use super::tokens::{is_sign, is_word};
 
 /// The variables that this code seems to move, out of some with the text of their types.
 pub fn moved(code: TokenStream, variables: &HashMap<&str, &str>) -> BTreeSet<String> {
@@ -66,7 +67,7 @@ impl Moves<'_> {
             }
             match token {
                 TokenTree::Ident(word) if word == "let" => {
-                    let pattern = until(after, |token| is_sign(Some(token), "=;"));
+                    let pattern = until(after, |token| is_sign(token, "=;"));
                     pattern_ends = place + 1 + pattern.len();
                     renewed.extend(names(pattern));
                 }
@@ -85,7 +86,7 @@ impl Moves<'_> {
                 TokenTree::Punct(sign)
                     if sign.as_char() == '|' && !before.last().is_some_and(is_value) =>
                 {
-                    let parameters = until(after, |token| is_sign(Some(token), "|"));
+                    let parameters = until(after, |token| is_sign(token, "|"));
                     pattern_ends = place + 2 + parameters.len();
                     self.bound.extend(names(parameters));
                 }
@@ -129,7 +130,7 @@ impl Moves<'_> {
         arguments: Arguments,
     ) -> bool {
         let is_operand =
-            matches!(before, [.., value, sign] if is_value(value) && is_sign(Some(sign), "+-*/"));
+            matches!(before, [.., value, sign] if is_value(value) && is_sign(sign, "+-*/"));
         let is_use = match before.last() {
             None => true,
             Some(TokenTree::Punct(sign)) => is_operand || !"&.|:*-".contains(sign.as_char()),
@@ -204,7 +205,7 @@ fn until(tokens: &[TokenTree], ends: impl Fn(&TokenTree) -> bool) -> &[TokenTree
 fn borrows(before: &[TokenTree]) -> bool {
     match before {
         [.., TokenTree::Ident(name), bang] => {
-            is_sign(Some(bang), "!") && is_one_of(&name.to_string(), BORROWING)
+            is_sign(bang, "!") && is_one_of(&name.to_string(), BORROWING)
         }
         _ => false,
     }
@@ -221,15 +222,7 @@ fn is_value(token: &TokenTree) -> bool {
 
 /// Whether brackets behind this hold the arguments of a call.
 fn is_callee(token: &TokenTree) -> bool {
-    is_value(token) && !matches!(token, TokenTree::Literal(_)) || is_sign(Some(token), "!>")
-}
-
-fn is_word(token: &TokenTree, word: &str) -> bool {
-    matches!(token, TokenTree::Ident(ident) if ident == word)
-}
-
-fn is_sign(token: Option<&TokenTree>, signs: &str) -> bool {
-    matches!(token, Some(TokenTree::Punct(sign)) if signs.contains(sign.as_char()))
+    is_value(token) && !matches!(token, TokenTree::Literal(_)) || is_sign(token, "!>")
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::path::Path;
 use walkdir::{DirEntry, WalkDir};
 
+use super::tokens::is_word;
+
 /// Copies the Rust files of a folder but its tests, each as its outline.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let is_of_tests = |entry: &DirEntry| {
@@ -111,7 +113,7 @@ fn says_nothing(before: &[TokenTree], group: &Group) -> bool {
 
 /// `macro_rules! name`
 fn is_macro(before: &[TokenTree]) -> bool {
-    matches!(before, [.., word, _, TokenTree::Ident(_)] if is_word(Some(word), "macro_rules"))
+    matches!(before, [.., word, _, TokenTree::Ident(_)] if is_word(word, "macro_rules"))
 }
 
 fn ends_with<const N: usize>(tokens: &[TokenTree], signs: [char; N]) -> bool {
@@ -134,18 +136,12 @@ fn function(tokens: &[TokenTree], at: usize) -> Option<(usize, Option<&Group>)> 
     // `pub const unsafe extern "C" fn`: `const` is at most three words before.
     let is_needed = tokens[at.saturating_sub(3)..at]
         .iter()
-        .any(|token| is_word(Some(token), "const"))
-        || tokens[at..end]
-            .iter()
-            .any(|token| is_word(Some(token), "impl"));
+        .any(|token| is_word(token, "const"))
+        || tokens[at..end].iter().any(|token| is_word(token, "impl"));
     match &tokens[end] {
         TokenTree::Group(body) if !is_needed => Some((end, Some(body))),
         _ => Some((end, None)),
     }
-}
-
-fn is_word(token: Option<&TokenTree>, word: &str) -> bool {
-    matches!(token, Some(TokenTree::Ident(ident)) if ident == word)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::HashMap;
 
+use super::tokens::{is_braces, is_sign, is_word};
+
 /// From so many steps on, a cell gains from being optimised.
 const MUCH: f64 = 5e6;
 
@@ -74,12 +76,12 @@ impl Work<'_> {
                     let times = if parameters == 0 { 1.0 } else { UNKNOWN };
                     times * self.of_tokens(body)
                 }
-                TokenTree::Punct(sign) if sign.as_char() == '|' && is_sign(rest.first(), '|') => {
+                TokenTree::Punct(sign) if sign.as_char() == '|' && is_sign(rest.first(), "|") => {
                     read += 1; // the operator, behind a value
                     0.0
                 }
                 TokenTree::Punct(sign) => {
-                    let is_arrow = is_sign(rest.first(), '>');
+                    let is_arrow = is_sign(rest.first(), ">");
                     f64::from(after_value && "+-*/%^".contains(sign.as_char()) && !is_arrow)
                 }
                 TokenTree::Group(group) => {
@@ -123,7 +125,6 @@ fn loop_over(rest: &[TokenTree]) -> Option<(&[TokenTree], TokenStream)> {
 }
 
 fn until_braces(tokens: &[TokenTree]) -> (&[TokenTree], TokenStream) {
-    let is_braces = |token: &TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
     let end = tokens.iter().position(is_braces).unwrap_or(tokens.len());
     let body = match tokens.get(end) {
         Some(TokenTree::Group(group)) => group.stream(),
@@ -136,10 +137,10 @@ fn until_braces(tokens: &[TokenTree]) -> (&[TokenTree], TokenStream) {
 fn closure(rest: &[TokenTree]) -> (usize, &[TokenTree]) {
     let parameters = rest
         .iter()
-        .position(|token| is_sign(Some(token), '|'))
+        .position(|token| is_sign(token, "|"))
         .unwrap_or(rest.len());
     let body = rest.get(parameters + 1..).unwrap_or_default();
-    let ends = |token: &TokenTree| is_sign(Some(token), ',') || is_sign(Some(token), ';');
+    let ends = |token: &TokenTree| is_sign(token, ",") || is_sign(token, ";");
     let end = body.iter().position(ends).unwrap_or(body.len());
     (parameters, &body[..end])
 }
@@ -152,9 +153,7 @@ fn times(header: &[TokenTree]) -> f64 {
         .unwrap_or(0)
         + 1;
     match header.get(over..).unwrap_or_default() {
-        [TokenTree::Literal(first), dot, .., TokenTree::Literal(last)]
-            if is_sign(Some(dot), '.') =>
-        {
+        [TokenTree::Literal(first), dot, .., TokenTree::Literal(last)] if is_sign(dot, ".") => {
             match (number(&first.to_string()), number(&last.to_string())) {
                 (Some(first), Some(last)) => last - first,
                 _ => UNKNOWN,
@@ -162,9 +161,9 @@ fn times(header: &[TokenTree]) -> f64 {
         }
         [TokenTree::Group(list), ..] if list.delimiter() == Delimiter::Bracket => {
             let tokens: Vec<TokenTree> = list.stream().into_iter().collect();
-            match tokens.iter().any(|token| is_sign(Some(token), ';')) {
+            match tokens.iter().any(|token| is_sign(token, ";")) {
                 true => UNKNOWN,
-                false => tokens.split(|token| is_sign(Some(token), ',')).count() as f64,
+                false => tokens.split(|token| is_sign(token, ",")).count() as f64,
             }
         }
         _ => UNKNOWN,
@@ -195,14 +194,6 @@ fn is_keyword(token: &TokenTree) -> bool {
     ["in", "move", "return", "else", "match", "if"]
         .iter()
         .any(|word| is_word(token, word))
-}
-
-fn is_word(token: &TokenTree, word: &str) -> bool {
-    matches!(token, TokenTree::Ident(ident) if ident == word)
-}
-
-fn is_sign(token: Option<&TokenTree>, sign: char) -> bool {
-    matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == sign)
 }
 
 #[cfg(test)]
