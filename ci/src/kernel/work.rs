@@ -23,19 +23,29 @@ const BATCH: f64 = 50.0;
 /// Whether this code computes much. Where it only calls the crate, in a loop or not, the time goes there, and the crate is optimised.
 /// `items` are what the notebook defines, by name.
 pub fn is_much(code: TokenStream, items: HashMap<&str, Vec<TokenStream>>) -> bool {
-    let mut work = Work {
-        items,
-        known: HashMap::new(),
-    };
-    work.of(code) >= MUCH
+    Work::new(&code, items).of(code) >= MUCH
 }
 
 struct Work<'a> {
     items: HashMap<&'a str, Vec<TokenStream>>,
+    /// The steps of those that have been read.
     known: HashMap<String, f64>,
+    /// What is defined as a number: `let n = 1_000;`, `const N: usize = 28;`.
+    numbers: HashMap<String, f64>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(code: &TokenStream, items: HashMap<&'a str, Vec<TokenStream>>) -> Self {
+        let mut numbers = HashMap::new();
+        let all = items.values().flatten().chain([code]);
+        all.for_each(|code| find_numbers(code.clone(), &mut numbers));
+        Work {
+            items,
+            known: HashMap::new(),
+            numbers,
+        }
+    }
+
     /// The steps of the innermost loop.
     fn of(&mut self, code: TokenStream) -> f64 {
         let tokens: Vec<TokenTree> = code.into_iter().collect();
@@ -57,7 +67,7 @@ impl Work<'_> {
                         false => 1.0,
                     };
                     self.of_tokens(header)
-                        .max(times(header) * batch * self.of(body))
+                        .max(self.times(header) * batch * self.of(body))
                 }
                 TokenTree::Ident(word) if word == "while" || word == "loop" => {
                     let (header, body) = until_braces(rest);
@@ -95,6 +105,33 @@ impl Work<'_> {
             place += read;
         }
         most
+    }
+
+    /// How often a loop runs, by what stands behind its `in`: `0..28`, `1..=n`, `[2, 4, 8]`.
+    fn times(&self, header: &[TokenTree]) -> f64 {
+        let over = header.iter().position(|token| is_word(token, "in"));
+        let over = over.map_or(header, |over| &header[over + 1..]);
+        let times = match over {
+            [first, dots @ .., last]
+                if dots.iter().all(|sign| is_sign(sign, ".=")) && !dots.is_empty() =>
+            {
+                self.number(last)
+                    .zip(self.number(first))
+                    .map(|(last, first)| last - first)
+            }
+            [TokenTree::Group(list), ..] if list.delimiter() == Delimiter::Bracket => {
+                length(list.stream())
+            }
+            _ => None,
+        };
+        times.unwrap_or(UNKNOWN)
+    }
+
+    fn number(&self, token: &TokenTree) -> Option<f64> {
+        match token {
+            TokenTree::Ident(name) => self.numbers.get(&name.to_string()).copied(),
+            token => number(token),
+        }
     }
 
     /// What the notebook defines under this name, if it does. A function that calls itself counts as a loop.
@@ -145,31 +182,6 @@ fn closure(rest: &[TokenTree]) -> (usize, &[TokenTree]) {
     (parameters, &body[..end])
 }
 
-/// How often a loop runs, by what stands behind its `in`: `0..28`, `1..=200`, `[2, 4, 8]`.
-fn times(header: &[TokenTree]) -> f64 {
-    let over = header
-        .iter()
-        .position(|token| is_word(token, "in"))
-        .unwrap_or(0)
-        + 1;
-    match header.get(over..).unwrap_or_default() {
-        [TokenTree::Literal(first), dot, .., TokenTree::Literal(last)] if is_sign(dot, ".") => {
-            match (number(&first.to_string()), number(&last.to_string())) {
-                (Some(first), Some(last)) => last - first,
-                _ => UNKNOWN,
-            }
-        }
-        [TokenTree::Group(list), ..] if list.delimiter() == Delimiter::Bracket => {
-            let tokens: Vec<TokenTree> = list.stream().into_iter().collect();
-            match tokens.iter().any(|token| is_sign(token, ";")) {
-                true => UNKNOWN,
-                false => tokens.split(|token| is_sign(token, ",")).count() as f64,
-            }
-        }
-        _ => UNKNOWN,
-    }
-}
-
 fn is_over_batches(header: &[TokenTree]) -> bool {
     header.iter().any(|token| is_word(token, "batches"))
 }
@@ -182,11 +194,48 @@ fn trains(code: TokenStream) -> bool {
     })
 }
 
+/// How many elements a list has, if they are written out: `[2, 4, 8]`, not `[0.0; n]`.
+fn length(list: TokenStream) -> Option<f64> {
+    let tokens: Vec<TokenTree> = list.into_iter().collect();
+    let is_repeated = tokens.iter().any(|token| is_sign(token, ";"));
+    let elements = tokens.split(|token| is_sign(token, ",")).count();
+    (!is_repeated).then_some(elements as f64)
+}
+
 /// A whole number as it is written: `100_000`, `28usize`.
-fn number(text: &str) -> Option<f64> {
-    let text = text.replace('_', "");
+fn number(token: &TokenTree) -> Option<f64> {
+    let TokenTree::Literal(literal) = token else {
+        return None;
+    };
+    let text = literal.to_string().replace('_', "");
     let digits = text.split(|sign: char| !sign.is_ascii_digit()).next()?;
     digits.parse().ok()
+}
+
+/// Adds what this code defines as numbers.
+fn find_numbers(code: TokenStream, numbers: &mut HashMap<String, f64>) {
+    let tokens: Vec<TokenTree> = code.into_iter().collect();
+    for (place, token) in tokens.iter().enumerate() {
+        if let TokenTree::Group(group) = token {
+            find_numbers(group.stream(), numbers);
+        }
+        let (name, value) = match &tokens[place..] {
+            [TokenTree::Ident(name), equals, value, end, ..]
+                if is_sign(equals, "=") && is_sign(end, ";") =>
+            {
+                (name, value)
+            }
+            [TokenTree::Ident(name), colon, _, equals, value, ..]
+                if is_sign(colon, ":") && is_sign(equals, "=") =>
+            {
+                (name, value)
+            }
+            _ => continue,
+        };
+        if let Some(value) = number(value) {
+            numbers.insert(name.to_string(), value);
+        }
+    }
 }
 
 /// Behind these words stands a new value and no operator.
@@ -203,11 +252,8 @@ mod tests {
     fn steps(items: &str, code: &str) -> f64 {
         let item: TokenStream = items.parse().unwrap();
         let name = items.split(['(', ' ']).nth(1).unwrap_or_default();
-        let mut work = Work {
-            items: HashMap::from([(name, vec![item])]),
-            known: HashMap::new(),
-        };
-        work.of(code.parse().unwrap())
+        let code: TokenStream = code.parse().unwrap();
+        Work::new(&code, HashMap::from([(name, vec![item])])).of(code)
     }
 
     #[test]
@@ -221,6 +267,13 @@ mod tests {
             ("for i in 1..=100_000_000 { n ^= n << 13; }", 99_999_999.0),
             ("for name in [2, 4, 8] { total += name; }", 3.0),
             ("for x in [0.0; 900] { total += x; }", UNKNOWN),
+            ("let n = 1_000; for i in 0..n { x += i; }", 1000.0),
+            (
+                "const N: usize = 9; loop_over(|| for i in 1..=N { x += i; })",
+                8.0,
+            ),
+            ("let n = call(); for i in 0..n { x += i; }", UNKNOWN),
+            ("for i in 0..data.len() { x += i; }", UNKNOWN),
             (
                 "for x in &all { for y in x.iter() { total += y; } }",
                 UNKNOWN * UNKNOWN,
