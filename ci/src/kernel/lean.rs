@@ -166,7 +166,7 @@ fn without_unused_variables(function: &str) -> String {
     kept.collect::<Vec<_>>().join("\n")
 }
 
-/// The names in a text, and what stands between others of its signs.
+/// The names and numbers in a text, and empty texts between its other signs.
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
 }

@@ -197,7 +197,7 @@ impl Compiler<'_> {
         if let (Some(ahead), false) = (ahead, compiles) {
             #[cfg(unix)]
             let _watch = end_if_asked(ahead.id(), self.kernel.join(INTERRUPT));
-            ahead.keep_if_it_follows(&said, source)?;
+            ahead.keep_if_it_follows(&said, source);
         }
         self.told(compiles, said, source)
     }
