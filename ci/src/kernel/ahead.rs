@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::lean::variable;
+use super::lean::{errors, variable};
 use super::moves;
 
 /// The folder below a kernel's in which the second call works.
@@ -56,16 +56,13 @@ fn put(line: &str) -> Option<(&str, &str)> {
 }
 
 impl Expected {
-    /// Whether these are the errors, line by line as the compiler prints them, by which the kernel's program learns of just these moves.
+    /// Whether the compiler has printed the errors by which the kernel's program learns of just these moves.
     /// Where one is about a value that the cell ends with, it will show that in another way, too.
     fn follows(&self, said: &str, source: &str) -> bool {
         let lines: Vec<&str> = source.lines().collect();
-        let diagnostics = said
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let shown = shown(&lines);
         let mut found = BTreeSet::new();
-        for error in diagnostics.filter(|it| it["level"] == "error") {
+        for error in errors(said) {
             if error["code"].is_null() {
                 continue; // how many there are
             }

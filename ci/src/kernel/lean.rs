@@ -90,13 +90,17 @@ impl Source {
     }
 }
 
-/// Whether all errors that the compiler has printed, line by line, are errors of the whole source, too. The kernel's program itself tries
+/// The errors that the compiler has printed, line by line.
+pub fn errors(said: &str) -> impl Iterator<Item = Value> {
+    let json = |line: &str| serde_json::from_str::<Value>(line).ok();
+    let diagnostics = said.lines().filter_map(json);
+    diagnostics.filter(|it| it["level"] == "error")
+}
+
+/// Whether all errors that the compiler has printed are errors of the whole source, too. The kernel's program itself tries
 /// first whether a value has a method that shows it.
 pub fn is_told(said: &str, lean: &Lean) -> bool {
-    let diagnostics = said
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut errors = diagnostics.filter(|it| it["level"] == "error").peekable();
+    let mut errors = errors(said).peekable();
     errors.peek().is_some()
         && errors.all(|error| {
             let message = error["message"].as_str().unwrap_or_default();

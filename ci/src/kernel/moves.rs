@@ -6,7 +6,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::lean;
-use super::tokens::{is_sign, is_word};
+use super::tokens::{is_sign, is_value, is_word, until};
 
 /// The variables that this code seems to move, out of some with the text of their types.
 pub fn moved(code: TokenStream, variables: &HashMap<&str, &str>) -> BTreeSet<String> {
@@ -40,9 +40,6 @@ const TAKING: [&str; 5] = ["expect", "into_", "ok_or", "unwrap", "with_"];
 /// Types that are copied, and words in their names.
 const COPIED: &str = "bool char f32 f64 i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize std time Instant Duration dldna data \
                       Normalisation AdamConfig SgdConfig";
-
-/// Words behind which a value stands.
-const BEFORE_A_VALUE: &str = "else in match return";
 
 fn is_one_of(word: &str, words: &str) -> bool {
     words.split_whitespace().any(|it| it == word)
@@ -134,7 +131,7 @@ impl Moves<'_> {
         let is_use = match before.last() {
             None => true,
             Some(TokenTree::Punct(sign)) => is_operand || !"&.|:*-".contains(sign.as_char()),
-            Some(TokenTree::Ident(word)) => is_one_of(&word.to_string(), BEFORE_A_VALUE),
+            Some(TokenTree::Ident(_)) => !before.last().is_some_and(is_value),
             Some(_) => true,
         };
         if !is_use || !self.is_no_copy(name) {
@@ -195,12 +192,6 @@ fn names(tokens: &[TokenTree]) -> Vec<String> {
     names.flatten().collect()
 }
 
-/// The first of these tokens, up to one at which it `ends`.
-fn until(tokens: &[TokenTree], ends: impl Fn(&TokenTree) -> bool) -> &[TokenTree] {
-    let end = tokens.iter().position(ends).unwrap_or(tokens.len());
-    &tokens[..end]
-}
-
 /// Whether what follows are arguments of a macro that only looks at them.
 fn borrows(before: &[TokenTree]) -> bool {
     match before {
@@ -208,15 +199,6 @@ fn borrows(before: &[TokenTree]) -> bool {
             is_sign(bang, "!") && is_one_of(&name.to_string(), BORROWING)
         }
         _ => false,
-    }
-}
-
-/// Whether an operator behind this is one of two values.
-fn is_value(token: &TokenTree) -> bool {
-    match token {
-        TokenTree::Ident(word) => word != "move" && !is_one_of(&word.to_string(), BEFORE_A_VALUE),
-        TokenTree::Punct(_) => false,
-        _ => true,
     }
 }
 

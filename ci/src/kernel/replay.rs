@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
 #[cfg(unix)]
 use std::sync::mpsc::{RecvTimeoutError, Sender};
 #[cfg(unix)]
@@ -187,19 +187,32 @@ impl Compiler<'_> {
         if Source::of(source) == Source::Failed {
             return self.compile_whole(source);
         }
-        let ahead = self.start_ahead(source);
-        let Some(output) = self.run_lean(source)? else {
-            drop(ahead);
+        let Some((call, lean)) = self.lean_call(source, "lean", self.library)? else {
             return self.compile_whole(source);
         };
+        let first = self.spawn(call)?;
+        let ahead = match lean.computes {
+            true => None, // it has work for several cores
+            false => self.start_ahead(source),
+        };
+        let output = self.wait_for(first)?;
         let compiles = output.status.success();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !compiles && !self.is_enough(&said, source, &lean) {
+            drop(ahead);
+            return self.compile_whole(source);
+        }
         if let (Some(ahead), false) = (ahead, compiles) {
             #[cfg(unix)]
             let _watch = end_if_asked(ahead.id(), self.kernel.join(INTERRUPT));
             ahead.keep_if_it_follows(&said, source);
         }
         self.told(compiles, said, source)
+    }
+
+    /// Whether what the compiler has said about what the cell uses is what it would say about the whole.
+    fn is_enough(&self, said: &str, source: &str, lean: &Lean) -> bool {
+        self.is_stopped() || Source::of(source) == Source::Tried && lean::is_told(said, lean)
     }
 
     /// The same by all of the source, which has also what the compiler may mention as similar to a name that it does not find.
@@ -221,18 +234,6 @@ impl Compiler<'_> {
             self.explain(&said, source)?
         };
         Ok((compiles, said))
-    }
-
-    /// Compiles what the cell uses, if that is enough to compile it or to say why it cannot be.
-    fn run_lean(&self, source: &str) -> Result<Option<Output>> {
-        let Some((call, lean)) = self.lean_call(source, "lean", self.library)? else {
-            return Ok(None);
-        };
-        let output = self.wait_for(call)?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let is_told = || Source::of(source) == Source::Tried && lean::is_told(&said, &lean);
-        let is_enough = output.status.success() || self.is_stopped() || is_told();
-        Ok(is_enough.then_some(output))
     }
 
     /// The call of the compiler for what the cell uses. Its source lies in the kernel's folder of this name.
@@ -260,15 +261,14 @@ impl Compiler<'_> {
         Ok(Some((call, lean)))
     }
 
-    /// Begins the call that is expected to follow this one, if there is a core for it: a cell that is optimised has work for several.
+    /// Begins the call that is expected to follow this one, if there is a core for it.
     fn start_ahead(&self, source: &str) -> Option<Ahead> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let expected = ahead::expected(source).filter(|_| cores > 1)?;
         let library = ahead::library(self.library)?;
         fs::create_dir_all(library.parent()?).ok()?;
         let call = self.lean_call(&expected.source, ahead::FOLDER, &library);
-        let (call, _) = call.ok()?.filter(|(_, lean)| !lean.computes)?;
-        Ahead::start(expected, call, &self.kernel.join(ahead::FOLDER)).ok()
+        Ahead::start(expected, call.ok()??.0, &self.kernel.join(ahead::FOLDER)).ok()
     }
 
     /// Whether the reader has stopped the cell.
@@ -285,7 +285,7 @@ impl Compiler<'_> {
     fn run(&self, more: &[String]) -> Result<Output> {
         let mut call = self.call(self.kernel, self.library)?;
         call.args(more);
-        self.wait_for(call)
+        self.wait_for(self.spawn(call)?)
     }
 
     /// The call of the compiler for the source in a folder, with the library in the place of this one.
@@ -313,12 +313,14 @@ impl Compiler<'_> {
         Ok(call)
     }
 
-    fn wait_for(&self, mut call: Command) -> Result<Output> {
-        let compiler = call
-            .stdout(Stdio::inherit())
+    fn spawn(&self, mut call: Command) -> Result<Child> {
+        call.stdout(Stdio::inherit())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("starting {}", self.toolchain.rustc.display()))?;
+            .with_context(|| format!("starting {}", self.toolchain.rustc.display()))
+    }
+
+    fn wait_for(&self, compiler: Child) -> Result<Output> {
         #[cfg(unix)]
         let _watch = end_if_asked(compiler.id(), self.kernel.join(INTERRUPT));
         Ok(compiler.wait_with_output()?)

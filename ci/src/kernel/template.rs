@@ -117,12 +117,7 @@ impl Template {
             if unfinished.exists() {
                 fs::remove_dir_all(&unfinished)?; // headers, see below
             }
-            // All else is made anew, and what only an older version made is left behind.
-            copy(
-                &previous.join("target"),
-                &unfinished.join("target"),
-                Contents::All,
-            )?;
+            start_from(previous, &unfinished)?;
         }
         rust_src::install(&toolchain)?;
         private::create_folder(&unfinished)?;
@@ -197,6 +192,12 @@ fn keep_headers(template: &Path, where_built: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes over what cargo has built. All else is made anew, and what only an older version made is left behind.
+fn start_from(previous: &Path, unfinished: &Path) -> Result<()> {
+    let [from, to] = [previous, unfinished].map(|folder| folder.join("target"));
+    copy(&from, &to, Contents::All)
 }
 
 /// Renames a folder; one that is there already goes first.
@@ -446,13 +447,20 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_for_a_kernel_has_the_record() {
+    fn a_copy_has_a_record_only_for_a_kernel() {
         let folder = tempfile::tempdir().unwrap();
-        let [template, kernel] = ["template", "kernel"].map(|name| folder.path().join(name));
-        fs::create_dir(&template).unwrap();
-        fs::write(template.join(RECORD), "{}").unwrap();
+        let [template, next, kernel] =
+            ["template", "next", "kernel"].map(|name| folder.path().join(name));
+        for name in ["target/debug/libdldna.so", "outlines/lib.rs", RECORD] {
+            let file = template.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "{}").unwrap();
+        }
+        start_from(&template, &next).unwrap();
         copy(&template, &kernel, Contents::ForCells).unwrap();
-        assert!(kernel.join(RECORD).exists());
+        assert!(!next.join(RECORD).exists() && kernel.join(RECORD).exists());
+        // And of a folder that only an older version made nothing comes along.
+        assert!(next.join("target/debug/libdldna.so").exists() && !next.join("outlines").exists());
     }
 
     #[test]

@@ -16,6 +16,18 @@ pub fn is_braces(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
 }
 
+/// Whether it ends a value: a sign behind it is an operator, and brackets are an index or arguments.
+pub fn is_value(token: &TokenTree) -> bool {
+    const BEFORE_A_VALUE: [&str; 6] = ["else", "if", "in", "match", "move", "return"];
+    !matches!(token, TokenTree::Punct(_)) && !BEFORE_A_VALUE.iter().any(|it| is_word(token, it))
+}
+
+/// The first of these tokens, up to one at which it `ends`.
+pub fn until(tokens: &[TokenTree], ends: impl Fn(&TokenTree) -> bool) -> &[TokenTree] {
+    let end = tokens.iter().position(ends).unwrap_or(tokens.len());
+    &tokens[..end]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +51,8 @@ mod tests {
         );
         assert!(is_sign(sign, ".,") && !is_sign(sign, ",") && !is_sign(Some(word), "for"));
         assert!(is_braces(braces) && !is_braces(word));
+        assert!(is_value(word) && is_value(braces) && !is_value(sign) && !is_value(&tokens[2]));
+        assert_eq!(until(&tokens, |token| is_sign(token, ".")).len(), 4);
+        assert_eq!(until(&tokens, |_| false).len(), tokens.len());
     }
 }

@@ -5,7 +5,7 @@
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::HashMap;
 
-use super::tokens::{is_braces, is_sign, is_word};
+use super::tokens::{is_braces, is_sign, is_value, is_word, until};
 
 /// From so many steps on, a cell gains from being optimised.
 const MUCH: f64 = 5e6;
@@ -101,7 +101,7 @@ impl<'a> Work<'a> {
                 TokenTree::Literal(_) => 0.0,
             };
             most = most.max(work);
-            after_value = !matches!(token, TokenTree::Punct(_)) && !is_keyword(token);
+            after_value = is_value(token);
             place += read;
         }
         most
@@ -162,24 +162,19 @@ fn loop_over(rest: &[TokenTree]) -> Option<(&[TokenTree], TokenStream)> {
 }
 
 fn until_braces(tokens: &[TokenTree]) -> (&[TokenTree], TokenStream) {
-    let end = tokens.iter().position(is_braces).unwrap_or(tokens.len());
-    let body = match tokens.get(end) {
+    let before = until(tokens, is_braces);
+    let body = match tokens.get(before.len()) {
         Some(TokenTree::Group(group)) => group.stream(),
         _ => TokenStream::new(),
     };
-    (&tokens[..end], body)
+    (before, body)
 }
 
 /// Of what follows the first sign of a closure: how many tokens its parameters have, and its body.
 fn closure(rest: &[TokenTree]) -> (usize, &[TokenTree]) {
-    let parameters = rest
-        .iter()
-        .position(|token| is_sign(token, "|"))
-        .unwrap_or(rest.len());
+    let parameters = until(rest, |token| is_sign(token, "|")).len();
     let body = rest.get(parameters + 1..).unwrap_or_default();
-    let ends = |token: &TokenTree| is_sign(token, ",") || is_sign(token, ";");
-    let end = body.iter().position(ends).unwrap_or(body.len());
-    (parameters, &body[..end])
+    (parameters, until(body, |token| is_sign(token, ",;")))
 }
 
 fn is_over_batches(header: &[TokenTree]) -> bool {
@@ -238,13 +233,6 @@ fn find_numbers(code: TokenStream, numbers: &mut HashMap<String, f64>) {
     }
 }
 
-/// Behind these words stands a new value and no operator.
-fn is_keyword(token: &TokenTree) -> bool {
-    ["in", "move", "return", "else", "match", "if"]
-        .iter()
-        .any(|word| is_word(token, word))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,6 +249,10 @@ mod tests {
         for (code, expected) in [
             ("call(&x, -1);", 0.0),
             ("let y: [f32; 3] = *call(&x, -1);", 0.0),
+            (
+                "for &x in [-1, 2] { let n: [f32; 3] = *call(&x, -1); }",
+                0.0,
+            ),
             ("x + 1", 1.0),
             ("x[0]", 1.0),
             ("for i in 0..28 { pixels[i] = 1e6; }", 28.0),
